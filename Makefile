@@ -1,0 +1,67 @@
+# `make help` lists the targets.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+DEMO_DB := build/demo.db
+TYPED := pyanamo import-items.py tests/conftest.py tests/support \
+	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py)
+
+.PHONY: help demo test lint clean check-python dynamodb-local
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
+	@echo "  ARGS='-k name'       arguments for pytest, with make test"
+	@echo "  WORKERS=4            the processes that run tests at once (here: $(WORKERS))"
+
+demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS account
+	rm -f $(DEMO_DB)*
+	mkdir -p build
+	.venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/single.txt
+	.venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/nested.txt -n ','
+	.venv/bin/python pyanamo.py --local $(DEMO_DB) -t Demo -i 2 -n 4 -w 60
+	.venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
+
+test: check-python dynamodb-local lint  ## Check everything: lint, then all tests
+	.venv-test/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+# The script pyanamo.py has the package's module name, which mypy takes for one thing at a time:
+# so it gets the script as text, and the error messages for it say "<string>".
+lint: .venv-test/.installed  ## Check style, formatting and types
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy $(TYPED)
+	.venv-test/bin/mypy -c "$$(cat pyanamo.py)"
+
+clean:  ## Remove all that make and the tools made
+	rm -rf .venv .venv-test build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- What these need ---
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "$(PYTHON) is missing or older than 3.10:" \
+			"install Python 3.10 or newer, or name one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) can't make virtual environments:" \
+			"install its venv module (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
+
+dynamodb-local:
+	@$(PYTHON) tests/support/dynamodb_local.py fetch
+
+.venv/.installed: requirements.txt | check-python
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-test/.installed: requirements.txt requirements-dev.txt | check-python
+	$(PYTHON) -m venv --clear .venv-test
+	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,89 @@
+"""What the command lines have in common: where the table is, times, errors, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pyanamo.errors import PyAnamoError, UsageError
+from pyanamo.tables import Store
+
+LOCAL_FILE = "pyanamo.db"
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which table is meant, and where it is."""
+    where = parser.add_argument_group("the table")
+    where.add_argument("-t", "--table", required=True, help="the table: one workflow step")
+    where.add_argument("-r", "--region", help="its AWS region (else AWS_REGION, or the profile's)")
+    where.add_argument("--profile", help="the AWS profile to use")
+    where.add_argument("--endpoint-url", metavar="URL", help="another DynamoDB than AWS's")
+    where.add_argument(
+        "--local",
+        nargs="?",
+        const=LOCAL_FILE,
+        metavar="FILE",
+        help=f"an embedded table in FILE ({LOCAL_FILE} if none is named) instead of DynamoDB; "
+        "PYANAMO_LOCAL=FILE in the environment does the same",
+    )
+
+
+def store_of(arguments: argparse.Namespace) -> Store:
+    """Where the flags say that the table is. An empty value counts as not given."""
+    check_table_name(arguments.table)
+    local = arguments.local or os.environ.get("PYANAMO_LOCAL")
+    return Store(
+        local=Path(local) if local else None,
+        region=arguments.region or None,
+        profile=arguments.profile or None,
+        endpoint_url=arguments.endpoint_url or None,
+    )
+
+
+def check_table_name(name: str) -> None:
+    """Raise `UsageError` for a name that no table can have."""
+    if not _TABLE_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} can't be a table's name: 3 to 255 letters, digits, '_', '-' and '.'"
+        )
+
+
+def duration(text: str) -> float:
+    """Seconds of `90`, `90s`, `30m`, `2h` or `1d`; for argparse."""
+    parts = _DURATION.fullmatch(text.strip())
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: 90, 90s, 30m and 2h are")
+    return float(parts[1]) * _UNITS[parts[2]]
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """What argparse takes for whole numbers from `least` on."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return parse
+
+
+def run_command_line(main: Callable[[], int]) -> int:
+    """Run a command line; an error of ours becomes its message on stderr and its exit code."""
+    try:
+        code = main()
+        sys.stdout.flush()
+        return code
+    except PyAnamoError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Who read our output has gone; the interpreter must not try to flush it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,164 @@
+"""What the program speaks of: items, tasks, claims and how they end. No I/O.
+
+Dates are text as a table keeps them: ISO 8601, UTC, whole seconds, ending in `Z`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+
+SINGLE_TASK = "Task_0"
+
+
+class ItemState(str, Enum):
+    """Where an item is on its way."""
+
+    TODO = "todo"  # waits for a pilot
+    LOCKED = "locked"  # a pilot works on it
+    DONE = "done"  # all its tasks ended well
+    FAILED = "failed"  # a task of it failed, or it was lost too often
+    HELD = "held"  # an operator set it aside
+
+
+class TaskStatus(str, Enum):
+    """Where one task of an item is."""
+
+    TODO = "todo"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Ending(str, Enum):
+    """How an attempt at an item ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"  # given back unspent: wall time, a stop
+    LOST = "lost"  # the pilot died, or could no longer prove that it is alive
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One command."""
+
+    name: str  # Task_0, Task_1, ...
+    script: str
+    status: TaskStatus = TaskStatus.TODO
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How one task ended, and what it used."""
+
+    status: TaskStatus
+    exit_code: int | None = None  # 128 + n for signal n, as a shell has it
+    reason: str = ""  # for a person; empty when done
+    start_date: str = ""
+    run_seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of the task and the descendants it waited for
+    max_rss_mb: float = 0.0  # the largest of these processes
+    stdout: str = ""  # the tail only
+    stderr: str = ""
+    stdout_bytes: int = 0  # the full size
+    stderr_bytes: int = 0
+    log_uri: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """An attempt that ended, as an item's history keeps it."""
+
+    attempt: int
+    instance: str
+    lock_date: str
+    end_date: str
+    ending: Ending
+    reason: str
+    token: str  # the claim that it was made under
+    times_lost: int  # of the item's attempts since its last reset, this one included
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One piece of work, as far as what was read of it tells."""
+
+    item_id: str
+    task_id: str
+    tasks: tuple[Task, ...]
+    nested: bool
+    state: ItemState = ItemState.TODO
+    attempts: int = 0
+    instance: str = ""
+    token: str = ""  # of the claim that holds it
+    lock_date: str = ""
+    done_date: str = ""
+    lease_expires: int | None = None  # epoch seconds
+    exit_code: int | None = None
+    reason: str = ""
+    run_seconds: float | None = None
+    max_rss_mb: float | None = None
+    results: Mapping[str, Result] = field(default_factory=dict)  # by task name
+    history: tuple[Attempt, ...] = ()
+
+    @property
+    def times_lost(self) -> int:
+        """How many of the attempts since the last reset were lost."""
+        return self.history[-1].times_lost if self.history else 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemSummary:
+    """A row of the index: what an overview shows of an item."""
+
+    item_id: str
+    task_id: str
+    state: ItemState
+    instance: str = ""
+    lock_date: str = ""
+    done_date: str = ""
+    nested_tasks: int | None = None
+    nested_done: int | None = None
+    exit_code: int | None = None
+    run_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """An item that a worker holds. The item is as it was when it was claimed."""
+
+    item: Item
+    token: str
+
+    @property
+    def failures(self) -> int:
+        """How many attempts since the last reset failed, this one not counted."""
+        return self.item.attempts - 1 - self.item.times_lost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How this attempt at an item ended."""
+
+    ending: Ending
+    results: Mapping[str, Result] = field(default_factory=dict)  # the tasks that ended in it
+    reason: str = ""
+    exit_code: int | None = None
+
+
+def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
+    """The item's tasks, each with the status that its new result gives it."""
+    return tuple(
+        Task(name=task.name, script=task.script, status=results[task.name].status)
+        if task.name in results
+        else task
+        for task in item.tasks
+    )
+
+
+def utc_date(epoch_seconds: float) -> str:
+    """`2026-01-31T23:59:59Z`."""
+    moment = datetime.fromtimestamp(int(epoch_seconds), tz=timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,229 @@
+"""Run one command: in a process group of its own, its output to files, with an end to it."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO
+
+from pyanamo.model import Ending, utc_date
+from pyanamo.pilot.memory import OOMCounter, prefer_as_victim
+from pyanamo.pilot.processes import kill_marked
+from pyanamo.signals import Halt
+from pyanamo.words import split_words
+
+GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
+# How long what a task leaves behind may go on, so that the last of a pipeline can still write.
+LEFTOVER_SECONDS = 5.0
+
+# Exit codes of the shell (POSIX, "Exit Status for Commands") and of timeout(1).
+TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes: getrusage(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What ends a command before it ends by itself."""
+
+    halts: Sequence[Halt] = ()
+    timeout: float | None = None  # seconds
+    kill_at: float | None = None  # monotonic clock: when the wall time is up for good
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a command ended, and why."""
+
+    ending: Ending  # done, failed or interrupted
+    exit_code: int | None
+    reason: str = ""  # empty when done
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandEnd:
+    """How a command ended, and what it used."""
+
+    verdict: Verdict
+    start_date: str
+    run_seconds: float
+    cpu_seconds: float = 0.0
+    max_rss_mb: float = 0.0
+
+
+def run_command(
+    command: str,
+    *,
+    environment: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    bounds: Bounds,
+    marks: Sequence[str] = (),
+) -> CommandEnd:
+    """Run a command to its end, or to that of its bounds; nothing of it is left running.
+
+    `marks` are what `kill_marked` finds its processes by.
+    """
+    start_date, started = utc_date(time.time()), time.monotonic()
+    child: Child | None = None
+    try:
+        child = Child(split_words(command, environment), environment, stdout, stderr)
+        verdict = _await_end(child, bounds, started, marks)
+    except (OSError, ValueError) as error:
+        verdict = _not_started(error, command, environment)
+    return CommandEnd(
+        verdict=verdict,
+        start_date=start_date,
+        run_seconds=round(time.monotonic() - started, 3),
+        cpu_seconds=child.cpu_seconds if child else 0.0,
+        max_rss_mb=child.max_rss_mb if child else 0.0,
+    )
+
+
+class Child:
+    """A running command, the leader of its own process group and session."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> None:
+        """Start it. Raises `OSError` and `ValueError` where `subprocess.Popen` does."""
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self.status: int | None = None  # the exit code, or minus the signal that ended it
+        self.cpu_seconds = 0.0
+        self.max_rss_mb = 0.0
+        prefer_as_victim(self.pid)
+
+    def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
+        """Wait until it has ended; False if a halt or the moment (monotonic) came first."""
+        handle = _process_handle(self.pid) if self.status is None else None
+        poll = select.poll()
+        for file in (*halts, *(() if handle is None else (handle,))):
+            poll.register(file, select.POLLIN)
+        try:
+            while not self._reap():
+                left = math.inf if until is None else until - time.monotonic()
+                if left <= 0 or any(halts):
+                    return False
+                # Without a handle that wakes us there is nothing but to look again and again.
+                longest = 3600.0 if handle is not None else 0.02
+                left = min(left, longest, *(halt.seconds_left for halt in halts))
+                poll.poll(1000 * left + 1)
+            return True
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def stop(self, grace: float, marks: Sequence[str]) -> None:
+        """End it and all its descendants: SIGTERM to the group, SIGKILL after `grace` seconds."""
+        deadline = time.monotonic() + grace
+        self._signal_group(signal.SIGTERM)
+        self._signal_group(signal.SIGCONT)  # a stopped process gets SIGTERM only once it goes on
+        self.wait(deadline)
+        self.stop_leftovers(deadline - time.monotonic())
+        if marks:
+            kill_marked(*marks)
+        self.wait()
+
+    def stop_leftovers(self, grace: float) -> None:
+        """Give the processes of its group that it left behind so many seconds, and kill them."""
+        deadline = time.monotonic() + grace
+        while self._signal_group(0):
+            if time.monotonic() >= deadline:
+                self._signal_group(signal.SIGKILL)
+                return
+            time.sleep(0.01)
+
+    def _signal_group(self, number: int) -> bool:
+        """Whether the group had a process to get the signal."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # macOS has it for zombies, all have it for setuid programs
+            return number != 0
+        return True
+
+    def _reap(self) -> bool:
+        """Whether it has ended; what it used is known from then on."""
+        if self.status is None:
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            if pid == self.pid:
+                self.status = os.waitstatus_to_exitcode(status)
+                self._process.returncode = self.status  # so that Popen doesn't wait for it too
+                self.cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
+                self.max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
+        return self.status is not None
+
+
+def _await_end(child: Child, bounds: Bounds, started: float, marks: Sequence[str]) -> Verdict:
+    """Wait for the command's end, or bring it about."""
+    oom_counter = OOMCounter()
+    oom_kills = oom_counter.read()
+    timeout_at = None if bounds.timeout is None else started + bounds.timeout
+    times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
+    if child.wait(min(times, default=None), bounds.halts):
+        child.stop_leftovers(LEFTOVER_SECONDS)
+        return _by_status(child.status or 0, out_of_memory=oom_counter.read() > oom_kills)
+    halt = next((halt for halt in bounds.halts if halt), None)
+    timed_out = timeout_at is not None and time.monotonic() >= timeout_at
+    child.stop(halt.grace if halt else GRACE_SECONDS, marks)
+    if halt is not None:
+        return Verdict(Ending.INTERRUPTED, None, halt.reason)
+    if timed_out:
+        return Verdict(Ending.FAILED, TIMED_OUT, f"timed out after {bounds.timeout:g} s")
+    return Verdict(Ending.INTERRUPTED, None, "the wall time is used up")
+
+
+def _by_status(status: int, *, out_of_memory: bool) -> Verdict:
+    """What an exit status says."""
+    if status == 0:
+        return Verdict(Ending.DONE, 0)
+    if status > 0:
+        return Verdict(Ending.FAILED, status, f"exit code {status}")
+    why = " (out of memory)" if -status == signal.SIGKILL and out_of_memory else ""
+    return Verdict(Ending.FAILED, SIGNALLED - status, f"killed by signal {-status}{why}")
+
+
+def _not_started(error: Exception, command: str, environment: Mapping[str, str]) -> Verdict:
+    """Why a command could not even be started."""
+    if not isinstance(error, OSError):
+        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not a command: {error}")
+    program = split_words(command, environment)[:1]
+    name = program[0] if program else ""
+    if error.errno == errno.ENOENT and shutil.which(name, path=environment.get("PATH")):
+        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"its interpreter is not there: {name}")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return Verdict(Ending.FAILED, NOT_FOUND, f"command not found: {name}")
+    if error.errno == errno.EACCES:
+        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not executable: {name}")
+    return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"can't be started: {name}: {error.strerror}")
+
+
+def _process_handle(pid: int) -> int | None:
+    """A file that is readable once the process has ended (pidfd_open(2)), where there is one."""
+    if hasattr(os, "pidfd_open"):
+        with suppress(OSError):
+            return os.pidfd_open(pid)
+    return None

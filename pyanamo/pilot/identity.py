@@ -1,0 +1,34 @@
+"""Who this pilot is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+# Where a machine of EC2 tells its id without a request: the firmware (Nitro), and cloud-init.
+EC2_FILES = (
+    Path("/sys/devices/virtual/dmi/id/board_asset_tag"),
+    Path("/var/lib/cloud/data/instance-id"),
+)
+
+
+def pilot_name(
+    environment: Mapping[str, str] = os.environ, files: tuple[Path, ...] = EC2_FILES
+) -> str:
+    """The `InstanceID`: AWS Batch job id and attempt, EC2 instance id, or host and process id.
+
+    AWS Batch sets the two variables (AWS Batch User Guide, "AWS Batch job environment variables");
+    the id of an array job's child has its index behind a colon.
+    """
+    if job := environment.get("AWS_BATCH_JOB_ID"):
+        return f"{job}#{environment.get('AWS_BATCH_JOB_ATTEMPT', '1')}"
+    for file in files:
+        try:
+            name = file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if name.startswith("i-"):
+            return name
+    return f"{socket.gethostname()}-{os.getpid()}"

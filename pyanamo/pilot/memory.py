@@ -1,0 +1,59 @@
+"""The kernel's out-of-memory killer: whether it struck, and whom it had better take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+# Of a task, from -1000 to 1000; the pilot's own stays at what it is, 0 as a rule (proc(5)).
+TASK_OOM_SCORE = 500
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class OOMCounter:
+    """Counts the processes of our control group that were killed for want of memory.
+
+    From `memory.events` (cgroup v2) or `memory.oom_control` (v1): see the Linux kernel's
+    documentation, "Control Group v2" and "Memory Resource Controller". Where neither is there, the
+    count stays 0.
+    """
+
+    def __init__(
+        self, groups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
+    ) -> None:
+        self._file = next((file for file in _files(groups, membership) if file.is_file()), None)
+
+    def read(self) -> int:
+        """How many so far."""
+        if self._file is not None:
+            with suppress(OSError, ValueError, IndexError):
+                for line in self._file.read_text().splitlines():
+                    if line.startswith("oom_kill "):
+                        return int(line.split()[1])
+        return 0
+
+
+def prefer_as_victim(pid: int) -> None:
+    """Have the kernel, when it is out of memory, kill that process rather than the pilot."""
+    with suppress(OSError):  # not on Linux, or it has ended
+        file = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(file, str(TASK_OOM_SCORE).encode())
+        finally:
+            os.close(file)
+
+
+def _files(groups: Path, membership: Path) -> Iterator[Path]:
+    """Where the count may be: in a container our group is mounted as the root."""
+    with suppress(OSError):
+        for line in membership.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                yield groups / path.lstrip("/") / "memory.events"
+            if "memory" in controllers.split(","):
+                yield groups / "memory" / path.lstrip("/") / "memory.oom_control"
+    yield groups / "memory.events"
+    yield groups / "memory" / "memory.oom_control"

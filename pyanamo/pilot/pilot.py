@@ -1,0 +1,351 @@
+"""A pilot: start its workers, mind signals and deaths, wait, and sum up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+
+from pyanamo.errors import PyAnamoError
+from pyanamo.model import Ending
+from pyanamo.pilot.command import GRACE_SECONDS
+from pyanamo.pilot.execution import Runner
+from pyanamo.pilot.guardian import Guardian
+from pyanamo.pilot.identity import pilot_name
+from pyanamo.pilot.processes import (
+    CAN_FIND,
+    Crew,
+    adopt_orphans,
+    die_with_parent,
+    kill_marked,
+    reap_adopted,
+)
+from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
+from pyanamo.pilot.walltime import WallTime
+from pyanamo.pilot.worker import ItemEnded, Worker
+from pyanamo.signals import STOP_SIGNALS, Halt, Stop, exit_code, stop_signals
+from pyanamo.tables import Store
+
+log = logging.getLogger(__name__)
+
+# A container gets 30 s between SIGTERM and SIGKILL: tasks have GRACE_SECONDS of them, their
+# results and releases the next ones.
+STOP_SECONDS = GRACE_SECONDS + 8.0
+HURRY_SECONDS = 3.0  # after a second signal
+QUICK_SECONDS = 5.0  # an item that fails sooner says something about the machine
+DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a pilot was asked for; times are seconds. See `pyanamo.py --help`."""
+
+    store: Store
+    table: str
+    items: int = 1
+    nests: int = 1
+    wall_time: float | None = None
+    kill_after: float | None = None
+    task_timeout: float | None = None
+    lease: float = 900.0
+    retries: int = 0
+    max_attempts: int = 3
+    max_items: int | None = None
+    idle: float = 0.0
+    max_failures_in_a_row: int = 10
+    spot_notice: bool = False
+
+
+@dataclass
+class Summary:
+    """What a pilot has done."""
+
+    done: int = 0
+    failed: int = 0
+    released: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    error: str = ""  # why it could not do its job
+    stopped_by: int | None = None  # the signal
+
+    def __str__(self) -> str:
+        lost = f", lost {self.lost}" if self.lost else ""
+        counts = f"done {self.done}, failed {self.failed}, released {self.released}{lost}"
+        return f"{counts} in {self.seconds:.1f} s"
+
+
+@dataclass
+class _Process:
+    """A worker, as its pilot sees it."""
+
+    number: int
+    pid: int
+    messages: Connection  # ItemEnded, or text: why it can't go on
+
+
+class Pilot:
+    """Runs a table's items with so many workers, each a process of its own."""
+
+    def __init__(self, settings: Settings, *, started: float | None = None) -> None:
+        """`started` is the monotonic clock from which the wall time counts; now, if not given."""
+        self._settings = settings
+        self._started = time.monotonic() if started is None else started
+        self._name = pilot_name()
+        self._shared = SharedNumbers(settings.items)
+        self._quota = Quota(settings.max_items)
+        self._crew = Crew(settings.items)
+        self._walltime = WallTime(
+            settings.wall_time,
+            settings.kill_after,
+            self._shared.mean_task_seconds,
+            started=self._started,
+        )
+        self._guardian = Guardian(self._shared, self._crew)
+        self._spot = SpotNotice() if settings.spot_notice else None
+        self._workers: dict[int, _Process] = {}
+        self._summary = Summary()
+        self._quick_failures: list[str] = []  # the reasons of the last items, while all were quick
+        self._deaths = 0
+        self._kill_workers_at: float | None = None  # once we are stopping
+        self._hurried = False  # we were told to stop a second time
+
+    def run(self) -> Summary:
+        """Work until there is nothing left to do, no time left, or a stop signal.
+
+        Raises a `PyAnamoError` when the table can't be worked with.
+        """
+        self._check_table()
+        if not CAN_FIND:
+            log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
+        adopt_orphans()
+        self._guardian.start()
+        again = Halt()
+        try:
+            with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:
+                for number in range(self._settings.items):
+                    self._start_worker(number)
+                while self._workers:
+                    self._wait_for_news(stop, again, wake)
+                self._summary.stopped_by = stop.signal
+        finally:
+            self._guardian.end()
+            again.close()
+        self._summary.seconds = time.monotonic() - self._started
+        return self._summary
+
+    def _check_table(self) -> None:
+        table = self._settings.store.open(self._settings.table)
+        try:
+            table.check()
+        finally:
+            table.close()  # before the workers are forked: none is to share it
+
+    def _wait_for_news(self, stop: Stop, again: Halt, wake: int) -> None:
+        """One turn: until something happens, a second at the most."""
+        workers = {worker.messages: worker for worker in self._workers.values()}
+        for source in wait([*workers, wake], timeout=1.0):
+            if isinstance(source, Connection):
+                self._hear(workers[source], stop)
+            else:
+                os.read(wake, 4096)
+        own = {worker.pid for worker in self._workers.values()} | {self._guardian.pid}
+        reap_adopted(own)
+        self._guardian.restart_if_dead()
+        self._mind_spot_notice()
+        self._mind_stop(stop, again)
+
+    def _mind_stop(self, stop: Stop, again: Halt) -> None:
+        if stop and self._kill_workers_at is None:
+            log.info("%s: giving back what is being worked on", stop.reason)
+            self._stop_workers(STOP_SECONDS)
+        if again and not self._hurried:
+            self._hurried = True
+            kill_marked(self._crew.all_marks)
+            self._stop_workers(HURRY_SECONDS)
+        if self._kill_workers_at is not None and time.monotonic() >= self._kill_workers_at:
+            for worker in self._workers.values():
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def _stop_workers(self, seconds: float) -> None:
+        self._shared.drain()
+        until = time.monotonic() + seconds
+        self._kill_workers_at = min(until, self._kill_workers_at or until)
+        for worker in self._workers.values():
+            os.kill(worker.pid, signal.SIGTERM)
+
+    def _mind_spot_notice(self) -> None:
+        """Claim nothing more once the machine is to go; stop in time what is still running."""
+        goes_at = self._spot.taken_away_at() if self._spot else None
+        if goes_at is None:
+            return
+        if not self._shared.draining:
+            log.warning("this machine is to be taken away in %.0f s", goes_at - time.time())
+            self._shared.drain()
+        if time.time() >= goes_at - SPARE_SECONDS and self._kill_workers_at is None:
+            self._stop_workers(STOP_SECONDS)
+
+    def _hear(self, worker: _Process, stop: Stop) -> None:
+        """Take one message of a worker; where there is none, it has ended."""
+        try:
+            message = worker.messages.recv()
+        except (EOFError, OSError):
+            self._bury(worker, stop)
+            return
+        if isinstance(message, ItemEnded):
+            self._count(message)
+        else:
+            self._summary.error = self._summary.error or message
+
+    def _count(self, ended: ItemEnded) -> None:
+        self._deaths = 0
+        if ended.put_back:
+            self._summary.released += 1
+        elif ended.ending is Ending.LOST:
+            self._summary.lost += 1
+        elif ended.ending is Ending.DONE:
+            self._summary.done += 1
+        else:
+            self._summary.failed += 1
+        if ended.ending is Ending.FAILED and ended.seconds < QUICK_SECONDS:
+            self._quick_failures.append(ended.reason)
+        else:
+            self._quick_failures.clear()
+        limit = self._settings.max_failures_in_a_row
+        if limit and len(self._quick_failures) >= limit and not self._shared.draining:
+            self._shared.drain()
+            reasons = Counter(self._quick_failures).most_common()
+            listed = "; ".join(f"{reason} ({count} times)" for reason, count in reasons)
+            self._summary.error = (
+                f"the last {limit} items all failed within {QUICK_SECONDS:.0f} s of starting, so "
+                f"this machine takes no more of them (--max-failures-in-a-row): {listed}"
+            )
+
+    def _bury(self, worker: _Process, stop: Stop) -> None:
+        """A worker has ended: kill what it left, and replace it if it did not mean to end."""
+        _, status = os.waitpid(worker.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        worker.messages.close()
+        del self._workers[worker.number]
+        if code == 0 or self._summary.error or self._kill_workers_at is not None:
+            return
+        kill_marked(self._crew.marks_of(worker.number))
+        self._shared.set_deadline(worker.number, 0.0)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self._deaths += 1
+        if self._deaths >= DEATHS_IN_A_ROW:
+            self._summary.error = f"{self._deaths} workers in a row died; the last one {how}"
+            self._shared.drain()
+        elif not stop:
+            log.warning("worker %d (pid %d) %s: replaced", worker.number, worker.pid, how)
+            self._start_worker(worker.number)
+
+    def _start_worker(self, number: int) -> None:
+        messages, sender = Pipe(duplex=False)
+        pilot = os.getpid()
+        with _signals_blocked():  # until the worker has handlers of its own
+            try:
+                pid = os.fork()
+            except OSError as error:
+                raise PyAnamoError(f"a worker can't be started: {error.strerror}") from error
+            if pid == 0:
+                os._exit(self._be_worker(number, sender, pilot))
+        sender.close()
+        self._workers[number] = _Process(number=number, pid=pid, messages=messages)
+
+    def _be_worker(self, number: int, sender: Connection, pilot: int) -> int:
+        """What the worker's process does; its exit code. Nothing is raised from here."""
+        try:
+            with _worker_signals(pilot) as stop:
+
+                def report(ended: ItemEnded) -> None:
+                    try:
+                        sender.send(ended)
+                    except OSError:
+                        stop.set("the pilot is gone", grace=GRACE_SECONDS)
+
+                self._make_worker(number, stop, report).work()
+                return 0 if stop.signal is None else exit_code(stop.signal)
+        except PyAnamoError as error:
+            sender.send(str(error))
+            return error.exit_code
+        except BaseException:
+            log.exception("worker %d: this is a bug in PyAnamo", number)
+            return 70  # EX_SOFTWARE of sysexits.h
+
+    def _make_worker(self, number: int, stop: Halt, report: Callable[[ItemEnded], None]) -> Worker:
+        settings = self._settings
+        runner = Runner(
+            table=settings.table,
+            mark=self._crew.mark(number),
+            nests=settings.nests,
+            walltime=self._walltime,
+            count_task=lambda seconds: self._shared.add_task(number, seconds),
+            task_timeout=settings.task_timeout,
+        )
+        return Worker(
+            number=number,
+            pilot=self._name,
+            table=settings.store.open(settings.table, worker=number, workers=settings.items),
+            runner=runner,
+            stop=stop,
+            shared=self._shared,
+            quota=self._quota,
+            report=report,
+            lease=settings.lease,
+            retries=settings.retries,
+            max_attempts=settings.max_attempts,
+            idle=settings.idle,
+        )
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let signals wait until the block ends."""
+    handled = {*STOP_SIGNALS, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+
+
+@contextmanager
+def _child_signals() -> Iterator[int]:
+    """A file that is readable when a signal has come, the death of a child included."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, previous)
+        os.close(reader)
+        os.close(writer)
+
+
+@contextmanager
+def _worker_signals(pilot: int) -> Iterator[Stop]:
+    """SIGTERM stops a worker, also when its pilot dies; all else is the pilot's to mind.
+
+    Entered with signals blocked, as `_start_worker` forks it.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
+        signal.signal(number, signal.SIG_IGN)
+    with stop_signals(grace=GRACE_SECONDS) as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the pilot forwards it
+        die_with_parent(signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+        if os.getppid() != pilot:
+            stop.set("the pilot is gone", grace=GRACE_SECONDS)
+        yield stop

@@ -1,0 +1,101 @@
+"""Find and kill the processes that a pilot's tasks have left, whatever they did to hide.
+
+Every task carries a mark in its environment, which all its descendants inherit: it tells them from
+the rest of the machine when process groups and parents no longer do. Linux only: elsewhere there is
+no `/proc` to find them in, and the functions here find nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+WORKER_MARK = "PYANAMO_WORKER"  # the name of the mark
+CAN_FIND = os.path.isdir("/proc/self")
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The marks of a pilot's workers, which no other pilot's workers have."""
+
+    size: int
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def mark(self, worker: int) -> str:
+        """What a worker's tasks have as `WORKER_MARK` in their environment."""
+        return f"{self.name}-{worker}"
+
+    def marks_of(self, worker: int) -> str:
+        """What `kill_marked` takes for that worker's tasks."""
+        return f"{WORKER_MARK}={self.mark(worker)}"
+
+    @property
+    def all_marks(self) -> str:
+        """What `kill_marked` takes for the tasks of all workers."""
+        return f"{WORKER_MARK}={self.name}-*"
+
+
+def kill_marked(*marks: str, limit: float = 5.0) -> int:
+    """SIGKILL every process with all these `NAME=value` in its environment, and tell how many.
+
+    A value that ends in `*` stands for all that begin so. Looks again until none is left, since a
+    process may start another meanwhile; `limit` seconds at the most.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + limit
+    while found := list(_marked(marks)):
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed.update(found)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    return len(killed)
+
+
+def _marked(marks: tuple[str, ...]) -> Iterator[int]:
+    exact = [os.fsencode(mark) + b"\0" for mark in marks if not mark.endswith("*")]
+    begins = [os.fsencode(mark[:-1]) for mark in marks if mark.endswith("*")]
+    wanted = [b"\0" + mark for mark in exact + begins]
+    for entry in os.listdir("/proc") if CAN_FIND else ():
+        if entry.isdigit() and int(entry) != os.getpid():
+            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
+                environment = b"\0" + file.read()
+                if all(mark in environment for mark in wanted):
+                    yield int(entry)
+
+
+def die_with_parent(number: int) -> None:
+    """Have this process get a signal when its parent dies (prctl(2)). Linux only."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose parent dies (prctl(2)). Linux only."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def reap_adopted(own: set[int]) -> None:
+    """Reap ended children, other than those of `own`, so that they don't stay as zombies."""
+    if not hasattr(os, "waitid"):
+        return
+    with suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in own:
+                return  # its owner waits for it; those behind it are reaped the next time
+            os.waitpid(ended.si_pid, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    if CAN_FIND:
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

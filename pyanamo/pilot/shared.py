@@ -1,0 +1,89 @@
+"""A few numbers that a pilot's processes share: no locks, since any of them may be killed.
+
+Each number has one writer and is eight aligned bytes, which are stored at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import tempfile
+from typing import IO
+
+_WORKER_NUMBERS = 3
+_COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
+
+
+class SharedNumbers:
+    """Memory that processes forked later share."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        memory = mmap.mmap(-1, 8 * (1 + workers * _WORKER_NUMBERS))
+        self._numbers = memoryview(memory).cast("d")
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is to be claimed."""
+        return self._numbers[0] != 0
+
+    def drain(self) -> None:
+        """Have nothing more claimed."""
+        self._numbers[0] = 1
+
+    def add_task(self, worker: int, seconds: float) -> None:
+        """Count a task that a worker has run. (Called by that worker, one thread at a time.)"""
+        at = self._at(worker)
+        self._numbers[at + _COUNT] += 1
+        self._numbers[at + _SECONDS] += seconds
+
+    def mean_task_seconds(self) -> float | None:
+        """The mean of the tasks that the pilot has run; None before the first."""
+        places = [self._at(worker) for worker in range(self._workers)]
+        count = sum(self._numbers[at + _COUNT] for at in places)
+        return sum(self._numbers[at + _SECONDS] for at in places) / count if count else None
+
+    def set_deadline(self, worker: int, when: float) -> None:
+        """When a worker's tasks must be dead unless it says otherwise by then; 0: it has none."""
+        self._numbers[self._at(worker) + _DEADLINE] = when
+
+    def deadline(self, worker: int) -> float:
+        """What was set for that worker."""
+        return self._numbers[self._at(worker) + _DEADLINE]
+
+    def _at(self, worker: int) -> int:
+        return 1 + worker * _WORKER_NUMBERS
+
+
+class Quota:
+    """So many items, and no more, for all workers together. A process that dies harms nothing."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._file: IO[bytes] | None = None
+        if limit is not None:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            self._file.write(limit.to_bytes(8, "big"))
+
+    def take(self) -> bool:
+        """Whether one more may be taken; it counts as taken then."""
+        return self._file is None or self._change(-1)
+
+    def give_back(self) -> None:
+        """One that was taken isn't used."""
+        if self._file is not None:
+            self._change(+1)
+
+    def _change(self, by: int) -> bool:
+        assert self._file is not None
+        # Locks of lockf belong to the process, not to the open file: forked processes exclude
+        # each other, and the kernel frees the lock of one that dies.
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            left = int.from_bytes(os.pread(self._file.fileno(), 8, 0), "big") + by
+            if left < 0:
+                return False
+            os.pwrite(self._file.fileno(), left.to_bytes(8, "big"), 0)
+            return True
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)

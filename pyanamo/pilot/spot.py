@@ -1,0 +1,64 @@
+"""Whether this Spot machine is to be taken away.
+
+Two minutes before, the instance metadata service tells (Amazon EC2 User Guide, "Spot Instance
+interruption notices"). Nobody else does: ECS sends a Batch container nothing but a SIGTERM at the
+very end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime
+
+ASK_SECONDS = 5.0
+ANSWER_SECONDS = 1.0  # the service is on the same machine
+TOKEN_SECONDS = 21600
+SPARE_SECONDS = 30.0  # before the machine goes, everything must have been given back
+
+
+class SpotNotice:
+    """Asks now and then, with a session token (IMDSv2)."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._service = os.environ.get(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254"
+        ).rstrip("/")
+        self._token = ""
+        self._asked_at = -ASK_SECONDS
+        self._answer: float | None = None
+
+    def taken_away_at(self) -> float | None:
+        """The epoch seconds at which the machine goes; None while nothing is known of that."""
+        if self._answer is None and self._clock() - self._asked_at >= ASK_SECONDS:
+            self._asked_at = self._clock()
+            self._answer = self._ask()
+        return self._answer
+
+    def _ask(self) -> float | None:
+        try:
+            if not self._token:
+                ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+                self._token = self._fetch("latest/api/token", "PUT", ttl)
+            token = {"X-aws-ec2-metadata-token": self._token}
+            action = json.loads(self._fetch("latest/meta-data/spot/instance-action", "GET", token))
+            return datetime.fromisoformat(action["time"].replace("Z", "+00:00")).timestamp()
+        except urllib.error.HTTPError as error:
+            if error.code == 401:  # the token has expired
+                self._token = ""
+            return None  # 404: it is not to be taken away
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _fetch(self, path: str, method: str, headers: dict[str, str]) -> str:
+        request = urllib.request.Request(f"{self._service}/{path}", method=method, headers=headers)
+        # Never through a proxy: the address is this machine's.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text

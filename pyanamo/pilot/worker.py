@@ -1,0 +1,181 @@
+"""One of a pilot's workers: claim an item, run it, record what happened, take the next."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pyanamo.errors import PyAnamoError, StoreUnavailable
+from pyanamo.model import Claim, Ending, Outcome, Result
+from pyanamo.pilot import unrecorded
+from pyanamo.pilot.execution import Runner
+from pyanamo.pilot.lease import Held, keep_alive, lease_clock
+from pyanamo.pilot.pilotlog import about
+from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.signals import Halt
+from pyanamo.tables import WorkflowTable
+
+log = logging.getLogger(__name__)
+
+FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two looks at an empty table
+LONGEST_BACKOFF = 10.0  # seconds between two tries of what the store did not take
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemEnded:
+    """What a worker tells its pilot of an attempt at an item."""
+
+    ending: Ending
+    put_back: bool  # the item is todo again
+    reason: str
+    seconds: float  # since it was claimed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """What one worker works with; `work` is what it does."""
+
+    number: int
+    pilot: str  # the InstanceID
+    table: WorkflowTable
+    runner: Runner
+    stop: Halt
+    shared: SharedNumbers
+    quota: Quota
+    report: Callable[[ItemEnded], None]
+    lease: float  # seconds
+    retries: int
+    max_attempts: int
+    idle: float  # seconds
+
+    def work(self) -> None:
+        """Claim, run and record items until there is none left, no time left, or a stop."""
+        while self._may_claim() and self.quota.take():
+            taken = self._next_claim()
+            if taken is None:
+                self.quota.give_back()
+                break
+            claim, claimed_at = taken
+            log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
+            with keep_alive(self.table, claim, self.lease, claimed_at, self._watch) as held:
+                halts = (self.stop, held)
+                outcome = self.runner.execute(claim, halts, self._recorder(claim, held))
+                ended = self._settle(claim, claimed_at, outcome, held)
+            self._tell(claim, ended)
+
+    def _may_claim(self) -> bool:
+        return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()
+
+    def _next_claim(self) -> tuple[Claim, float] | None:
+        """A claim, and the lease clock just before it was made; None when there is nothing.
+
+        An empty answer is believed when a second one, after the table has settled, is empty too.
+        """
+        give_up_at = time.monotonic() + self.idle
+        wait = self.table.settle_seconds
+        looks = 0
+        while self._may_claim():
+            claimed_at = lease_clock()
+            if claim := self._claim_patiently():
+                return claim, claimed_at
+            looks += 1
+            left = give_up_at - time.monotonic()
+            if looks > 1:
+                if left <= 0:
+                    return None
+                wait = min(left, LONGEST_POLL, FIRST_POLL * 2 ** (looks - 2))
+            self._wait(wait * random.uniform(0.8, 1.0))
+        return None
+
+    def _claim_patiently(self) -> Claim | None:
+        """Claim; while the store can't be reached, try again for as long as a lease lasts."""
+        give_up_at = time.monotonic() + self.lease
+        tries = 0
+        while True:
+            try:
+                return self.table.claim(
+                    self.pilot, lease=self.lease, max_attempts=self.max_attempts
+                )
+            except StoreUnavailable as error:
+                if time.monotonic() >= give_up_at:
+                    raise
+                log.warning("no item claimed, will try again: %s", error)
+            tries += 1
+            self._wait(backoff(tries))
+            if not self._may_claim():
+                return None
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, unless nothing is to be claimed any more."""
+        until = time.monotonic() + seconds
+        while self._may_claim() and (left := until - time.monotonic()) > 0:
+            self.stop.wait(min(1.0, left))
+
+    def _watch(self, deadline: float) -> None:
+        self.shared.set_deadline(self.number, deadline)
+
+    def _recorder(self, claim: Claim, held: Held) -> Callable[[Mapping[str, Result]], None]:
+        """What keeps the results of nested tasks while others are still running."""
+
+        def record(results: Mapping[str, Result]) -> None:
+            try:
+                if not held and not self.table.record(claim, results):
+                    held.lose("somebody else has the item")
+            except PyAnamoError as error:  # they come again with the next ones
+                log.warning("results not recorded yet: %s", error, extra=about(claim.item))
+
+        return record
+
+    def _settle(self, claim: Claim, claimed_at: float, outcome: Outcome, held: Held) -> ItemEnded:
+        """Write how the attempt ended; what can't be written is kept in a file."""
+        failed_once_more = outcome.ending is Ending.FAILED and claim.failures < self.retries
+        put_back = failed_once_more or outcome.ending is Ending.INTERRUPTED
+        # When we are being stopped, somebody may lose patience and kill us: the file comes first.
+        kept = unrecorded.keep(self.table.name, claim, outcome) if self.stop else None
+        if self._write(self.table.release if put_back else self.table.finish, claim, outcome, held):
+            if kept is not None:
+                kept.unlink()
+            ending, reason = outcome.ending, outcome.reason
+        else:
+            put_back, ending, reason = False, Ending.LOST, held.reason
+            if kept := kept or unrecorded.keep(self.table.name, claim, outcome):
+                log.error("not recorded: the results are in %s", kept, extra=about(claim.item))
+        seconds = lease_clock() - claimed_at
+        return ItemEnded(ending=ending, put_back=put_back, reason=reason, seconds=seconds)
+
+    def _write(
+        self,
+        write: Callable[[Claim, Outcome], bool],
+        claim: Claim,
+        outcome: Outcome,
+        held: Held,
+    ) -> bool:
+        """Write for as long as the claim holds, and tell whether it was written."""
+        tries = 0
+        while not held:
+            try:
+                if write(claim, outcome):
+                    return True
+                held.lose("somebody else has the item")
+            except PyAnamoError as error:
+                log.warning("not recorded yet: %s", error, extra=about(claim.item))
+                tries += 1
+                held.wait(min(backoff(tries), max(0.0, held.seconds_left)))
+        return False
+
+    def _tell(self, claim: Claim, ended: ItemEnded) -> None:
+        """One line in the log, and the pilot's count."""
+        words = ended.ending.value + (", put back" if ended.put_back else "")
+        why = f": {ended.reason}" if ended.reason else ""
+        well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
+        level = logging.INFO if well else logging.WARNING
+        log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
+        self.report(ended)
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait before the next try: longer each time, and random, so that pilots spread."""
+    return random.uniform(0.5, 1.0) * min(LONGEST_BACKOFF, 0.25 * 2.0**tries)

@@ -1,0 +1,119 @@
+"""A workflow step's table: what it can be asked to do, and which kinds there are.
+
+The verbs are those of an item's life. Every verb after `claim` carries the claim's token and
+answers whether it still held; where it answers False, nothing was changed and somebody else may
+have the item. A verb whose write was made but whose answer was lost may be called again.
+
+All verbs raise `TableNotFound`, `AccessDenied` or `StoreUnavailable` (see `pyanamo.errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What became of some items that were to be added."""
+
+    imported: int = 0
+    already_there: int = 0
+    replaced: int = 0
+    locked: tuple[str, ...] = ()  # item ids that weren't replaced, since a pilot holds them
+
+    def __add__(self, other: Added) -> Added:
+        return Added(
+            imported=self.imported + other.imported,
+            already_there=self.already_there + other.already_there,
+            replaced=self.replaced + other.replaced,
+            locked=self.locked + other.locked,
+        )
+
+    @property
+    def items(self) -> int:
+        """How many items this tells of."""
+        return self.imported + self.already_there + self.replaced + len(self.locked)
+
+
+class WorkflowTable(Protocol):
+    """One workflow step. An object belongs to the process that made it; threads may share it."""
+
+    name: str
+    settle_seconds: float  # an empty claim is to be believed when, so much later, another is empty
+
+    def check(self) -> None:
+        """Raise an error if the table can't be worked with."""
+
+    def create(self) -> bool:
+        """Make the table and wait until it is there; False if it was there."""
+
+    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
+        """Add new items, telling of them a batch at a time, as they are written.
+
+        An item that is there is left alone; with `replace` it is overwritten, unless it is locked.
+        Items are told of once, and each item's `item_id` must be there once.
+        """
+
+    def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
+        """Take an item for `lease` seconds, or None when there is none to take.
+
+        Eligible is an item that is `todo`; where none is found, one that is `locked` and whose
+        lease has expired. One that was lost `max_attempts` times becomes `failed` instead.
+        """
+
+    def renew(self, claim: Claim, *, lease: float) -> bool:
+        """Hold the claim for `lease` seconds from now."""
+
+    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
+        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
+
+    def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is done or failed, as the outcome says."""
+
+    def release(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is todo again. An interrupted attempt doesn't count."""
+
+    def get(self, item_id: str) -> Item | None:
+        """The item, as it is now."""
+
+    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
+        """The index's rows of these states, or of all; a row may lag behind its item."""
+
+    def close(self) -> None:
+        """Give back what the table holds: files, connections."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Where tables are: an embedded file, or DynamoDB as the SDK finds it where None is given."""
+
+    local: Path | None = None
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
+        """The table of that name, in this process. It need not be there yet.
+
+        Workers of one pilot say which they are, of how many: they then try different items.
+        """
+        # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
+        if self.local is not None:
+            from pyanamo.tables.sqlite import SQLiteTable
+
+            return SQLiteTable(name, self.local)
+        from pyanamo.tables.candidates import Share
+        from pyanamo.tables.dynamodb import DynamoDBTable
+
+        return DynamoDBTable(
+            name,
+            region=self.region,
+            profile=self.profile,
+            endpoint_url=self.endpoint_url,
+            share=Share.of_worker(worker, workers),
+        )

@@ -1,0 +1,225 @@
+"""Items as the attributes that a table keeps: the names that users and consoles depend on.
+
+Both tables keep these attributes; they differ only in how they store a value.
+
+================  =======  =====================================================================
+`itemID`          str      the user's unique name
+`TaskID`          str      the user's group name
+`TaskScript`      str/map  the command, or `{"Task_0": {"Script": "seq 8", "Status": "todo"}, ...}`
+`ItemState`       str      `todo`, `locked`, `done`, `failed`, `held`
+`Slot`            str      8 hex digits hashed from `itemID`: spreads items evenly over the index
+`lockID`          str      the claim's token, new for every claim; present only while locked
+`InstanceID`      str      the pilot that holds it, or held it last
+`Lock_Date`       str      when it was claimed
+`Done_Date`       str      when it ended
+`Lease_Expires`   int      epoch seconds; not in the index, so that a renewal costs one write
+`Attempts`        int      claims since it was last reset, those given back unspent not counted
+`Nested_Tasks`    int      nested items: how many tasks there are
+`Nested_Done`     int      nested items: how many of them are done
+`Exit_Code`       int      of the first failed task, else 0
+`Reason`          str      of the first failed task
+`Run_Seconds`     float    the sum over its tasks
+`Max_RSS_MB`      float    the largest of its tasks
+`Log`             map      a single item's result, or `{"Task_0": result, ...}`
+`History`         list     one short map an ended attempt, the last 10
+`Import_ID`       str      the import that brought it: tells an import its own rows from others'
+================  =======  =====================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pyanamo.model import (
+    SINGLE_TASK,
+    Attempt,
+    Ending,
+    Item,
+    ItemState,
+    ItemSummary,
+    Result,
+    Task,
+    TaskStatus,
+    utc_date,
+)
+
+Attributes = dict[str, Any]  # name -> str, int, float, map or list, as in the table above
+
+INDEX = "ItemStateIndex"
+INDEX_KEYS = ("ItemState", "Slot")
+PROJECTED = (
+    "TaskID",
+    "InstanceID",
+    "Lock_Date",
+    "Done_Date",
+    "Nested_Tasks",
+    "Nested_Done",
+    "Exit_Code",
+    "Run_Seconds",
+)
+
+
+def slot(item_id: str) -> str:
+    """A place in the index that depends on nothing but the name, and is even over names."""
+    return hashlib.blake2b(item_id.encode(), digest_size=4).hexdigest()
+
+
+def new_import_id(now: float) -> str:
+    """A name for one import, by `now` (epoch seconds): it sorts by date, and no two are alike."""
+    return f"{utc_date(now)} {secrets.token_hex(4)}"
+
+
+def new_item(item: Item, import_id: str) -> Attributes:
+    """What an import writes: an item that nobody has worked on."""
+    attributes: Attributes = {
+        "itemID": item.item_id,
+        "TaskID": item.task_id,
+        "TaskScript": script_attribute(item.tasks, nested=item.nested),
+        "ItemState": ItemState.TODO.value,
+        "Slot": slot(item.item_id),
+        "Attempts": 0,
+        "Import_ID": import_id,
+    }
+    if item.nested:
+        attributes |= {"Nested_Tasks": len(item.tasks), "Nested_Done": 0}
+    return attributes
+
+
+def script_attribute(tasks: Iterable[Task], *, nested: bool) -> str | Attributes:
+    """The value of `TaskScript`."""
+    if nested:
+        return {task.name: {"Script": task.script, "Status": task.status.value} for task in tasks}
+    return next(iter(tasks)).script
+
+
+def log_attribute(results: Mapping[str, Result], *, nested: bool) -> Attributes:
+    """The value of `Log`."""
+    if nested:
+        return {name: result_attribute(result) for name, result in results.items()}
+    return result_attribute(results[SINGLE_TASK]) if results else {}
+
+
+def result_attribute(result: Result) -> Attributes:
+    """One result; what is empty is left out, since an item's size is limited."""
+    attributes = {
+        "Status": result.status.value,
+        "Exit_Code": result.exit_code,
+        "Reason": result.reason,
+        "Start_Date": result.start_date,
+        "Run_Seconds": result.run_seconds,
+        "CPU_Seconds": result.cpu_seconds,
+        "Max_RSS_MB": result.max_rss_mb,
+        "stdout": result.stdout,
+        "stderr": result.stderr,
+        "stdout_bytes": result.stdout_bytes,
+        "stderr_bytes": result.stderr_bytes,
+        "Log_URI": result.log_uri,
+    }
+    return {name: value for name, value in attributes.items() if value not in ("", None)}
+
+
+def history_attribute(history: Iterable[Attempt]) -> list[Attributes]:
+    """The value of `History`."""
+    return [
+        {
+            "Attempt": past.attempt,
+            "InstanceID": past.instance,
+            "Lock_Date": past.lock_date,
+            "End_Date": past.end_date,
+            "Outcome": past.ending.value,
+            "Reason": past.reason,
+            "lockID": past.token,
+            "Times_Lost": past.times_lost,
+        }
+        for past in history
+    ]
+
+
+def read_item(attributes: Mapping[str, Any]) -> Item:
+    """An item from its attributes; those that were not read count as absent."""
+    script = attributes.get("TaskScript", "")
+    nested = not isinstance(script, str)
+    log = attributes.get("Log") or {}
+    return Item(
+        item_id=attributes["itemID"],
+        task_id=attributes.get("TaskID", ""),
+        tasks=_read_tasks(script) if nested else (Task(name=SINGLE_TASK, script=script),),
+        nested=nested,
+        state=ItemState(attributes.get("ItemState", ItemState.TODO.value)),
+        attempts=attributes.get("Attempts", 0),
+        instance=attributes.get("InstanceID", ""),
+        token=attributes.get("lockID", ""),
+        lock_date=attributes.get("Lock_Date", ""),
+        done_date=attributes.get("Done_Date", ""),
+        lease_expires=attributes.get("Lease_Expires"),
+        exit_code=attributes.get("Exit_Code"),
+        reason=attributes.get("Reason", ""),
+        run_seconds=attributes.get("Run_Seconds"),
+        max_rss_mb=attributes.get("Max_RSS_MB"),
+        results=_read_log(log, nested=nested),
+        history=tuple(_read_attempt(past) for past in attributes.get("History") or ()),
+    )
+
+
+def read_summary(attributes: Mapping[str, Any]) -> ItemSummary:
+    """A row of the index."""
+    return ItemSummary(
+        item_id=attributes["itemID"],
+        task_id=attributes.get("TaskID", ""),
+        state=ItemState(attributes["ItemState"]),
+        instance=attributes.get("InstanceID", ""),
+        lock_date=attributes.get("Lock_Date", ""),
+        done_date=attributes.get("Done_Date", ""),
+        nested_tasks=attributes.get("Nested_Tasks"),
+        nested_done=attributes.get("Nested_Done"),
+        exit_code=attributes.get("Exit_Code"),
+        run_seconds=attributes.get("Run_Seconds"),
+    )
+
+
+def _read_tasks(script: Mapping[str, Any]) -> tuple[Task, ...]:
+    """Nested tasks in the order of their numbers: a map of DynamoDB has no order."""
+    tasks = (
+        Task(name=name, script=task["Script"], status=TaskStatus(task.get("Status", "todo")))
+        for name, task in script.items()
+    )
+    return tuple(sorted(tasks, key=lambda task: (len(task.name), task.name)))
+
+
+def _read_log(log: Mapping[str, Any], *, nested: bool) -> dict[str, Result]:
+    if nested:
+        return {name: _read_result(result) for name, result in log.items()}
+    return {SINGLE_TASK: _read_result(log)} if log else {}
+
+
+def _read_result(attributes: Mapping[str, Any]) -> Result:
+    return Result(
+        status=TaskStatus(attributes["Status"]),
+        exit_code=attributes.get("Exit_Code"),
+        reason=attributes.get("Reason", ""),
+        start_date=attributes.get("Start_Date", ""),
+        run_seconds=attributes.get("Run_Seconds", 0.0),
+        cpu_seconds=attributes.get("CPU_Seconds", 0.0),
+        max_rss_mb=attributes.get("Max_RSS_MB", 0.0),
+        stdout=attributes.get("stdout", ""),
+        stderr=attributes.get("stderr", ""),
+        stdout_bytes=attributes.get("stdout_bytes", 0),
+        stderr_bytes=attributes.get("stderr_bytes", 0),
+        log_uri=attributes.get("Log_URI", ""),
+    )
+
+
+def _read_attempt(attributes: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        attempt=attributes["Attempt"],
+        instance=attributes["InstanceID"],
+        lock_date=attributes["Lock_Date"],
+        end_date=attributes["End_Date"],
+        ending=Ending(attributes["Outcome"]),
+        reason=attributes.get("Reason", ""),
+        token=attributes["lockID"],
+        times_lost=attributes["Times_Lost"],
+    )

@@ -1,0 +1,309 @@
+"""A workflow step in a DynamoDB table.
+
+What a claim costs: one conditional write, and a query of the index for every few claims. Nothing
+here scans, describes or reads the whole to-do list, so that a claim costs the same however many
+items wait and however many pilots run.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pyanamo.errors import PyAnamoError
+from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.tables import Added, dynamodb_import, transitions
+from pyanamo.tables.attributes import (
+    INDEX,
+    INDEX_KEYS,
+    PROJECTED,
+    Attributes,
+    new_import_id,
+    new_item,
+    read_item,
+    read_summary,
+)
+from pyanamo.tables.candidates import FRONT, PAGE, WHOLE, Candidates, Share, random_slot
+from pyanamo.tables.dynamodb_client import (
+    Client,
+    ConditionFailed,
+    Update,
+    make_client,
+    plain_map,
+    translated_errors,
+    typed,
+    typed_map,
+)
+
+# What a lost item's successor must know of it. `_still_lost` ties it to the token.
+_OF_A_LOST_ITEM = (
+    "itemID",
+    "ItemState",
+    "lockID",
+    "InstanceID",
+    "Lock_Date",
+    "Lease_Expires",
+    "Attempts",
+    "History",
+)
+
+
+class DynamoDBTable:
+    """A workflow step in DynamoDB; see `WorkflowTable` for what its verbs promise."""
+
+    settle_seconds = 1.5  # the index lags behind the table, as a rule by much less than a second
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+        endpoint_url: str | None = None,
+        share: Share = WHOLE,
+        clock: Callable[[], float] = time.time,
+        client: Client | None = None,
+    ) -> None:
+        self.name = name
+        self._clock = clock
+        self._client = client or make_client(
+            region=region, profile=profile, endpoint_url=endpoint_url
+        )
+        self._random = random.Random()
+        self._candidates = Candidates(
+            lambda slot, limit: self._page(ItemState.TODO, slot, limit),
+            share=share,
+            rng=self._random,
+        )
+        self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token
+
+    def check(self) -> None:
+        """Raise an error if the table can't be worked with."""
+        self._page(ItemState.TODO, FRONT, limit=1)
+
+    def create(self) -> bool:
+        """Make the table (on-demand billing) and wait until it is there; False if it was."""
+        with translated_errors(self._client, self.name):
+            made = self._make_unless_there()
+            waiter = self._client.get_waiter("table_exists")
+            waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+            return made
+
+    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
+        """Add new items, many requests at a time."""
+        import_id = new_import_id(self._clock())
+        rows = (new_item(item, import_id) for item in items)
+        write = dynamodb_import.replace if replace else dynamodb_import.insert
+        return write(self._client, self.name, rows)
+
+    def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
+        """Take an item that waits, or else one whose lease has expired."""
+        if self._in_doubt is not None and (claim := self._claim(*self._in_doubt, pilot, lease)):
+            return claim
+        while (item_id := self._candidates.next()) is not None:
+            if claim := self._claim(item_id, secrets.token_hex(8), pilot, lease):
+                self._candidates.claimed(item_id)
+                return claim
+            self._candidates.taken(item_id)
+        return self._claim_expired(pilot, lease, max_attempts)
+
+    def renew(self, claim: Claim, *, lease: float) -> bool:
+        """Hold the claim for `lease` seconds from now."""
+        expiry = transitions.lease_end(self._clock(), lease)
+        return self._change(claim, {"Lease_Expires": expiry})
+
+    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
+        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
+        return self._change(claim, transitions.recorded(claim, results))
+
+    def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is done or failed."""
+        changes = transitions.finished(claim, outcome, self._clock())
+        return self._change(claim, changes, ending=outcome.ending)
+
+    def release(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is todo again."""
+        changes = transitions.released(claim, outcome, self._clock())
+        return self._change(claim, changes, ending=outcome.ending)
+
+    def get(self, item_id: str) -> Item | None:
+        """The item, as it is now."""
+        with translated_errors(self._client, self.name):
+            answer = self._client.get_item(
+                TableName=self.name, Key=_key(item_id), ConsistentRead=True
+            )
+        return read_item(plain_map(answer["Item"])) if "Item" in answer else None
+
+    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
+        """The index's rows of these states, or of all; those of a state in the index's order."""
+        paginator = self._client.get_paginator("query")
+        for state in states or tuple(ItemState):
+            with translated_errors(self._client, self.name):
+                for page in paginator.paginate(
+                    TableName=self.name,
+                    IndexName=INDEX,
+                    KeyConditionExpression="ItemState = :state",
+                    ExpressionAttributeValues={":state": typed(state.value)},
+                ):
+                    for row in page["Items"]:
+                        yield read_summary(plain_map(row))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
+        """Take an item if it is todo."""
+        update = Update(transitions.claimed(pilot, token, self._clock(), lease))
+        update.add_one("Attempts")
+        is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
+        return self._taken(item_id, token, update.arguments(is_todo))
+
+    def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
+        """Look through a random page of locked items for one whose lease has expired."""
+        locked = self._page(ItemState.LOCKED, random_slot(self._random), PAGE)
+        locked = locked or self._page(ItemState.LOCKED, FRONT, PAGE)
+        for item in self._read_leases(locked):
+            now = self._clock()
+            if item.lease_expires is None or item.lease_expires > now:
+                continue
+            if item.times_lost + 1 >= max_attempts:
+                self._give_up(item, now)
+            elif claim := self._take_over(item, pilot, lease, now):
+                return claim
+        return None
+
+    def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
+        token = secrets.token_hex(8)
+        update = Update(transitions.taken_over(lost, pilot, token, now, lease))
+        return self._taken(lost.item_id, token, update.arguments(_still_lost(update, lost, now)))
+
+    def _give_up(self, lost: Item, now: float) -> None:
+        update = Update(transitions.given_up(lost, now))
+        with suppress(ConditionFailed), translated_errors(self._client, self.name):
+            self._client.update_item(
+                TableName=self.name,
+                Key=_key(lost.item_id),
+                **update.arguments(_still_lost(update, lost, now)),
+            )
+
+    def _taken(self, item_id: str, token: str, arguments: Mapping[str, Any]) -> Claim | None:
+        """Make a claiming write; None when its condition didn't hold.
+
+        The SDK repeats a write whose answer was lost, and is then told that the condition failed:
+        the token tells whether it failed because of ourselves.
+        """
+        self._in_doubt = (item_id, token)
+        try:
+            with translated_errors(self._client, self.name):
+                answer = self._client.update_item(
+                    TableName=self.name, Key=_key(item_id), ReturnValues="ALL_NEW", **arguments
+                )
+            there = plain_map(answer["Attributes"])
+        except ConditionFailed as failed:
+            there = failed.item or {}
+        self._in_doubt = None
+        is_ours = there.get("lockID") == token
+        return Claim(item=read_item(there), token=token) if is_ours else None
+
+    def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
+        """Write the changes if the token is the item's; or it was our own write that ended it."""
+        update = Update(changes)
+        is_ours = f"{update.name('lockID')} = {update.value('token', claim.token)}"
+        try:
+            with translated_errors(self._client, self.name):
+                self._client.update_item(
+                    TableName=self.name,
+                    Key=_key(claim.item.item_id),
+                    **update.arguments(is_ours),
+                )
+            return True
+        except ConditionFailed as failed:
+            item = read_item(failed.item) if failed.item else None
+            return ending is not None and transitions.is_landed(item, claim, ending)
+
+    def _page(self, state: ItemState, slot: str, limit: int) -> Sequence[str]:
+        """Item ids of the index from `slot` on."""
+        with translated_errors(self._client, self.name):
+            answer = self._client.query(
+                TableName=self.name,
+                IndexName=INDEX,
+                KeyConditionExpression="ItemState = :state AND Slot >= :slot",
+                ExpressionAttributeValues=typed_map({":state": state.value, ":slot": slot}),
+                ProjectionExpression="itemID",
+                Limit=limit,
+            )
+        return [row["itemID"]["S"] for row in answer["Items"]]
+
+    def _read_leases(self, item_ids: Sequence[str]) -> list[Item]:
+        """What a successor must know of these items, one request. Some may be left out."""
+        if not item_ids:
+            return []
+        names = {f"#{number}": name for number, name in enumerate(_OF_A_LOST_ITEM)}
+        request = {
+            "Keys": [_key(item_id) for item_id in item_ids],
+            "ProjectionExpression": ", ".join(names),
+            "ExpressionAttributeNames": names,
+        }
+        with translated_errors(self._client, self.name):
+            answer = self._client.batch_get_item(RequestItems={self.name: request})
+        return [read_item(plain_map(row)) for row in answer["Responses"].get(self.name, ())]
+
+    def _make_unless_there(self) -> bool:
+        try:
+            self._require_own_table(self._client.describe_table(TableName=self.name)["Table"])
+            return False
+        except self._client.exceptions.ResourceNotFoundException:
+            pass
+        try:
+            self._client.create_table(**table_definition(self.name))
+            return True
+        except self._client.exceptions.ResourceInUseException:
+            return False  # somebody else was faster
+
+    def _require_own_table(self, description: Mapping[str, Any]) -> None:
+        """Refuse to fill somebody else's table."""
+        keys = [key["AttributeName"] for key in description["KeySchema"]]
+        indexes = [index["IndexName"] for index in description.get("GlobalSecondaryIndexes", ())]
+        if keys != ["itemID"] or INDEX not in indexes:
+            raise PyAnamoError(
+                f"table {self.name!r} is not PyAnamo's: its key is {', '.join(keys)}, its indexes "
+                f"are {', '.join(indexes) or 'none'}; name another table"
+            )
+
+
+def table_definition(name: str) -> dict[str, Any]:
+    """The arguments of `CreateTable`."""
+    keys = ("itemID", *INDEX_KEYS)
+    state, place = INDEX_KEYS
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        "KeySchema": [{"AttributeName": "itemID", "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": INDEX,
+                "KeySchema": [
+                    {"AttributeName": state, "KeyType": "HASH"},
+                    {"AttributeName": place, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(PROJECTED)},
+            }
+        ],
+    }
+
+
+def _still_lost(update: Update, lost: Item, now: float) -> str:
+    """The condition that a lost item is the one that was read, and hasn't been renewed since."""
+    is_same = f"{update.name('lockID')} = {update.value('lost', lost.token)}"
+    has_expired = f"{update.name('Lease_Expires')} <= {update.value('now', int(now))}"
+    return f"{is_same} AND {has_expired}"
+
+
+def _key(item_id: str) -> dict[str, Any]:
+    return {"itemID": typed(item_id)}

@@ -1,0 +1,343 @@
+"""The embedded table: workflow steps in a SQLite file, for many processes on one machine.
+
+A row an item, a column an attribute. What a transaction has written survives the death of any
+process; the last ones may be lost when the machine's power fails (`synchronous=NORMAL` with a
+write-ahead log: SQLite documentation, "PRAGMA synchronous"), the file is whole all the same. The
+write-ahead log needs shared memory: don't put the file on a network file system.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pyanamo.errors import StoreUnavailable, TableNotFound
+from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.tables import Added, transitions
+from pyanamo.tables.attributes import (
+    INDEX,
+    PROJECTED,
+    Attributes,
+    new_import_id,
+    new_item,
+    read_item,
+    read_summary,
+)
+
+COLUMNS = {
+    "itemID": "TEXT NOT NULL",
+    "TaskID": "TEXT",
+    "TaskScript": "TEXT",
+    "ItemState": "TEXT NOT NULL",
+    "Slot": "TEXT NOT NULL",
+    "lockID": "TEXT",
+    "InstanceID": "TEXT",
+    "Lock_Date": "TEXT",
+    "Done_Date": "TEXT",
+    "Lease_Expires": "INTEGER",
+    "Attempts": "INTEGER NOT NULL DEFAULT 0",
+    "Nested_Tasks": "INTEGER",
+    "Nested_Done": "INTEGER",
+    "Exit_Code": "INTEGER",
+    "Reason": "TEXT",
+    "Run_Seconds": "REAL",
+    "Max_RSS_MB": "REAL",
+    "Log": "TEXT",
+    "History": "TEXT",
+    "Import_ID": "TEXT",
+}
+APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
+BUSY_SECONDS = 60.0  # how long to wait for another process's write
+BATCH = 500
+
+_SCHEMA = f"""
+    CREATE TABLE IF NOT EXISTS workflow_tables (name TEXT PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS items (
+        workflow_table TEXT NOT NULL,
+        {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())},
+        PRIMARY KEY (workflow_table, itemID)
+    );
+    CREATE INDEX IF NOT EXISTS {INDEX} ON items (workflow_table, ItemState, Slot);
+    PRAGMA application_id = {APPLICATION_ID};
+"""
+_THE_ITEM = "workflow_table = ? AND itemID = ?"
+_IN_STATE = "workflow_table = ? AND ItemState = ?"
+
+
+class SQLiteTable:
+    """A workflow step in a SQLite file; see `WorkflowTable` for what its verbs promise."""
+
+    settle_seconds = 0.0  # a transaction is seen by everybody as soon as it is made
+
+    def __init__(self, name: str, file: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.name = name
+        self._file = file
+        self._clock = clock
+        self._lock = threading.Lock()  # one connection, one transaction at a time
+        self._connection: sqlite3.Connection | None = None
+
+    def check(self) -> None:
+        """Raise an error if the table can't be worked with."""
+        with self._transaction("DEFERRED") as database:
+            self._require_table(database)
+
+    def create(self) -> bool:
+        """Make the table, and its file if need be; False if it was there."""
+        with self._lock, self._errors():
+            if self._connection is None:
+                self._connection = self._connect("rwc")
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        with self._transaction() as database:
+            made = database.execute(
+                "INSERT OR IGNORE INTO workflow_tables VALUES (?)", (self.name,)
+            )
+            return made.rowcount == 1
+
+    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
+        """Add new items, a transaction a batch."""
+        import_id = new_import_id(self._clock())
+        rest = iter(items)
+        while batch := [new_item(item, import_id) for item in islice(rest, BATCH)]:
+            added = Added()
+            with self._transaction() as database:
+                self._require_table(database)
+                for attributes in batch:
+                    added += self._add(database, attributes, replace=replace)
+            yield added
+
+    def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
+        """Take an item that waits, or else one whose lease has expired."""
+        token = secrets.token_hex(8)
+        with self._transaction() as database:
+            now = self._clock()
+            if item := self._waiting(database):
+                changes = transitions.claimed(pilot, token, now, lease)
+                changes["Attempts"] = item.attempts + 1
+            elif item := self._expired(database, now, max_attempts):
+                changes = transitions.taken_over(item, pilot, token, now, lease)
+            else:
+                return None
+            self._write(database, item.item_id, changes)
+            return Claim(item=self._read(database, item.item_id), token=token)
+
+    def renew(self, claim: Claim, *, lease: float) -> bool:
+        """Hold the claim for `lease` seconds from now."""
+        expiry = transitions.lease_end(self._clock(), lease)
+        return self._change(claim, {"Lease_Expires": expiry})
+
+    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
+        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
+        return self._change(claim, transitions.recorded(claim, results))
+
+    def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is done or failed."""
+        changes = transitions.finished(claim, outcome, self._clock())
+        return self._change(claim, changes, ending=outcome.ending)
+
+    def release(self, claim: Claim, outcome: Outcome) -> bool:
+        """End the claim: the item is todo again."""
+        changes = transitions.released(claim, outcome, self._clock())
+        return self._change(claim, changes, ending=outcome.ending)
+
+    def get(self, item_id: str) -> Item | None:
+        """The item, as it is now."""
+        with self._transaction("DEFERRED") as database:
+            self._require_table(database)
+            return self._find(database, item_id)
+
+    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
+        """The index's rows of these states, or of all, ordered by name."""
+        wanted = [state.value for state in states or ItemState]
+        marks = ", ".join("?" * len(wanted))
+        query = f"""SELECT itemID, ItemState, {", ".join(PROJECTED)} FROM items
+            WHERE workflow_table = ? AND itemID > ? AND ItemState IN ({marks})
+            ORDER BY itemID LIMIT {BATCH}"""
+        last = ""
+        while True:
+            with self._transaction("DEFERRED") as database:
+                self._require_table(database)
+                rows = database.execute(query, (self.name, last, *wanted)).fetchall()
+            for row in rows:
+                yield read_summary(_present(row))
+            if len(rows) < BATCH:
+                return
+            last = rows[-1]["itemID"]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _add(self, database: sqlite3.Connection, attributes: Attributes, *, replace: bool) -> Added:
+        there = self._find(database, attributes["itemID"]) if replace else None
+        if there is not None and there.state is ItemState.LOCKED:
+            return Added(locked=(there.item_id,))
+        row = {"workflow_table": self.name, **_stored(attributes)}
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        conflict = "REPLACE" if replace else "IGNORE"
+        written = database.execute(
+            f"INSERT OR {conflict} INTO items ({names}) VALUES ({marks})", tuple(row.values())
+        )
+        if written.rowcount == 0:
+            return Added(already_there=1)
+        return Added(imported=1) if there is None else Added(replaced=1)
+
+    def _waiting(self, database: sqlite3.Connection) -> Item | None:
+        """An item that is todo: the first behind a random place of the index, or the first."""
+        key = (self.name, ItemState.TODO.value)
+        query = f"SELECT * FROM items WHERE {_IN_STATE} AND Slot >= ? ORDER BY Slot LIMIT 1"
+        for start in (secrets.token_hex(4), ""):
+            row = database.execute(query, (*key, start)).fetchone()
+            if row is not None:
+                return read_item(_present(row))
+        self._require_table(database)
+        return None
+
+    def _expired(self, database: sqlite3.Connection, now: float, max_attempts: int) -> Item | None:
+        """A locked item whose lease has expired; those lost too often become failed on the way."""
+        query = f"SELECT * FROM items WHERE {_IN_STATE} AND Lease_Expires <= ? LIMIT 1"
+        while True:
+            row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
+            if row is None:
+                return None
+            item = read_item(_present(row))
+            if item.times_lost + 1 < max_attempts:
+                return item
+            self._write(database, item.item_id, transitions.given_up(item, now))
+
+    def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
+        """Write the changes if the token is the item's; or it was our own write that ended it."""
+        with self._transaction() as database:
+            item = self._find(database, claim.item.item_id)
+            if item is not None and item.token == claim.token:
+                self._write(database, item.item_id, changes)
+                return True
+            return ending is not None and transitions.is_landed(item, claim, ending)
+
+    def _write(self, database: sqlite3.Connection, item_id: str, changes: Attributes) -> None:
+        if changes:
+            values = _stored(changes)
+            assignments = ", ".join(f"{name} = ?" for name in values)
+            database.execute(
+                f"UPDATE items SET {assignments} WHERE {_THE_ITEM}",
+                (*values.values(), self.name, item_id),
+            )
+
+    def _read(self, database: sqlite3.Connection, item_id: str) -> Item:
+        row = database.execute(f"SELECT * FROM items WHERE {_THE_ITEM}", (self.name, item_id))
+        return read_item(_present(row.fetchone()))
+
+    def _find(self, database: sqlite3.Connection, item_id: str) -> Item | None:
+        row = database.execute(
+            f"SELECT * FROM items WHERE {_THE_ITEM}", (self.name, item_id)
+        ).fetchone()
+        return None if row is None else read_item(_present(row))
+
+    def _require_table(self, database: sqlite3.Connection) -> None:
+        known = database.execute("SELECT 1 FROM workflow_tables WHERE name = ?", (self.name,))
+        if known.fetchone() is None:
+            raise self._not_found()
+
+    def _not_found(self) -> TableNotFound:
+        return TableNotFound(
+            f"table {self.name!r} is not there in {self._file}: create it with import-items.py"
+        )
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """Alone with the database, until the block ends; an error undoes what the block did.
+
+        `DEFERRED` is for blocks that only read: they see one state, and block nobody.
+        """
+        with self._lock, self._errors():
+            if self._connection is None:
+                self._connection = self._connect("rw")
+            database = self._connection
+            database.execute(f"BEGIN {kind}")
+            try:
+                yield database
+            except BaseException:
+                database.rollback()
+                raise
+            database.commit()
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        if mode == "rw" and not self._file.exists():
+            raise self._not_found()
+        database = sqlite3.connect(
+            f"{self._file.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            database.row_factory = sqlite3.Row
+            self._require_own_file(database)
+            database.execute("PRAGMA synchronous = NORMAL")
+            if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                _until_free(lambda: database.execute("PRAGMA journal_mode = WAL"))
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _require_own_file(self, database: sqlite3.Connection) -> None:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION_ID:
+            raise StoreUnavailable(
+                f"{self._file} is a SQLite file of another program: name another file"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # a file that is there, but empty
+                raise self._not_found() from error
+            raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
+
+
+def _stored(attributes: Attributes) -> Attributes:
+    """Values as SQLite has them: maps and lists are JSON."""
+    return {
+        name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(value, (dict, list))
+        else value
+        for name, value in attributes.items()
+    }
+
+
+def _present(row: sqlite3.Row) -> dict[str, Any]:
+    """The attributes that a row has."""
+    attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
+    parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
+    for name in parsed:
+        if name in attributes:
+            attributes[name] = json.loads(attributes[name])
+    return attributes
+
+
+def _until_free(action: Callable[[], object]) -> None:
+    """Do what needs the file alone, and for which SQLite itself doesn't wait."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            action()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

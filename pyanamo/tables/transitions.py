@@ -1,0 +1,145 @@
+"""What each step of an item's life changes, as attributes: the rules that both tables share.
+
+::
+
+              claim                     finish
+    todo ───────────────▶ locked ───────────────▶ done | failed
+     ▲                     │  ▲ │
+     └─ release, retry ────┘  └─┘ claim, after the lease has expired
+
+Whoever holds a claim is the only one to write the item, so that all values are written whole, never
+added to: a write that arrives twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pyanamo.model import (
+    Attempt,
+    Claim,
+    Ending,
+    Item,
+    ItemState,
+    Outcome,
+    Result,
+    TaskStatus,
+    merged_tasks,
+    utc_date,
+)
+from pyanamo.tables.attributes import (
+    Attributes,
+    history_attribute,
+    log_attribute,
+    script_attribute,
+)
+
+HISTORY_LENGTH = 10
+
+Changes = Attributes  # None takes the attribute away
+
+
+def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
+    """`todo` to `locked`. The table itself adds one to `Attempts`."""
+    return {
+        "ItemState": ItemState.LOCKED.value,
+        "lockID": token,
+        "InstanceID": pilot,
+        "Lock_Date": utc_date(now),
+        "Lease_Expires": lease_end(now, lease),
+    }
+
+
+def taken_over(lost: Item, pilot: str, token: str, now: float, lease: float) -> Changes:
+    """`locked` to `locked`: the lease of `lost` has expired, and somebody else goes on."""
+    return claimed(pilot, token, now, lease) | {
+        "Attempts": lost.attempts + 1,
+        "History": _history(lost, Ending.LOST, "the lease expired", now),
+    }
+
+
+def given_up(lost: Item, now: float) -> Changes:
+    """`locked` to `failed`: the item was lost as often as is allowed."""
+    times = "once" if lost.times_lost == 0 else f"{lost.times_lost + 1} times"
+    reason = f"lost {times}: the pilot died while running it"
+    return {
+        "ItemState": ItemState.FAILED.value,
+        "Done_Date": utc_date(now),
+        "Exit_Code": None,
+        "Reason": reason,
+        "History": _history(lost, Ending.LOST, reason, now),
+        "lockID": None,
+        "Lease_Expires": None,
+    }
+
+
+def recorded(claim: Claim, results: Mapping[str, Result]) -> Changes:
+    """A nested item's tasks that have ended so far, while it goes on."""
+    if not results:
+        return {}
+    item = claim.item
+    tasks = merged_tasks(item, results)
+    changes: Changes = {"Log": log_attribute({**item.results, **results}, nested=item.nested)}
+    if item.nested:
+        changes["TaskScript"] = script_attribute(tasks, nested=True)
+        changes["Nested_Done"] = sum(task.status is TaskStatus.DONE for task in tasks)
+    return changes
+
+
+def finished(claim: Claim, outcome: Outcome, now: float) -> Changes:
+    """`locked` to `done` or `failed`."""
+    state = ItemState.DONE if outcome.ending is Ending.DONE else ItemState.FAILED
+    return {**_ended(claim, outcome, now), "ItemState": state.value, "Done_Date": utc_date(now)}
+
+
+def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
+    """`locked` to `todo`. An interrupted attempt is unspent; one that failed counts."""
+    spent = outcome.ending is not Ending.INTERRUPTED
+    return {
+        **_ended(claim, outcome, now),
+        "ItemState": ItemState.TODO.value,
+        "Attempts": claim.item.attempts if spent else claim.item.attempts - 1,
+    }
+
+
+def is_landed(item: Item | None, claim: Claim, ending: Ending) -> bool:
+    """Whether an item that no longer has our token is so because our own write ended the claim."""
+    return item is not None and any(
+        past.token == claim.token and past.ending is ending for past in item.history
+    )
+
+
+def lease_end(now: float, lease: float) -> int:
+    """When a lease of so many seconds ends, in whole epoch seconds."""
+    return math.ceil(now + lease)
+
+
+def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
+    """What the end of a claim changes, whatever the end is."""
+    results = {**claim.item.results, **outcome.results}.values()
+    return {
+        **recorded(claim, outcome.results),
+        "Exit_Code": outcome.exit_code,
+        "Reason": outcome.reason or None,
+        "Run_Seconds": round(sum(result.run_seconds for result in results), 3),
+        "Max_RSS_MB": max((result.max_rss_mb for result in results), default=0.0),
+        "History": _history(claim.item, outcome.ending, outcome.reason, now),
+        "lockID": None,
+        "Lease_Expires": None,
+    }
+
+
+def _history(item: Item, ending: Ending, reason: str, now: float) -> list[Attributes]:
+    """The item's history with the attempt that now ends."""
+    attempt = Attempt(
+        attempt=item.attempts,
+        instance=item.instance,
+        lock_date=item.lock_date,
+        end_date=utc_date(now),
+        ending=ending,
+        reason=reason,
+        token=item.token,
+        times_lost=item.times_lost + (ending is Ending.LOST),
+    )
+    return history_attribute((*item.history, attempt)[-HISTORY_LENGTH:])

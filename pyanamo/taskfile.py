@@ -1,0 +1,200 @@
+"""A delimited task file as items, or all its mistakes, each with its line.
+
+The first line that isn't empty is the header: `itemID`, `TaskID`, `TaskScript` and, for nested
+items, `TaskArgs`, in any order. A line is split at the delimiter as it stands, with no quoting, so
+that what is written is what runs.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyanamo.errors import TaskFileError
+from pyanamo.model import SINGLE_TASK, Item, Task
+from pyanamo.tables.attributes import new_import_id, new_item
+from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_KEY_BYTES, grown_size
+from pyanamo.words import check_command
+
+REQUIRED = ("itemID", "TaskID", "TaskScript")
+ARGUMENTS = "TaskArgs"
+_COLUMNS = {name.lower(): name for name in (*REQUIRED, ARGUMENTS)}
+_SHOWN = 80  # characters of an offending text
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """What a task file says."""
+
+    items: tuple[Item, ...]
+    has_arguments: bool  # there is a TaskArgs column
+
+
+def parse_task_file(
+    content: bytes, name: str, *, delimiter: str = "|", nested_delimiter: str = ","
+) -> TaskFile:
+    """The items of a file's content. `name` is what messages call it.
+
+    Raises `TaskFileError` with one line for every mistake.
+    """
+    parser = _Parser(name, delimiter, nested_delimiter)
+    items = tuple(parser.items(content))
+    if parser.mistakes:
+        raise TaskFileError("\n".join(parser.mistakes))
+    return TaskFile(items=items, has_arguments=ARGUMENTS in parser.columns)
+
+
+class _Parser:
+    """One pass over a file; notes the mistakes and goes on."""
+
+    def __init__(self, name: str, delimiter: str, nested_delimiter: str) -> None:
+        self.mistakes: list[str] = []
+        self.columns: Sequence[str] = ()
+        self._name = name
+        self._delimiter = delimiter
+        self._nested_delimiter = nested_delimiter
+        self._first_lines: dict[str, int] = {}  # by itemID
+        self._expected = delimiter.join(REQUIRED)
+
+    def items(self, content: bytes) -> Iterator[Item]:
+        if content.startswith(_UTF_16):
+            self._note(1, "the file is UTF-16: expected UTF-8")
+            return
+        found = 0
+        for number, line in self._lines(content):
+            if self.columns:
+                found += 1
+                yield from self._row(number, line)
+            elif not self._header(number, line):
+                return
+        if not self.columns:
+            self._note(None, f"the file is empty: expected a header, {self._expected}")
+        elif not found:
+            self._note(None, "there is no item below the header: expected one a line")
+
+    def _lines(self, content: bytes) -> Iterator[tuple[int, str]]:
+        """The lines that aren't empty, with their numbers."""
+        start = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
+        for number, raw in enumerate(content[start:].split(b"\n"), start=1):
+            try:
+                line = raw.removesuffix(b"\r").decode()
+            except UnicodeDecodeError as error:
+                byte, text = raw[error.start], _shown(raw.decode(errors="replace"))
+                where = f"byte {error.start + 1} is 0x{byte:02x}"
+                self._note(number, f"{text}: {where}, which is not UTF-8: expected UTF-8 text")
+                continue
+            if line.strip():
+                yield number, line
+
+    def _header(self, number: int, line: str) -> bool:
+        """Read the header; whether rows can be made sense of by it."""
+        names = [name.strip() for name in line.split(self._delimiter)]
+        columns = [_COLUMNS.get(name.lower(), name) for name in names]
+        expected = f"expected {self._expected}, and {ARGUMENTS} for nested items"
+        if not set(columns) & set(_COLUMNS.values()):
+            self._note(number, f"{_shown(line)} is no header: {expected}")
+            return False
+        for missing in (name for name in REQUIRED if name not in columns):
+            self._note(number, f"the header {_shown(line)} lacks {missing}: {expected}")
+        for unknown in (name for name in columns if name not in _COLUMNS.values()):
+            self._note(number, f"{_shown(unknown)} in the header is no column: {expected}")
+        for twice in sorted({name for name in columns if columns.count(name) > 1}):
+            self._note(number, f"the header {_shown(line)} has {twice} twice: {expected}")
+        self.columns = columns
+        return True
+
+    def _row(self, number: int, line: str) -> Iterator[Item]:
+        fields = line.split(self._delimiter)
+        if len(fields) != len(self.columns):
+            self._note(
+                number,
+                f"{_shown(line)} has {len(fields)} fields: expected {len(self.columns)}, "
+                f"{self._delimiter.join(self.columns)}",
+            )
+            return
+        row = dict(zip(self.columns, fields, strict=True))
+        mistakes_before = len(self.mistakes)
+        item_id = self._item_id(number, line, row)
+        tasks = self._tasks(number, line, row)
+        if len(self.mistakes) == mistakes_before:
+            item = Item(
+                item_id=item_id,
+                task_id=row.get("TaskID", "").strip(),
+                tasks=tasks,
+                nested=bool(row.get(ARGUMENTS, "").strip()),
+            )
+            self._check_size(number, item)
+            yield item
+
+    def _item_id(self, number: int, line: str, row: Mapping[str, str]) -> str:
+        # Blanks around a name would be invisible wherever it is shown.
+        item_id = row.get("itemID", "").strip()
+        if "itemID" not in row:
+            return ""
+        if not item_id:
+            self._note(number, f"{_shown(line)} has an empty itemID: expected a unique name")
+        elif len(item_id.encode()) > MAX_KEY_BYTES:
+            size = len(item_id.encode())
+            self._note(
+                number,
+                f"itemID {_shown(item_id)} has {size} bytes: expected {MAX_KEY_BYTES} at the most",
+            )
+        elif item_id in self._first_lines:
+            first = self._first_lines[item_id]
+            self._note(
+                number,
+                f"itemID {_shown(item_id)} is on line {first} already: expected unique names",
+            )
+        self._first_lines.setdefault(item_id, number)
+        return item_id
+
+    def _tasks(self, number: int, line: str, row: Mapping[str, str]) -> tuple[Task, ...]:
+        script = row.get("TaskScript", "")
+        if "TaskScript" not in row:
+            return ()
+        if not script.strip():
+            self._note(number, f"{_shown(line)} has an empty TaskScript: expected a command")
+            return ()
+        arguments = row.get(ARGUMENTS, "")
+        if not arguments.strip():
+            self._check_command(number, script)
+            return (Task(name=SINGLE_TASK, script=script),)
+        tasks = []
+        for place, argument in enumerate(arguments.split(self._nested_delimiter)):
+            if not argument.strip():
+                self._note(
+                    number,
+                    f"{ARGUMENTS} {_shown(arguments)} has nothing as argument {place + 1}: "
+                    f"expected arguments with {self._nested_delimiter!r} between them",
+                )
+                continue
+            tasks.append(Task(name=f"Task_{place}", script=f"{script} {argument}"))
+            self._check_command(number, tasks[-1].script)
+        return tuple(tasks)
+
+    def _check_command(self, number: int, command: str) -> None:
+        try:
+            check_command(command)
+        except ValueError as error:
+            self._note(number, f"{_shown(command)} can't be run: {error}: expected a command")
+
+    def _check_size(self, number: int, item: Item) -> None:
+        size = grown_size(new_item(item, new_import_id(0)), len(item.tasks))
+        if size > MAX_ITEM_BYTES:
+            self._note(
+                number,
+                f"item {_shown(item.item_id)} would come to {size:,} bytes with the results of its "
+                f"{len(item.tasks)} task(s): expected {MAX_ITEM_BYTES:,} at the most, DynamoDB's "
+                "limit: make several items of it",
+            )
+
+    def _note(self, number: int | None, mistake: str) -> None:
+        place = self._name if number is None else f"{self._name}:{number}"
+        self.mistakes.append(f"{place}: {mistake}")
+
+
+def _shown(text: str) -> str:
+    """A text as a message shows it: quoted, on one line, not too long."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -1,0 +1,98 @@
+"""What every test gets: an environment of its own, and DynamoDB Local for those that ask."""
+
+import functools
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
+
+# How long an example takes says more about the machine's other work than about the code.
+hypothesis.settings.register_profile("pyanamo", deadline=None)
+hypothesis.settings.load_profile("pyanamo")
+
+# --- The environment ----------------------------------------------------------------------------
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nonexistent/aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/aws/credentials",
+    "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
+}
+
+
+def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own AWS and PyAnamo settings reaches the tests."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PYANAMO_")) or name == "PIPELINE":
+            monkeypatch.delenv(name)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_session() -> Iterator[None]:
+    """For the fixtures that outlive a test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _isolate(monkeypatch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _isolated_environment(_isolated_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each test, whatever the test before it left behind."""
+    _isolate(monkeypatch)
+
+
+# --- DynamoDB Local -----------------------------------------------------------------------------
+#
+# One server serves the whole run. Without pytest-xdist, the first test that needs it starts it.
+# With it, the controller does before it starts the workers, and tells each of them the endpoint.
+
+_server = DynamoDBLocal()
+
+
+@functools.cache
+def _start_server() -> dict[str, str]:
+    """The server's endpoint, or why there is none."""
+    try:
+        _server.start()
+    except DynamoDBLocalError as error:
+        return {"error": str(error)}
+    return {"endpoint": _server.endpoint}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["dynamodb"] = _start_server()
+
+
+def pytest_unconfigure() -> None:
+    _server.stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb(pytestconfig: pytest.Config) -> str:
+    """The endpoint URL of a running DynamoDB Local, which all tests share."""
+    workerinput = getattr(pytestconfig, "workerinput", None)
+    server: dict[str, str] = workerinput["dynamodb"] if workerinput else _start_server()
+    if "error" in server:
+        pytest.fail(server["error"], pytrace=False)
+    return server["endpoint"]
+
+
+@pytest.fixture
+def table_name(request: pytest.FixtureRequest) -> str:
+    """A valid name for a DynamoDB table that no other test uses, in this run or another."""
+    test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
+    return f"{test[:200]}-{uuid.uuid4().hex[:12]}"

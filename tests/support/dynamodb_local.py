@@ -1,0 +1,398 @@
+"""Amazon's DynamoDB Local: fetched once, checked, and run for the tests.
+
+    python tests/support/dynamodb_local.py fetch
+
+fetches it into ``$XDG_CACHE_HOME/pyanamo`` (``~/.cache/pyanamo``), unless an intact one is there
+already, and says in one line what is missing on this machine. In a test:
+
+    with DynamoDBLocal() as server:
+        boto3.client("dynamodb", endpoint_url=server.endpoint)
+
+Only the standard library is used, so that ``make test`` can run this before it installs anything.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import functools
+import hashlib
+import http.client
+import os
+import queue
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+# DynamoDB Local comes inside an npm package. A new version means new values for all of these.
+NPM_PACKAGE = "amplify-dynamodb-simulator"
+VERSION = "2.9.30"
+TARBALL_SHA256 = "3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9"
+JAR_SHA256 = "454305e9bc3e6ebcca5b62569869e31563b8d7e346474e94557b2600702146c7"
+JAVA_VERSION = 17
+
+JAR = "DynamoDBLocal.jar"
+CHECKSUMS = "SHA256SUMS"  # of every unpacked file, in the format of sha256sum(1)
+
+# A small heap, the garbage collector and the compiler that start fast: on two cores, shared with
+# the tests, these flags gave both the quickest start and the least processor time per request.
+JVM_FLAGS = ("-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+# Below the ports that systems hand out to outgoing connections, so that no client takes the
+# server's port (or, retrying, connects to itself) while the server is stopped for a restart.
+PORTS = range(18_000, 32_000)
+
+FETCH_SECONDS = 600
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+class DynamoDBLocalError(Exception):
+    """DynamoDB Local can't be fetched or run; the message says why, for a person to act on."""
+
+
+# --- Fetching -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def fetch() -> Path:
+    """Return the folder of an intact DynamoDB Local, after fetching it if need be."""
+    check_java()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pyanamo"
+    folder = cache / f"dynamodb-local-{VERSION}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / "lock"):
+            if not _is_intact(folder):
+                _download(folder)
+    except OSError as error:
+        raise DynamoDBLocalError(f"DynamoDB Local can't be kept in {cache}: {error}") from error
+    return folder
+
+
+@functools.cache
+def check_java() -> None:
+    """Raise an error unless a recent enough Java is on the PATH."""
+    advice = (
+        f"install Java {JAVA_VERSION} or newer"
+        f" (Debian, Ubuntu: openjdk-{JAVA_VERSION}-jre-headless or a later one;"
+        " macOS: brew install openjdk)"
+    )
+    try:
+        command = ["java", "-version"]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    except (OSError, subprocess.CalledProcessError):
+        raise DynamoDBLocalError(f"java, which runs DynamoDB Local, is missing: {advice}") from None
+    match = re.search(r'version "(?:1\.)?(\d+)', output)  # "17.0.15", "21-ea", "1.8.0_292"
+    if match is None or int(match[1]) < JAVA_VERSION:
+        found = f"Java {match[1]}" if match else "of an unknown version"
+        raise DynamoDBLocalError(f"java, which runs DynamoDB Local, is {found}: {advice}")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time in; the system lifts the lock of a process that died."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_intact(folder: Path) -> bool:
+    """Is every file in the folder as it was unpacked, and the jar the one we want?"""
+    try:
+        lines = (folder / CHECKSUMS).read_text().splitlines()
+        expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        return expected.get(JAR) == JAR_SHA256 and all(
+            _sha256(folder / name) == digest for name, digest in expected.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _download(folder: Path) -> None:
+    """Put DynamoDB Local into the folder in one step, in place of a broken one if there is any.
+
+    The caller holds the lock, so whatever lies in the scratch folder is of a fetch that died.
+    """
+    scratch = folder.with_name("fetching")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        tarball = _npm_pack(scratch)
+        _check_sha256(tarball, TARBALL_SHA256)
+        with tarfile.open(tarball) as archive:
+            # An older patch release of Python 3.10 knows no filters.
+            archive.extraction_filter = getattr(
+                tarfile, "data_filter", lambda member, _path: member
+            )
+            archive.extractall(scratch)
+        emulator = scratch / "package" / "emulator"
+        _check_sha256(emulator / JAR, JAR_SHA256)
+        files = sorted(path for path in emulator.rglob("*") if path.is_file())
+        sums = [f"{_sha256(path)}  {path.relative_to(emulator)}\n" for path in files]
+        (emulator / CHECKSUMS).write_text("".join(sums))
+        if folder.exists():
+            shutil.rmtree(folder)
+        emulator.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _npm_pack(folder: Path) -> Path:
+    """Have npm download the package's tarball into the folder, and return its path."""
+    package = f"{NPM_PACKAGE}@{VERSION}"
+    command = ["npm", "pack", package, "--ignore-scripts", "--cache=npm"]
+    command += ["--loglevel=error", "--logs-max=0", "--no-update-notifier"]
+    try:
+        subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True, timeout=FETCH_SECONDS
+        )
+    except FileNotFoundError:
+        raise DynamoDBLocalError(
+            "npm, which fetches DynamoDB Local, is missing:"
+            " install npm (Debian, Ubuntu: npm; macOS: brew install node)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise DynamoDBLocalError(
+            f"npm did not fetch {package} within {FETCH_SECONDS} seconds"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise DynamoDBLocalError(
+            f"npm could not fetch {package}:\n{error.stderr.strip()}"
+        ) from None
+    return folder / f"{NPM_PACKAGE}-{VERSION}.tgz"
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    digest = _sha256(path)
+    if digest != expected:
+        raise DynamoDBLocalError(
+            f"{path.name} of {NPM_PACKAGE}@{VERSION} is not the file we trust:"
+            f" its SHA-256 is {digest}, not {expected}"
+        )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# --- Running ------------------------------------------------------------------------------------
+
+
+class DynamoDBLocal:
+    """One DynamoDB Local server, for clients on this machine.
+
+    It keeps its tables in memory or, with ``data_dir``, in a file there that outlives it. Without
+    ``port`` it picks a free one at its first start, and keeps it: after ``stop`` (or ``kill``),
+    ``start`` starts it again at the same endpoint. All clients see the same tables, whatever their
+    credentials and region.
+    """
+
+    def __init__(self, port: int | None = None, data_dir: str | Path | None = None) -> None:
+        self.data_dir = None if data_dir is None else Path(data_dir).resolve()
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            self._port = _free_port()
+        return self._port
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process, to freeze it, say; an error unless it was started."""
+        if self._process is None:
+            raise DynamoDBLocalError("DynamoDB Local is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server, and return as soon as it answers."""
+        if self._process is not None:
+            raise DynamoDBLocalError("DynamoDB Local is running already")
+        if not _is_free(self.port):
+            raise DynamoDBLocalError(f"port {self.port} is in use: DynamoDB Local can't have it")
+        folder = fetch()
+        try:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - kill() closes it
+            self._process = _spawn(self._command(), cwd=folder, output=self._output)
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server, if it runs: ask it to, and make it after a while."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server, if it runs, at once and without a goodbye, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def __enter__(self) -> "DynamoDBLocal":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _command(self) -> list[str]:
+        if self.data_dir is None:
+            storage = ["-inMemory"]
+        else:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            storage = ["-dbPath", str(self.data_dir)]
+        return [
+            "java",
+            *JVM_FLAGS,
+            "-Djava.library.path=DynamoDBLocal_lib",
+            *("-jar", JAR),
+            *("-port", str(self.port)),
+            *storage,
+            "-sharedDb",
+            "-disableTelemetry",
+        ]
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self.port):
+            if self._process.poll() is not None:
+                raise DynamoDBLocalError(f"DynamoDB Local ended at its start:\n{self._said()}")
+            if time.monotonic() > deadline:
+                raise DynamoDBLocalError(
+                    f"DynamoDB Local did not answer within {START_SECONDS} seconds:\n{self._said()}"
+                )
+            time.sleep(0.05)
+
+    def _said(self) -> str:
+        """What the server printed, its last words if that is a lot."""
+        assert self._output is not None
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace").strip()[-4000:]
+
+
+def _free_port() -> int:
+    # The system's randomness, as several test processes may well have seeded Python's alike.
+    for port in random.SystemRandom().sample(PORTS, 100):
+        if _is_free(port):
+            return port
+    raise DynamoDBLocalError(f"no port is free from {PORTS.start} to {PORTS.stop - 1}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does: connections that a stopped one left behind don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    """Does an HTTP server answer at the port? (To this, DynamoDB Local says 400 Bad Request.)"""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    else:
+        return True
+    finally:
+        connection.close()
+
+
+def _spawn(command: list[str], *, cwd: Path, output: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start a process that Linux kills when ours ends, whatever ends ours.
+
+    Linux does so when the *thread* that started the process ends. The thread that asks for the
+    server may be a short-lived one, so another starts it, and lasts as long as the server does.
+    """
+    guard = _death_guard()
+    started: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
+
+    def start_and_wait() -> None:
+        try:
+            process = subprocess.Popen(
+                [*guard, *command],
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "DDB_LOCAL_TELEMETRY": "0"},  # -disableTelemetry isn't enough
+                # Ctrl-C is for the tests, which stop the server when they have cleaned up.
+                start_new_session=bool(guard),
+            )
+        except OSError as error:
+            started.put(error)
+        else:
+            started.put(process)
+            process.wait()
+
+    threading.Thread(target=start_and_wait, name="dynamodb-local", daemon=True).start()
+    process = started.get()
+    if isinstance(process, OSError):
+        raise DynamoDBLocalError(f"DynamoDB Local can't be started: {process}") from process
+    return process
+
+
+@functools.cache
+def _death_guard() -> tuple[str, ...]:
+    """The command that has a process die with its parent, or nothing where there is none."""
+    guard = ("setpriv", "--pdeathsig", "KILL")
+    try:
+        subprocess.run([*guard, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return guard
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Amazon's DynamoDB Local, for PyAnamo's tests.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fetch", help="fetch it, unless that is done already, and check it")
+    parser.parse_args()
+    try:
+        folder = fetch()
+    except DynamoDBLocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"DynamoDB Local is ready in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
