@@ -66,16 +66,17 @@ class _Parser:
         for number, line in self._lines(content):
             if self.columns:
                 found += 1
-                yield from self._row(number, line)
-            elif not self._header(number, line):
+                if line is not None:
+                    yield from self._row(number, line)
+            elif line is None or not self._header(number, line):
                 return
         if not self.columns:
             self._note(None, f"the file is empty: expected a header, {self._expected}")
         elif not found:
             self._note(None, "there is no item below the header: expected one a line")
 
-    def _lines(self, content: bytes) -> Iterator[tuple[int, str]]:
-        """The lines that aren't empty, with their numbers."""
+    def _lines(self, content: bytes) -> Iterator[tuple[int, str | None]]:
+        """The lines that aren't empty, with their numbers; None for one that can't be read."""
         start = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
         for number, raw in enumerate(content[start:].split(b"\n"), start=1):
             try:
@@ -84,6 +85,7 @@ class _Parser:
                 byte, text = raw[error.start], _shown(raw.decode(errors="replace"))
                 where = f"byte {error.start + 1} is 0x{byte:02x}"
                 self._note(number, f"{text}: {where}, which is not UTF-8: expected UTF-8 text")
+                yield number, None
                 continue
             if line.strip():
                 yield number, line
@@ -118,7 +120,7 @@ class _Parser:
         mistakes_before = len(self.mistakes)
         item_id = self._item_id(number, line, row)
         tasks = self._tasks(number, line, row)
-        if len(self.mistakes) == mistakes_before:
+        if tasks and len(self.mistakes) == mistakes_before:
             item = Item(
                 item_id=item_id,
                 task_id=row.get("TaskID", "").strip(),

@@ -124,7 +124,8 @@ class Runner:
         )
 
     def _run_single(self, claim: Claim, todo: Sequence[Task], bounds: Bounds) -> Results:
-        results = {task.name: self.run(claim, task, bounds) for task in todo}
+        startable = self._startable(todo, bounds)  # claiming may have taken long
+        results = {task.name: self.run(claim, task, bounds) for task in startable}
         ended = {name: result for name, result in results.items() if result is not None}
         for result in ended.values():
             self.count_task(result.run_seconds)
@@ -146,6 +147,8 @@ class Runner:
                     if task is None:
                         return
                     if result := self.run(claim, task, bounds):
+                        with one_at_a_time:  # before it asks whether another one fits
+                            self.count_task(result.run_seconds)
                         ended.put((task, result))
             finally:
                 ended.put(None)
@@ -186,7 +189,6 @@ class Runner:
                 continue
             task, result = entry
             results[task.name] = result
-            self.count_task(result.run_seconds)
             record_at = record_at or time.monotonic() + RECORD_SECONDS
         return results
 

@@ -118,7 +118,8 @@ def _renew_until(
             log.warning("not renewed: %s", error, extra=about(claim.item))
             wait = random.uniform(0.5, 1.0) * min(5.0, lease / 10)
             continue
-        if ended.is_set():
+        # An answer that comes after the deadline comes too late: the tasks are being killed.
+        if ended.is_set() or held:
             return
         if not renewed:
             held.lose("somebody else has the item")
