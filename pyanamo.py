@@ -14,15 +14,18 @@ exit_at_once_on_signals()
 import argparse  # noqa: E402
 import logging  # noqa: E402
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 from pyanamo.cli import (  # noqa: E402
     add_store_flags,
     duration,
     run_command_line,
+    size,
     store_of,
     whole_number,
 )
 from pyanamo.errors import UsageError  # noqa: E402
+from pyanamo.logstore import LogFolder, LogStore  # noqa: E402
 from pyanamo.pilot.lease import SHORTEST_SECONDS  # noqa: E402
 from pyanamo.pilot.pilot import Pilot, Settings, Summary  # noqa: E402
 from pyanamo.pilot.pilotlog import start_logging  # noqa: E402
@@ -43,9 +46,16 @@ def parse_arguments() -> argparse.Namespace:
     _add_amount_flags(parser.add_argument_group("how much at a time"))
     _add_time_flags(parser.add_argument_group("how long"))
     _add_trouble_flags(parser.add_argument_group("when things go wrong"))
+    _add_log_flags(parser.add_argument_group("where tasks' whole output goes"))
     talk = parser.add_argument_group("how much to tell")
     talk.add_argument("-v", "--verbose", action="store_true", help="nested tasks too")
     talk.add_argument("-q", "--quiet", action="store_true", help="only what is wrong")
+    talk.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="of this program's own log, on stderr",
+    )
     return parser.parse_args()
 
 
@@ -100,6 +110,35 @@ def _add_trouble_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_log_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-b", "--bucket", help="a bucket of S3: NAME, or s3://NAME/PREFIX")
+    group.add_argument(
+        "-k", "--bucket-key", metavar="PREFIX", help="its prefix (the bucket's own, or PyAnamo)"
+    )
+    group.add_argument("--log-dir", type=Path, metavar="DIR", help="a folder")
+    group.add_argument(
+        "--max-log",
+        type=size,
+        default=10**9,
+        metavar="SIZE",
+        help="the most that is kept of each output of a task, in bytes, or like 500MB (1GB)",
+    )
+
+
+def log_store_of(arguments: argparse.Namespace) -> LogStore | None:
+    """Where the command line wants whole logs. An empty value counts as not given."""
+    if arguments.bucket:
+        from pyanamo.logbucket import bucket_of
+
+        return bucket_of(
+            arguments.bucket,
+            arguments.bucket_key,
+            region=arguments.region or None,
+            profile=arguments.profile or None,
+        )
+    return LogFolder(arguments.log_dir) if arguments.log_dir else None
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """What the command line asks for."""
     if arguments.lease < SHORTEST_SECONDS:
@@ -126,6 +165,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         idle=arguments.idle,
         max_failures_in_a_row=arguments.max_failures_in_a_row,
         spot_notice=arguments.spot_notice,
+        max_log=arguments.max_log,
+        log_store=log_store_of(arguments),
+        spare_log_folder=arguments.log_dir or Path("pyanamo-logs"),
     )
 
 
@@ -134,7 +176,10 @@ def main() -> int:
     arguments = parse_arguments()
     settings = settings_of(arguments)
     level = logging.DEBUG if arguments.verbose else logging.INFO
-    start_logging(level=logging.WARNING if arguments.quiet else level)
+    start_logging(
+        level=logging.WARNING if arguments.quiet else level,
+        json_lines=arguments.log_format == "json",
+    )
     summary = Pilot(settings, started=STARTED).run()
     print(summary)
     return _exit_code(summary, arguments.fail_on_item_failure)

@@ -15,6 +15,8 @@ from pyanamo.tables import Store
 LOCAL_FILE = "pyanamo.db"
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?")
+_SIZE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -61,6 +63,14 @@ def duration(text: str) -> float:
     if parts is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: 90, 90s, 30m and 2h are")
     return float(parts[1]) * _UNITS[parts[2]]
+
+
+def size(text: str) -> int:
+    """Bytes of `1000`, `500KB`, `10 MB` or `1GB`; for argparse."""
+    parts = _SIZE.fullmatch(text.strip().upper())
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: 1000, 500KB, 10MB and 1GB are")
+    return int(float(parts[1]) * _SIZE_UNITS[parts[2]])
 
 
 def whole_number(least: int) -> Callable[[str], int]:

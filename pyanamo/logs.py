@@ -1,55 +1,81 @@
-"""What a task prints: kept in files while it runs, and as a readable tail in its item."""
+"""What of a task's output is kept, and where: a readable tail in its item, the whole in a store."""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
-import tempfile
 from dataclasses import dataclass
-from typing import IO
+from urllib.parse import quote
 
 from pyanamo.model import Item
 from pyanamo.tables.attributes import new_item
-from pyanamo.tables.size import RESULT_BYTES, item_size
+from pyanamo.tables.size import LIFE_BYTES, RESULT_BYTES, item_size
 
 TAIL_BYTES = 1000  # of each of stdout and stderr
+RESULTS_BYTES = 4096  # of a task's result lines
 ITEM_BYTES = 100 * 1000  # what an item with the tails of all its tasks may come to
+MOST_BYTES = 390 * 1000  # what it may come to with its result lines and log addresses
 WINDOW_BYTES = 64 * 1024  # how far back a tail looks: progress bars draw over one line many times
+NAME_BYTES = 200  # of one part of a log's name: file systems allow 255 with the ending
 
 # What no terminal shows and a table's reader can't use; tabs and line ends stay.
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How much each task of an item may keep in it, in bytes.
+
+    It depends on nothing that changes while the item is worked on, so that what was kept never has
+    to be cut again.
+    """
+
+    tail: int  # of stdout, and of stderr
+    results: int
+    address: int  # the longest Log_URI
+
+    @classmethod
+    def of(cls, item: Item) -> Room:
+        """What fits into an item beside what it must have."""
+        count = len(item.tasks)
+        taken = item_size(new_item(item, "")) + LIFE_BYTES + count * RESULT_BYTES
+        spare = max(0, MOST_BYTES - max(taken, ITEM_BYTES)) // count
+        return cls(
+            tail=max(0, min(TAIL_BYTES, (ITEM_BYTES - taken) // (2 * count))),
+            results=min(RESULTS_BYTES, spare // 2),
+            address=spare // 2,
+        )
+
+
 @dataclass(frozen=True)
-class Tail:
-    """The readable end of an output, and the size of the whole in bytes."""
+class LogName:
+    """What a task's log is called, wherever it is kept: TABLE/ITEM/TASK.ATTEMPT."""
 
-    text: str
-    size: int
+    table: str
+    item_id: str
+    task: str
+    attempt: int
 
-
-class TaskOutput:
-    """The files that a task writes its stdout and stderr to, gone when the block ends."""
-
-    def __init__(self) -> None:
-        self.stdout: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        self.stderr: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-
-    def __enter__(self) -> TaskOutput:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stdout.close()
-        self.stderr.close()
+    def path(self, stream: str) -> str:
+        """The relative path of the log of `stdout` or `stderr`."""
+        parts = (self.table, self.item_id, f"{self.task}.{self.attempt}.{stream}.gz")
+        return "/".join(safe_name(part) for part in parts)
 
 
-def read_tail(file: IO[bytes], limit: int) -> Tail:
-    """The last `limit` bytes (of UTF-8) of a file, as a terminal would show them."""
-    size = os.fstat(file.fileno()).st_size
-    start = max(0, size - WINDOW_BYTES) if limit else size
-    return Tail(
-        text=last_bytes(readable(os.pread(file.fileno(), size - start, start)), limit), size=size
-    )
+def safe_name(name: str) -> str:
+    """A name as one part of an S3 key or file path; different names stay different.
+
+    Letters, digits and `_.-` stay, all else is percent-encoded, as in a URL (S3 User Guide,
+    "Naming Amazon S3 objects": safe characters). Of a name that is too long the end is replaced by
+    `~` and its hash.
+    """
+    safe = quote(name, safe="").replace("~", "%7E")
+    if not safe.strip("."):  # "." and ".." mean folders
+        safe = safe.replace(".", "%2E")
+    if len(safe) > NAME_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+        safe = f"{safe[: NAME_BYTES - 33]}~{digest}"
+    return safe
 
 
 def readable(output: bytes) -> str:
@@ -63,19 +89,13 @@ def readable(output: bytes) -> str:
 def last_bytes(text: str, limit: int) -> str:
     """The end of a text, whole characters of at most `limit` bytes in all."""
     encoded = text.encode()
-    return (
-        text if len(encoded) <= limit else encoded[len(encoded) - limit :].decode(errors="ignore")
-    )
+    start = max(0, len(encoded) - limit)
+    return encoded[start:].decode(errors="ignore")
 
 
-def tail_bytes(item: Item) -> int:
-    """How many bytes of stdout, and of stderr, each task of an item may keep in it.
-
-    It depends on nothing that changes while the item is worked on, so that tails never have to be
-    cut again.
-    """
-    taken = item_size(new_item(item, "")) + len(item.tasks) * RESULT_BYTES
-    return max(0, min(TAIL_BYTES, (ITEM_BYTES - taken) // (2 * len(item.tasks))))
+def first_bytes(text: str, limit: int) -> str:
+    """The beginning of a text, whole characters of at most `limit` bytes in all."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _drawn(line: str) -> str:

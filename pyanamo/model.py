@@ -64,7 +64,8 @@ class Result:
     stderr: str = ""
     stdout_bytes: int = 0  # the full size
     stderr_bytes: int = 0
-    log_uri: str = ""
+    log_uri: str = ""  # where the whole is, if it isn't here
+    results: tuple[str, ...] = ()  # what the task printed as results
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Run one command: in a process group of its own, its output to files, with an end to it."""
+"""Run one command: in a process group of its own, its output captured, with an end to it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
 
 from pyanamo.model import Ending, utc_date
+from pyanamo.pilot.capture import Capture, TaskOutput
 from pyanamo.pilot.memory import OOMCounter, prefer_as_victim
 from pyanamo.pilot.processes import kill_marked
 from pyanamo.signals import Halt
@@ -65,8 +65,7 @@ def run_command(
     command: str,
     *,
     environment: Mapping[str, str],
-    stdout: IO[bytes],
-    stderr: IO[bytes],
+    output: TaskOutput,
     bounds: Bounds,
     marks: Sequence[str] = (),
 ) -> CommandEnd:
@@ -77,7 +76,7 @@ def run_command(
     start_date, started = utc_date(time.time()), time.monotonic()
     child: Child | None = None
     try:
-        child = Child(split_words(command, environment), environment, stdout, stderr)
+        child = Child(split_words(command, environment), environment, output)
         verdict = _await_end(child, bounds, started, marks)
     except (OSError, ValueError) as error:
         verdict = _not_started(error, command, environment)
@@ -97,19 +96,21 @@ class Child:
         self,
         words: Sequence[str],
         environment: Mapping[str, str],
-        stdout: IO[bytes],
-        stderr: IO[bytes],
+        output: TaskOutput,
     ) -> None:
         """Start it. Raises `OSError` and `ValueError` where `subprocess.Popen` does."""
+        self._open: set[Capture] = set(output.captures)  # what may still be written to
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
+            stdout=output.stdout.writer,
+            stderr=output.stderr.writer,
             env=environment,
             start_new_session=True,
         )
         self.pid = self._process.pid
+        for capture in output.captures:
+            capture.close_writer()
         self.status: int | None = None  # the exit code, or minus the signal that ended it
         self.cpu_seconds = 0.0
         self.max_rss_mb = 0.0
@@ -118,9 +119,6 @@ class Child:
     def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
         """Wait until it has ended; False if a halt or the moment (monotonic) came first."""
         handle = _process_handle(self.pid) if self.status is None else None
-        poll = select.poll()
-        for file in (*halts, *(() if handle is None else (handle,))):
-            poll.register(file, select.POLLIN)
         try:
             while not self._reap():
                 left = math.inf if until is None else until - time.monotonic()
@@ -129,11 +127,23 @@ class Child:
                 # Without a handle that wakes us there is nothing but to look again and again.
                 longest = 3600.0 if handle is not None else 0.02
                 left = min(left, longest, *(halt.seconds_left for halt in halts))
-                poll.poll(1000 * left + 1)
+                self._pump(left, *halts, *(() if handle is None else (handle,)))
             return True
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def _pump(self, seconds: float, *wakers: Halt | int) -> None:
+        """Take what it prints, until something has happened or so many seconds have passed."""
+        poll = select.poll()
+        for waker in wakers:
+            poll.register(waker, select.POLLIN)
+        captures = {capture.fileno(): capture for capture in self._open}
+        for file in captures:
+            poll.register(file, select.POLLIN)
+        for file, _ in poll.poll(1000 * max(0.0, seconds) + 1):
+            if file in captures and not captures[file].pump():
+                self._open.remove(captures[file])
 
     def stop(self, grace: float, marks: Sequence[str]) -> None:
         """End it and all its descendants: SIGTERM to the group, SIGKILL after `grace` seconds."""
@@ -152,8 +162,10 @@ class Child:
         while self._signal_group(0):
             if time.monotonic() >= deadline:
                 self._signal_group(signal.SIGKILL)
-                return
-            time.sleep(0.01)
+                break
+            self._pump(0.01)
+        for capture in self._open:
+            capture.drain()
 
     def _signal_group(self, number: int) -> bool:
         """Whether the group had a process to get the signal."""

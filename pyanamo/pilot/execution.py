@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO
+from pathlib import Path
 
-from pyanamo.logs import TaskOutput, last_bytes, read_tail, tail_bytes
+from pyanamo.errors import PyAnamoError
+from pyanamo.logs import LogName, Room, first_bytes
+from pyanamo.logstore import LogFolder, LogStore
 from pyanamo.model import (
     Claim,
     Ending,
@@ -24,6 +26,7 @@ from pyanamo.model import (
     merged_tasks,
     utc_date,
 )
+from pyanamo.pilot.capture import Capture, TaskOutput
 from pyanamo.pilot.command import NOT_EXECUTABLE, NOT_FOUND, Bounds, Verdict, run_command
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.processes import WORKER_MARK
@@ -49,6 +52,9 @@ class Runner:
     walltime: WallTime
     count_task: Callable[[float], None]  # told the seconds of each task that was run
     task_timeout: float | None = None  # seconds
+    max_log: int = 10**9  # bytes of each output of a task
+    log_store: LogStore | None = None
+    spare_folder: Path  # for logs that the store doesn't take
     base_environment: Mapping[str, str] = field(default_factory=lambda: pipeline_environment())
 
     def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
@@ -68,7 +74,7 @@ class Runner:
     def run(self, claim: Claim, task: Task, bounds: Bounds) -> Result | None:
         """Run one task; None when it was interrupted."""
         try:
-            with TaskOutput() as output:
+            with TaskOutput(self.max_log) as output:
                 result = self._run_into(claim, task, bounds, output)
         except OSError as error:  # no files for its output: the disk is full, or too many are open
             reason = f"there is no room for the task's output: {error.strerror}"
@@ -99,29 +105,64 @@ class Runner:
         end = run_command(
             task.script,
             environment={**self.base_environment, **own},
-            stdout=output.stdout,
-            stderr=output.stderr,
+            output=output,
             bounds=bounds,
             marks=[f"{name}={own[name]}" for name in names_of_marks],
         )
         if end.verdict.ending is Ending.INTERRUPTED:
             return None
-        limit = tail_bytes(claim.item)
-        stdout, stderr = read_tail(output.stdout, limit), read_tail(output.stderr, limit)
-        done = end.verdict.ending is Ending.DONE
+        room = Room.of(claim.item)
+        reason = _reason(end.verdict, output)
+        name = LogName(self.table, claim.item.item_id, task.name, claim.item.attempts)
         return Result(
-            status=TaskStatus.DONE if done else TaskStatus.FAILED,
+            status=TaskStatus.FAILED if reason else TaskStatus.DONE,
             exit_code=end.verdict.exit_code,
-            reason=_reason(end.verdict, output.stderr),
+            reason=reason,
             start_date=end.start_date,
             run_seconds=end.run_seconds,
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
-            stdout=stdout.text,
-            stderr=stderr.text,
-            stdout_bytes=stdout.size,
-            stderr_bytes=stderr.size,
+            stdout=self._tail(output.stdout, room),
+            stderr=self._tail(output.stderr, room),
+            stdout_bytes=output.stdout.size,
+            stderr_bytes=output.stderr.size,
+            log_uri=self._keep_whole_logs(output, name, room),
+            results=output.results(room.results),
         )
+
+    def _tail(self, capture: Capture, room: Room) -> str:
+        """The end of an output; if it wasn't kept as a whole, the last line says so."""
+        if capture.is_whole:
+            return capture.tail(room.tail)
+        note = f"\n[{capture.kept} of {capture.size} bytes were kept: --max-log]"
+        return (capture.tail(room.tail - len(note)) + note) if room.tail > len(note) else ""
+
+    def _keep_whole_logs(self, output: TaskOutput, name: LogName, room: Room) -> str:
+        """Store the outputs that their tails don't wholly tell; the address of the first of them.
+
+        The other one's differs in nothing but the stream's name.
+        """
+        if self.log_store is None:
+            return ""
+        uris = [
+            self._keep_whole_log(self.log_store, name.path(stream), capture)
+            for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
+            if not capture.equals(self._tail(capture, room))
+        ]
+        return uris[0] if uris and len(uris[0].encode()) <= room.address else ""
+
+    def _keep_whole_log(self, store: LogStore, path: str, capture: Capture) -> str:
+        try:
+            return store.keep(path, capture.content)
+        except PyAnamoError as error:
+            log.warning("a log could not be stored: %s", error)
+        try:
+            uri = LogFolder(self.spare_folder).keep(path, capture.content)
+            log.warning("the log is kept in %s", uri)
+            return uri
+        except PyAnamoError as error:
+            log.error("a log is lost: %s", error)
+            return ""
 
     def _run_single(self, claim: Claim, todo: Sequence[Task], bounds: Bounds) -> Results:
         startable = self._startable(todo, bounds)  # claiming may have taken long
@@ -218,15 +259,13 @@ def pipeline_environment() -> dict[str, str]:
     return environment
 
 
-def _reason(verdict: Verdict, stderr: IO[bytes]) -> str:
-    """The verdict's reason, with what explains it."""
+def _reason(verdict: Verdict, output: TaskOutput) -> str:
+    """Why the task failed, with what explains it; empty if it did not."""
     reason = verdict.reason
-    if not reason:
-        return ""
-    if os.fstatvfs(stderr.fileno()).f_bavail == 0:
-        reason += " (the disk for the task's output is full)"
+    if output.error:
+        reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
     elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
         # By these a shell says that it could not run what it was told to; stderr says what.
-        said = read_tail(stderr, MAX_REASON_BYTES).text.strip().splitlines()
+        said = output.stderr.tail(MAX_REASON_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
-    return last_bytes(reason, MAX_REASON_BYTES) if len(reason) > MAX_REASON_BYTES else reason
+    return first_bytes(reason, MAX_REASON_BYTES)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 
 from pyanamo.errors import PyAnamoError
+from pyanamo.logstore import LogStore
 from pyanamo.model import Ending
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.execution import Runner
@@ -61,6 +63,9 @@ class Settings:
     idle: float = 0.0
     max_failures_in_a_row: int = 10
     spot_notice: bool = False
+    max_log: int = 10**9  # bytes of each output of a task
+    log_store: LogStore | None = None
+    spare_log_folder: Path = Path("pyanamo-logs")  # for logs that the store doesn't take
 
 
 @dataclass
@@ -121,7 +126,7 @@ class Pilot:
 
         Raises a `PyAnamoError` when the table can't be worked with.
         """
-        self._check_table()
+        self._check_stores()
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
         adopt_orphans()
@@ -140,12 +145,15 @@ class Pilot:
         self._summary.seconds = time.monotonic() - self._started
         return self._summary
 
-    def _check_table(self) -> None:
+    def _check_stores(self) -> None:
+        """Nobody is to learn of a mistyped table or bucket after a night."""
         table = self._settings.store.open(self._settings.table)
         try:
             table.check()
         finally:
             table.close()  # before the workers are forked: none is to share it
+        if self._settings.log_store is not None:
+            self._settings.log_store.check(self._settings.table)
 
     def _wait_for_news(self, stop: Stop, again: Halt, wake: int) -> None:
         """One turn: until something happens, a second at the most."""
@@ -288,6 +296,9 @@ class Pilot:
             walltime=self._walltime,
             count_task=lambda seconds: self._shared.add_task(number, seconds),
             task_timeout=settings.task_timeout,
+            max_log=settings.max_log,
+            log_store=settings.log_store,
+            spare_folder=settings.spare_log_folder,
         )
         return Worker(
             number=number,

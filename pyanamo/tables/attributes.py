@@ -117,8 +117,9 @@ def result_attribute(result: Result) -> Attributes:
         "stdout_bytes": result.stdout_bytes,
         "stderr_bytes": result.stderr_bytes,
         "Log_URI": result.log_uri,
+        "Results": list(result.results),
     }
-    return {name: value for name, value in attributes.items() if value not in ("", None)}
+    return {name: value for name, value in attributes.items() if value not in ("", None, [])}
 
 
 def history_attribute(history: Iterable[Attempt]) -> list[Attributes]:
@@ -209,6 +210,7 @@ def _read_result(attributes: Mapping[str, Any]) -> Result:
         stdout_bytes=attributes.get("stdout_bytes", 0),
         stderr_bytes=attributes.get("stderr_bytes", 0),
         log_uri=attributes.get("Log_URI", ""),
+        results=tuple(attributes.get("Results", ())),
     )
 
 

@@ -11,9 +11,10 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary, Outcome, Result
 from pyanamo.tables import Added, dynamodb_import, transitions
@@ -28,16 +29,7 @@ from pyanamo.tables.attributes import (
     read_summary,
 )
 from pyanamo.tables.candidates import FRONT, PAGE, WHOLE, Candidates, Share, random_slot
-from pyanamo.tables.dynamodb_client import (
-    Client,
-    ConditionFailed,
-    Update,
-    make_client,
-    plain_map,
-    translated_errors,
-    typed,
-    typed_map,
-)
+from pyanamo.tables.expressions import Update, plain_map, typed, typed_map
 
 # What a lost item's successor must know of it. `_still_lost` ties it to the token.
 _OF_A_LOST_ITEM = (
@@ -71,7 +63,7 @@ class DynamoDBTable:
         self.name = name
         self._clock = clock
         self._client = client or make_client(
-            region=region, profile=profile, endpoint_url=endpoint_url
+            "dynamodb", region=region, profile=profile, endpoint_url=endpoint_url
         )
         self._random = random.Random()
         self._candidates = Candidates(
@@ -87,7 +79,7 @@ class DynamoDBTable:
 
     def create(self) -> bool:
         """Make the table (on-demand billing) and wait until it is there; False if it was."""
-        with translated_errors(self._client, self.name):
+        with self._errors():
             made = self._make_unless_there()
             waiter = self._client.get_waiter("table_exists")
             waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
@@ -132,7 +124,7 @@ class DynamoDBTable:
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
-        with translated_errors(self._client, self.name):
+        with self._errors():
             answer = self._client.get_item(
                 TableName=self.name, Key=_key(item_id), ConsistentRead=True
             )
@@ -142,7 +134,7 @@ class DynamoDBTable:
         """The index's rows of these states, or of all; those of a state in the index's order."""
         paginator = self._client.get_paginator("query")
         for state in states or tuple(ItemState):
-            with translated_errors(self._client, self.name):
+            with self._errors():
                 for page in paginator.paginate(
                     TableName=self.name,
                     IndexName=INDEX,
@@ -155,6 +147,9 @@ class DynamoDBTable:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self._client, f"table {self.name!r}")
 
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
         """Take an item if it is todo."""
@@ -184,7 +179,7 @@ class DynamoDBTable:
 
     def _give_up(self, lost: Item, now: float) -> None:
         update = Update(transitions.given_up(lost, now))
-        with suppress(ConditionFailed), translated_errors(self._client, self.name):
+        with suppress(ConditionFailed), self._errors():
             self._client.update_item(
                 TableName=self.name,
                 Key=_key(lost.item_id),
@@ -199,13 +194,13 @@ class DynamoDBTable:
         """
         self._in_doubt = (item_id, token)
         try:
-            with translated_errors(self._client, self.name):
+            with self._errors():
                 answer = self._client.update_item(
                     TableName=self.name, Key=_key(item_id), ReturnValues="ALL_NEW", **arguments
                 )
             there = plain_map(answer["Attributes"])
         except ConditionFailed as failed:
-            there = failed.item or {}
+            there = plain_map(failed.item or {})
         self._in_doubt = None
         is_ours = there.get("lockID") == token
         return Claim(item=read_item(there), token=token) if is_ours else None
@@ -215,7 +210,7 @@ class DynamoDBTable:
         update = Update(changes)
         is_ours = f"{update.name('lockID')} = {update.value('token', claim.token)}"
         try:
-            with translated_errors(self._client, self.name):
+            with self._errors():
                 self._client.update_item(
                     TableName=self.name,
                     Key=_key(claim.item.item_id),
@@ -223,12 +218,12 @@ class DynamoDBTable:
                 )
             return True
         except ConditionFailed as failed:
-            item = read_item(failed.item) if failed.item else None
+            item = read_item(plain_map(failed.item)) if failed.item else None
             return ending is not None and transitions.is_landed(item, claim, ending)
 
     def _page(self, state: ItemState, slot: str, limit: int) -> Sequence[str]:
         """Item ids of the index from `slot` on."""
-        with translated_errors(self._client, self.name):
+        with self._errors():
             answer = self._client.query(
                 TableName=self.name,
                 IndexName=INDEX,
@@ -249,7 +244,7 @@ class DynamoDBTable:
             "ProjectionExpression": ", ".join(names),
             "ExpressionAttributeNames": names,
         }
-        with translated_errors(self._client, self.name):
+        with self._errors():
             answer = self._client.batch_get_item(RequestItems={self.name: request})
         return [read_item(plain_map(row)) for row in answer["Responses"].get(self.name, ())]
 

@@ -15,17 +15,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from pyanamo.aws import Client, ConditionFailed, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.model import ItemState
 from pyanamo.tables import Added
 from pyanamo.tables.attributes import Attributes
-from pyanamo.tables.dynamodb_client import (
-    Client,
-    ConditionFailed,
-    translated_errors,
-    typed,
-    typed_map,
-)
+from pyanamo.tables.expressions import typed, typed_map
 
 BATCH = 25  # statements a request: DynamoDB's limit
 AT_A_TIME = 4  # requests
@@ -105,7 +100,7 @@ def _execute(client: Client, table: str, rows: Sequence[Attributes]) -> Any:
                 "Parameters": [typed(value) for value in row.values()],
             }
         )
-    with translated_errors(client, table):
+    with translated_errors(client, f"table {table!r}"):
         return client.batch_execute_statement(Statements=statements)
 
 
@@ -120,7 +115,7 @@ def _count_own(client: Client, table: str, rows: Sequence[Attributes]) -> int:
             "ProjectionExpression": "itemID, Import_ID",
             "ConsistentRead": True,
         }
-        with translated_errors(client, table):
+        with translated_errors(client, f"table {table!r}"):
             answer = client.batch_get_item(RequestItems={table: request})
         for row in answer["Responses"].get(table, ()):
             count += (row["itemID"]["S"], row.get("Import_ID", {}).get("S")) in own
@@ -135,7 +130,7 @@ def _replace_batch(client: Client, table: str, batch: Sequence[Attributes]) -> A
 def _replace(client: Client, table: str, row: Attributes) -> Added:
     """Write one row, unless a pilot holds the item."""
     try:
-        with translated_errors(client, table):
+        with translated_errors(client, f"table {table!r}"):
             answer = client.put_item(
                 TableName=table,
                 Item=typed_map(row),
@@ -146,7 +141,7 @@ def _replace(client: Client, table: str, row: Attributes) -> Added:
             )
     except ConditionFailed as failed:
         # A pilot may have claimed our own row, written by a try whose answer was lost.
-        if failed.item and failed.item.get("Import_ID") == row["Import_ID"]:
+        if failed.item and failed.item.get("Import_ID") == typed(row["Import_ID"]):
             return Added(replaced=1)
         return Added(locked=(row["itemID"],))
     return Added(replaced=1) if answer.get("Attributes") else Added(imported=1)

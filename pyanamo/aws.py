@@ -1,0 +1,141 @@
+"""AWS through botocore: clients, and their errors as ours. Nobody else knows botocore's errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound, UsageError
+
+Client = Any  # botocore makes its clients' classes at run time
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 10
+ATTEMPTS = 10
+
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+
+
+_NAMES = {"dynamodb": "DynamoDB", "s3": "S3"}
+
+
+class ConditionFailed(Exception):
+    """A conditional write to DynamoDB was refused. `item` is what is there instead, if anything."""
+
+    def __init__(self, item: Mapping[str, Any] | None) -> None:
+        super().__init__()
+        self.item = item
+
+
+def make_client(
+    service: Literal["dynamodb", "s3"],
+    *,
+    region: str | None,
+    profile: str | None,
+    endpoint_url: str | None = None,
+) -> Client:
+    """A client for this process (`dynamodb` or `s3`), by the SDK's usual chain where None is given.
+
+    The settings are those of the AWS SDKs' "standard" retry mode (AWS SDKs and Tools Reference
+    Guide, "Retry behavior").
+    """
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        tcp_keepalive=True,
+    )
+    try:
+        session = boto3.session.Session(
+            profile_name=profile,
+            # Of the two variables the SDKs know for it, botocore reads AWS_DEFAULT_REGION only.
+            region_name=region or os.environ.get("AWS_REGION") or None,
+        )
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+    except ProfileNotFound as error:
+        raise UsageError(f"{error}: see ~/.aws/config, or leave --profile out") from error
+    except NoRegionError as error:
+        raise UsageError(
+            "no AWS region: give -r, set AWS_REGION, or use --local for a table on this machine"
+        ) from error
+    except ValueError as error:  # botocore's for an endpoint that is no URL
+        raise UsageError(f"--endpoint-url {endpoint_url!r} is not a URL: {error}") from error
+    except BotoCoreError as error:
+        raise AccessDenied(f"the AWS configuration can't be used: {error}") from error
+
+
+@contextmanager
+def translated_errors(client: Client, what: str) -> Iterator[None]:
+    """Turn botocore's errors into ours; a refused condition into `ConditionFailed`.
+
+    `what` is what messages call the thing that was asked for: a table, a bucket.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ConditionalCheckFailedException":
+            raise ConditionFailed(error.response.get("Item")) from error  # type: ignore[arg-type]
+        raise _client_error(error, client, what) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise AccessDenied(
+            f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or use --local for a table on this machine"
+        ) from error
+    except EndpointConnectionError as error:
+        raise StoreUnavailable(
+            f"{_name(client)} can't be reached at {client.meta.endpoint_url}: is the network "
+            f"there, and the region {client.meta.region_name!r} right?"
+        ) from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(
+            f"{_name(client)} at {client.meta.endpoint_url} doesn't answer: {error}"
+        ) from error
+
+
+def _client_error(error: ClientError, client: Client, what: str) -> PyAnamoError:
+    code = error.response["Error"].get("Code", "")
+    message = error.response["Error"].get("Message", "")
+    where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
+    if code == "ResourceNotFoundException":
+        return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
+    if code in _DENIED:
+        return AccessDenied(f"{what} in {where}: access denied ({code}): {message}")
+    if code == "NoSuchBucket":
+        return PyAnamoError(f"{what} is not there: create it, or name another")
+    if code == "ValidationException" and "index" in message:
+        return TableNotFound(f"{what} in {where} is not PyAnamo's: {message}")
+    if code == "ValidationException":
+        return PyAnamoError(f"{what} in {where}: {_name(client)} refuses: {message}")
+    return StoreUnavailable(f"{what} in {where}: {code}: {message}")
+
+
+def _name(client: Client) -> str:
+    return _NAMES[client.meta.service_model.service_name]

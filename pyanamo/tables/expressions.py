@@ -1,0 +1,87 @@
+"""DynamoDB's typed values, and the expressions of a conditional update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def typed(value: Any) -> dict[str, Any]:
+    """A value as DynamoDB takes it. (boto3's own serializer takes no floats.)"""
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, dict):
+        return {"M": typed_map(value)}
+    if isinstance(value, list):
+        return {"L": [typed(part) for part in value]}
+    return {"N": str(value)}
+
+
+def typed_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as DynamoDB takes them."""
+    return {name: typed(value) for name, value in attributes.items()}
+
+
+def plain(value: Mapping[str, Any]) -> Any:
+    """A value as DynamoDB gives it, as str, int, float, dict, list, bool, bytes or None."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return int(content) if content.lstrip("-").isdigit() else float(content)
+    if kind == "M":
+        return plain_map(content)
+    if kind == "L":
+        return [plain(part) for part in content]
+    return None if kind == "NULL" else content
+
+
+def plain_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as DynamoDB gives them."""
+    return {name: plain(value) for name, value in attributes.items()}
+
+
+class Update:
+    """The arguments of an `UpdateItem` that makes some changes if a condition holds.
+
+    Names stand behind placeholders, since `Log` and others are reserved words of DynamoDB.
+    """
+
+    def __init__(self, changes: Mapping[str, Any]) -> None:
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        self._set = [
+            f"{self.name(attribute)} = {self.value(attribute, value)}"
+            for attribute, value in changes.items()
+            if value is not None
+        ]
+        self._remove = [self.name(name) for name, value in changes.items() if value is None]
+
+    def name(self, attribute: str) -> str:
+        """The placeholder of a name."""
+        self._names[f"#{attribute}"] = attribute
+        return f"#{attribute}"
+
+    def value(self, label: str, value: Any) -> str:
+        """The placeholder of a value."""
+        self._values[f":{label}"] = typed(value)
+        return f":{label}"
+
+    def add_one(self, attribute: str) -> None:
+        """Count one more. Only right under a condition that fails once this has been done."""
+        name = self.name(attribute)
+        zero, one = self.value("zero", 0), self.value("one", 1)
+        self._set.append(f"{name} = if_not_exists({name}, {zero}) + {one}")
+
+    def arguments(self, condition: str) -> dict[str, Any]:
+        """What `update_item` takes, `TableName` and `Key` apart."""
+        parts = []
+        if self._set:
+            parts.append("SET " + ", ".join(self._set))
+        if self._remove:
+            parts.append("REMOVE " + ", ".join(self._remove))
+        return {
+            "UpdateExpression": " ".join(parts),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
