@@ -103,7 +103,8 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"].get("Code") == "ConditionalCheckFailedException":
             raise ConditionFailed(error.response.get("Item")) from error  # type: ignore[arg-type]
-        raise _client_error(error, client, what) from error
+        known = error.response["Error"]
+        raise aws_error(known.get("Code", ""), known.get("Message", ""), client, what) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise AccessDenied(
             f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
@@ -120,9 +121,8 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
         ) from error
 
 
-def _client_error(error: ClientError, client: Client, what: str) -> PyAnamoError:
-    code = error.response["Error"].get("Code", "")
-    message = error.response["Error"].get("Message", "")
+def aws_error(code: str, message: str, client: Client, what: str) -> PyAnamoError:
+    """Our error for one of AWS's, by its code and message; `what` as above."""
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     if code == "ResourceNotFoundException":
         return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")

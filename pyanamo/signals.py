@@ -6,7 +6,7 @@ import math
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,6 +22,7 @@ class Halt:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._reason = ""
+        self._then: Callable[[], object] | None = None
         self.grace = 0.0
 
     def set(self, reason: str, *, grace: float) -> None:
@@ -30,6 +31,20 @@ class Halt:
             self.grace = grace
             self._reason = reason
             os.write(self._writer, b"!")  # never read: readable from now on
+            if self._then is not None:
+                self._then()
+
+    @contextmanager
+    def then(self, action: Callable[[], object]) -> Iterator[None]:
+        """Do something as soon as it is set, at once if it is; not after the block."""
+        if self:
+            action()
+        else:
+            self._then = action
+        try:
+            yield
+        finally:
+            self._then = None
 
     @property
     def reason(self) -> str:

@@ -40,6 +40,11 @@ class Bounds:
     timeout: float | None = None  # seconds
     kill_at: float | None = None  # monotonic clock: when the wall time is up for good
 
+    @property
+    def reached_halt(self) -> Halt | None:
+        """The first halt that is set."""
+        return next((halt for halt in self.halts if halt), None)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -197,8 +202,10 @@ def _await_end(child: Child, bounds: Bounds, started: float, marks: Sequence[str
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         child.stop_leftovers(LEFTOVER_SECONDS)
+        if halt := _killed_by_halt(child, bounds):
+            return Verdict(Ending.INTERRUPTED, None, halt.reason)
         return _by_status(child.status or 0, out_of_memory=oom_counter.read() > oom_kills)
-    halt = next((halt for halt in bounds.halts if halt), None)
+    halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at
     child.stop(halt.grace if halt else GRACE_SECONDS, marks)
     if halt is not None:
@@ -206,6 +213,11 @@ def _await_end(child: Child, bounds: Bounds, started: float, marks: Sequence[str
     if timed_out:
         return Verdict(Ending.FAILED, TIMED_OUT, f"timed out after {bounds.timeout:g} s")
     return Verdict(Ending.INTERRUPTED, None, "the wall time is used up")
+
+
+def _killed_by_halt(child: Child, bounds: Bounds) -> Halt | None:
+    """The halt for which somebody else (the guardian, the pilot) has killed the command."""
+    return bounds.reached_halt if child.status == -signal.SIGKILL else None
 
 
 def _by_status(status: int, *, out_of_memory: bool) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -10,30 +11,51 @@ from pathlib import Path
 from pyanamo.model import Claim, Outcome
 from pyanamo.tables.attributes import log_attribute
 
+log = logging.getLogger(__name__)
 
-def keep(table: str, claim: Claim, outcome: Outcome) -> Path | None:
-    """Write an outcome to a file in this folder, or else in that for temporary files.
 
-    None when there is nothing worth keeping: no task has ended.
-    """
-    if not outcome.results:
-        return None
-    item = claim.item
-    content = {
-        "table": table,
-        "itemID": item.item_id,
-        "TaskID": item.task_id,
-        "lockID": claim.token,
-        "Lock_Date": item.lock_date,
-        "outcome": outcome.ending.value,
-        "reason": outcome.reason,
-        "Log": log_attribute(outcome.results, nested=item.nested),
-    }
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    name = f"pyanamo-unrecorded-{table}-{claim.token}.json"
-    for folder in (Path(), Path(tempfile.gettempdir())):
-        if os.access(folder, os.W_OK):
+class SpareCopy:
+    """A file with an outcome, in this folder or else in that for temporary files."""
+
+    def __init__(self, table: str, claim: Claim, outcome: Outcome) -> None:
+        """Nothing is written yet."""
+        self._table = table
+        self._claim = claim
+        self._outcome = outcome
+        self._file: Path | None = None
+
+    def keep(self) -> Path | None:
+        """Write the file, once; None where there is nothing worth keeping, as no task has ended."""
+        if self._file is None and self._outcome.results:
+            folder = next(filter(_is_writable, (Path(), Path(tempfile.gettempdir()))), Path())
+            name = f"pyanamo-unrecorded-{self._table}-{self._claim.token}.json"
             file = (folder / name).absolute()
-            file.write_text(text, encoding="utf-8")
-            return file
-    return None
+            try:
+                file.write_text(self._content(), encoding="utf-8")
+                self._file = file
+            except OSError as error:
+                log.error("the results can't be kept in %s either: %s", file, error.strerror)
+        return self._file
+
+    def discard(self) -> None:
+        """The table has it now."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _content(self) -> str:
+        item, outcome = self._claim.item, self._outcome
+        content = {
+            "table": self._table,
+            "itemID": item.item_id,
+            "TaskID": item.task_id,
+            "lockID": self._claim.token,
+            "Lock_Date": item.lock_date,
+            "outcome": outcome.ending.value,
+            "reason": outcome.reason,
+            "Log": log_attribute(outcome.results, nested=item.nested),
+        }
+        return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)

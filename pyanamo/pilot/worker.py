@@ -133,16 +133,18 @@ class Worker:
         """Write how the attempt ended; what can't be written is kept in a file."""
         failed_once_more = outcome.ending is Ending.FAILED and claim.failures < self.retries
         put_back = failed_once_more or outcome.ending is Ending.INTERRUPTED
-        # When we are being stopped, somebody may lose patience and kill us: the file comes first.
-        kept = unrecorded.keep(self.table.name, claim, outcome) if self.stop else None
-        if self._write(self.table.release if put_back else self.table.finish, claim, outcome, held):
-            if kept is not None:
-                kept.unlink()
+        spare = unrecorded.SpareCopy(self.table.name, claim, outcome)
+        # When we are being stopped, somebody may lose patience and kill us while we still try.
+        with self.stop.then(spare.keep):
+            write = self.table.release if put_back else self.table.finish
+            written = self._write(write, claim, outcome, held)
+        if written:
+            spare.discard()
             ending, reason = outcome.ending, outcome.reason
         else:
             put_back, ending, reason = False, Ending.LOST, held.reason
-            if kept := kept or unrecorded.keep(self.table.name, claim, outcome):
-                log.error("not recorded: the results are in %s", kept, extra=about(claim.item))
+            if file := spare.keep():
+                log.error("not recorded: the results are in %s", file, extra=about(claim.item))
         seconds = lease_clock() - claimed_at
         return ItemEnded(ending=ending, put_back=put_back, reason=reason, seconds=seconds)
 

@@ -161,7 +161,9 @@ class DynamoDBTable:
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
         """Look through a random page of locked items for one whose lease has expired."""
         locked = self._page(ItemState.LOCKED, random_slot(self._random), PAGE)
-        locked = locked or self._page(ItemState.LOCKED, FRONT, PAGE)
+        if len(locked) < PAGE:  # the index ends there: go on at its front
+            front = self._page(ItemState.LOCKED, FRONT, PAGE)
+            locked = list(dict.fromkeys((*locked, *front)))
         for item in self._read_leases(locked):
             now = self._clock()
             if item.lease_expires is None or item.lease_expires > now:

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from pyanamo.aws import Client, ConditionFailed, translated_errors
+from pyanamo.aws import Client, ConditionFailed, aws_error, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.model import ItemState
 from pyanamo.tables import Added
@@ -75,6 +75,9 @@ def _insert_batch(client: Client, table: str, batch: Sequence[Attributes]) -> Ad
             elif code in _PASSING:
                 again.append(row)
                 maybe_written.add(row["itemID"])
+            elif code in ("ResourceNotFound", "AccessDenied"):
+                message = error.get("Message", "")
+                raise aws_error(f"{code}Exception", message, client, f"table {table!r}")
             else:
                 raise PyAnamoError(
                     f"table {table!r}: item {row['itemID']!r} can't be written: {code}: "

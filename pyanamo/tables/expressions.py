@@ -78,8 +78,10 @@ class Update:
             parts.append("SET " + ", ".join(self._set))
         if self._remove:
             parts.append("REMOVE " + ", ".join(self._remove))
+        # DynamoDB takes no empty expression; with none at all it only checks the condition.
+        expression = {"UpdateExpression": " ".join(parts)} if parts else {}
         return {
-            "UpdateExpression": " ".join(parts),
+            **expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": self._names,
             "ExpressionAttributeValues": self._values,

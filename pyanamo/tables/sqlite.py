@@ -222,6 +222,8 @@ class SQLiteTable:
             if item is not None and item.token == claim.token:
                 self._write(database, item.item_id, changes)
                 return True
+            if item is None:
+                self._require_table(database)
             return ending is not None and transitions.is_landed(item, claim, ending)
 
     def _write(self, database: sqlite3.Connection, item_id: str, changes: Attributes) -> None:
