@@ -96,6 +96,8 @@ def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace
                     total += added
                     advance(added.items)
         except PyAnamoError as error:
+            if not total.items:
+                raise
             raise PyAnamoError(f"{error}\n{_told(total, replace)}, then came that error") from error
         finally:
             table.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -86,6 +87,8 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 def run_command_line(main: Callable[[], int]) -> int:
     """Run a command line; an error of ours becomes its message on stderr and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
     try:
         code = main()
         sys.stdout.flush()

@@ -132,18 +132,21 @@ def _replace_batch(client: Client, table: str, batch: Sequence[Attributes]) -> A
 
 def _replace(client: Client, table: str, row: Attributes) -> Added:
     """Write one row, unless a pilot holds the item."""
+    # A try whose answer was lost may have written it, and a pilot may have done it since.
+    is_free = "ItemState <> :locked AND Import_ID <> :own"
     try:
         with translated_errors(client, f"table {table!r}"):
             answer = client.put_item(
                 TableName=table,
                 Item=typed_map(row),
-                ConditionExpression="attribute_not_exists(itemID) OR ItemState <> :locked",
-                ExpressionAttributeValues={":locked": typed(ItemState.LOCKED.value)},
+                ConditionExpression=f"attribute_not_exists(itemID) OR ({is_free})",
+                ExpressionAttributeValues=typed_map(
+                    {":locked": ItemState.LOCKED.value, ":own": row["Import_ID"]}
+                ),
                 ReturnValues="ALL_OLD",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
     except ConditionFailed as failed:
-        # A pilot may have claimed our own row, written by a try whose answer was lost.
         if failed.item and failed.item.get("Import_ID") == typed(row["Import_ID"]):
             return Added(replaced=1)
         return Added(locked=(row["itemID"],))
