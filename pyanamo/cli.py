@@ -97,6 +97,14 @@ def run_command_line(main: Callable[[], int]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # Who read our output has gone; the interpreter must not try to flush it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read our output has gone; the interpreter must not try to write it once more.
+        _discard_output()
         return 1
+    except OSError as error:  # of our own files: those of others are told with what was done
+        print(error, file=sys.stderr)
+        _discard_output()
+        return 1
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
