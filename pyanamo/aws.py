@@ -15,6 +15,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
 )
@@ -33,6 +34,7 @@ _DENIED = {
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
+    "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSignatureException",
     "MissingAuthenticationToken",
@@ -58,14 +60,15 @@ class ConditionFailed(Exception):
 def make_client(
     service: Literal["dynamodb", "s3"],
     *,
-    region: str | None,
-    profile: str | None,
+    region: str | None = None,
+    profile: str | None = None,
     endpoint_url: str | None = None,
+    session: boto3.session.Session | None = None,
 ) -> Client:
     """A client for this process (`dynamodb` or `s3`), by the SDK's usual chain where None is given.
 
     The settings are those of the AWS SDKs' "standard" retry mode (AWS SDKs and Tools Reference
-    Guide, "Retry behavior").
+    Guide, "Retry behavior"). With a session its region and profile are used.
     """
     config = Config(
         connect_timeout=CONNECT_SECONDS,
@@ -73,13 +76,25 @@ def make_client(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         tcp_keepalive=True,
     )
-    try:
-        session = boto3.session.Session(
+    with _translated_configuration_errors(endpoint_url):
+        session = session or make_session(region=region, profile=profile)
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+
+
+def make_session(*, region: str | None, profile: str | None) -> boto3.session.Session:
+    """What clients are made from. What it has read for the first one, it has for all later ones."""
+    with _translated_configuration_errors():
+        return boto3.session.Session(
             profile_name=profile,
             # Of the two variables the SDKs know for it, botocore reads AWS_DEFAULT_REGION only.
             region_name=region or os.environ.get("AWS_REGION") or None,
         )
-        return session.client(service, endpoint_url=endpoint_url, config=config)
+
+
+@contextmanager
+def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterator[None]:
+    try:
+        yield
     except ProfileNotFound as error:
         raise UsageError(f"{error}: see ~/.aws/config, or leave --profile out") from error
     except NoRegionError as error:
@@ -110,6 +125,8 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
             f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or use --local for a table on this machine"
         ) from error
+    except ParamValidationError as error:  # a bucket's name, say; its message has several lines
+        raise PyAnamoError(f"{what}: {' '.join(str(error).split())}") from error
     except EndpointConnectionError as error:
         raise StoreUnavailable(
             f"{_name(client)} can't be reached at {client.meta.endpoint_url}: is the network "

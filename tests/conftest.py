@@ -1,4 +1,4 @@
-"""What every test gets: an environment of its own, and DynamoDB Local for those that ask."""
+"""What every test gets: an environment of its own; DynamoDB Local and S3 for those that ask."""
 
 import functools
 import os
@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
+from tests.support.s3 import S3Server
 
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -96,3 +97,13 @@ def table_name(request: pytest.FixtureRequest) -> str:
     """A valid name for a DynamoDB table that no other test uses, in this run or another."""
     test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
     return f"{test[:200]}-{uuid.uuid4().hex[:12]}"
+
+
+# --- S3 -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def s3(_isolated_session: None) -> Iterator[str]:
+    """The endpoint URL of a running S3, which the tests of this process share."""
+    with S3Server() as server:
+        yield server.endpoint

@@ -22,19 +22,20 @@ RESULT_BYTES = 4096
 
 
 class Capture:
-    """One output of a task, up to `limit` bytes; what is over that is counted and dropped."""
+    """One output of a task, up to `limit` bytes; of what is over that, the end and its size."""
 
     def __init__(self, limit: int) -> None:
         """Raises `OSError` when no more files can be open."""
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
         self.size = 0  # bytes that the task has printed
+        self.kept = 0  # bytes that were kept: the first ones
         self.error = ""  # why not all within the limit could be kept
         self.results = ResultLines()
         self._limit = limit
-        self._kept = 0
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        self._end = b""  # the last of what is past the limit
+        self._beginning = bytearray()
+        self._file: IO[bytes] | None = None  # what follows on that, once there is something
+        self._end = b""  # the last of what was not kept
 
     @property
     def writer(self) -> int:
@@ -42,14 +43,9 @@ class Capture:
         return self._writer
 
     @property
-    def kept(self) -> int:
-        """Bytes that were kept."""
-        return self._kept
-
-    @property
     def is_whole(self) -> bool:
         """Whether all of it was kept."""
-        return self._kept == self.size and not self.error
+        return self.kept == self.size
 
     def fileno(self) -> int:
         """What can be read from, when there is something."""
@@ -62,7 +58,10 @@ class Capture:
             self._writer = -1
 
     def pump(self) -> bool:
-        """Take what there is now, within reason; False once there will be no more."""
+        """Take what there is now, 1 MB at the most; False once there will be no more.
+
+        A pipe holds no more than that: what a task had printed when it ended, one call takes.
+        """
         for _ in range(16):
             try:
                 chunk = os.read(self.reader, CHUNK)
@@ -73,21 +72,9 @@ class Capture:
             self._take(chunk)
         return True
 
-    def drain(self) -> None:
-        """Take all that was written until now, for a task that has ended."""
-        while True:
-            before = self.size
-            if not self.pump() or self.size == before:
-                return
-
     def tail(self, limit: int) -> str:
         """The last `limit` bytes (of UTF-8), as a terminal would show them."""
-        if self._end:
-            end = self._end
-        else:
-            self._file.seek(max(0, self._kept - WINDOW_BYTES))
-            end = self._file.read(WINDOW_BYTES)
-        return last_bytes(readable(end), limit)
+        return last_bytes(readable(self._last(WINDOW_BYTES)), limit)
 
     def equals(self, tail: str) -> bool:
         """Whether a tail tells the output byte for byte."""
@@ -96,29 +83,60 @@ class Capture:
 
     def content(self) -> Iterator[bytes]:
         """What was kept, a chunk at a time."""
-        self._file.seek(0)
-        while chunk := self._file.read(CHUNK):
+        at = 0
+        while at < self.kept:
+            chunk = self._read(at, CHUNK)
+            at += len(chunk)
             yield chunk
 
     def close(self) -> None:
         """Give back the files."""
         self.close_writer()
         os.close(self.reader)
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _take(self, chunk: bytes) -> None:
         self.size += len(chunk)
         self.results.feed(chunk)
-        kept = chunk[: max(0, self._limit - self._kept)] if not self.error else b""
-        if kept:
+        kept_before = self.kept
+        if not self.error:
             try:
-                self._file.write(kept)
-                self._file.flush()
-                self._kept += len(kept)
+                self._keep(memoryview(chunk)[: max(0, self._limit - self.kept)])
             except OSError as error:  # the disk is full
                 self.error = error.strerror or str(error)
-        if len(kept) < len(chunk):
-            self._end = (self._end + chunk)[-WINDOW_BYTES:]
+        if dropped := chunk[self.kept - kept_before :]:
+            self._end = (self._end + dropped)[-WINDOW_BYTES:]
+
+    def _keep(self, chunk: memoryview) -> None:
+        """Keep a chunk. Raises `OSError` when it can't; `kept` counts what was kept of it."""
+        beginning = chunk[: IN_MEMORY - len(self._beginning)]
+        self._beginning += beginning
+        self.kept += len(beginning)
+        rest = chunk[len(beginning) :]
+        while rest:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            written = self._file.write(rest)
+            self.kept += written
+            rest = rest[written:]
+
+    def _read(self, at: int, count: int) -> bytes:
+        """Some of what was kept from there on: as many bytes as that, or fewer."""
+        if at < len(self._beginning):
+            return bytes(self._beginning[at : at + count])
+        assert self._file is not None
+        place = at - len(self._beginning)
+        return os.pread(self._file.fileno(), min(count, self.kept - at), place)
+
+    def _last(self, count: int) -> bytes:
+        """The last bytes of the output, as far as they are known."""
+        pieces = []
+        at = max(0, self.kept - max(0, count - len(self._end)))
+        while at < self.kept:
+            pieces.append(self._read(at, count))
+            at += len(pieces[-1])
+        return b"".join((*pieces, self._end))
 
 
 class TaskOutput:
@@ -152,6 +170,8 @@ class TaskOutput:
 
     def results(self, limit: int) -> tuple[str, ...]:
         """The result lines, up to `limit` bytes; the last one says if there are more."""
+        for capture in self.captures:
+            capture.results.end()
         lines = (*self.stdout.results.lines, *self.stderr.results.lines)
         cut = self.stdout.results.cut or self.stderr.results.cut
         kept: list[str] = []

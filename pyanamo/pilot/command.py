@@ -170,7 +170,7 @@ class Child:
                 break
             self._pump(0.01)
         for capture in self._open:
-            capture.drain()
+            capture.pump()
 
     def _signal_group(self, number: int) -> bool:
         """Whether the group had a process to get the signal."""

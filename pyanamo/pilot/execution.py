@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyanamo.errors import PyAnamoError
-from pyanamo.logs import LogName, Room, first_bytes
+from pyanamo.logs import TAIL_BYTES, LogName, Room, first_bytes
 from pyanamo.logstore import LogFolder, LogStore
 from pyanamo.model import (
     Claim,
@@ -74,7 +74,7 @@ class Runner:
     def run(self, claim: Claim, task: Task, bounds: Bounds) -> Result | None:
         """Run one task; None when it was interrupted."""
         try:
-            with TaskOutput(self.max_log) as output:
+            with TaskOutput(self.max_log if self.log_store else 0) as output:
                 result = self._run_into(claim, task, bounds, output)
         except OSError as error:  # no files for its output: the disk is full, or too many are open
             reason = f"there is no room for the task's output: {error.strerror}"
@@ -126,18 +126,21 @@ class Runner:
             stderr=self._tail(output.stderr, room),
             stdout_bytes=output.stdout.size,
             stderr_bytes=output.stderr.size,
-            log_uri=self._keep_whole_logs(output, name, room),
+            log_uri=self._keep_whole_logs(output, name, room, about(claim.item, task.name)),
             results=output.results(room.results),
         )
 
     def _tail(self, capture: Capture, room: Room) -> str:
-        """The end of an output; if it wasn't kept as a whole, the last line says so."""
-        if capture.is_whole:
+        """The end of an output; if its log isn't whole, the last line says so."""
+        if capture.is_whole or self.log_store is None:
             return capture.tail(room.tail)
-        note = f"\n[{capture.kept} of {capture.size} bytes were kept: --max-log]"
+        why = capture.error or "--max-log"
+        note = f"\n[{capture.kept} of {capture.size} bytes were kept: {why}]"
         return (capture.tail(room.tail - len(note)) + note) if room.tail > len(note) else ""
 
-    def _keep_whole_logs(self, output: TaskOutput, name: LogName, room: Room) -> str:
+    def _keep_whole_logs(
+        self, output: TaskOutput, name: LogName, room: Room, extra: Mapping[str, str]
+    ) -> str:
         """Store the outputs that their tails don't wholly tell; the address of the first of them.
 
         The other one's differs in nothing but the stream's name.
@@ -145,23 +148,26 @@ class Runner:
         if self.log_store is None:
             return ""
         uris = [
-            self._keep_whole_log(self.log_store, name.path(stream), capture)
+            self._keep_whole_log(self.log_store, name.path(stream), capture, extra)
             for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
             if not capture.equals(self._tail(capture, room))
         ]
-        return uris[0] if uris and len(uris[0].encode()) <= room.address else ""
+        uri = next(filter(None, uris), "")
+        return uri if len(uri.encode()) <= room.address else ""
 
-    def _keep_whole_log(self, store: LogStore, path: str, capture: Capture) -> str:
+    def _keep_whole_log(
+        self, store: LogStore, path: str, capture: Capture, extra: Mapping[str, str]
+    ) -> str:
         try:
             return store.keep(path, capture.content)
         except PyAnamoError as error:
-            log.warning("a log could not be stored: %s", error)
+            log.warning("a log could not be stored: %s", error, extra=extra)
         try:
             uri = LogFolder(self.spare_folder).keep(path, capture.content)
-            log.warning("the log is kept in %s", uri)
+            log.warning("the log is kept in %s", uri, extra=extra)
             return uri
         except PyAnamoError as error:
-            log.error("a log is lost: %s", error)
+            log.error("a log is lost: %s", error, extra=extra)
             return ""
 
     def _run_single(self, claim: Claim, todo: Sequence[Task], bounds: Bounds) -> Results:
@@ -266,6 +272,6 @@ def _reason(verdict: Verdict, output: TaskOutput) -> str:
         reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
     elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
         # By these a shell says that it could not run what it was told to; stderr says what.
-        said = output.stderr.tail(MAX_REASON_BYTES).strip().splitlines()
+        said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
     return first_bytes(reason, MAX_REASON_BYTES)

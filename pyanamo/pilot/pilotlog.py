@@ -45,7 +45,7 @@ class _TextLines(logging.Formatter):
         message = record.getMessage()
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
-        return " ".join((*words, message.replace("\n", "\\n")))
+        return " ".join((*words, _one_line(message)))
 
 
 class _JSONLines(logging.Formatter):
@@ -56,6 +56,11 @@ class _JSONLines(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """A text with all escaped that isn't printable: line ends, above all."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _one_word(value: str) -> str:
