@@ -26,6 +26,7 @@ from pyanamo.cli import (  # noqa: E402
 )
 from pyanamo.errors import UsageError  # noqa: E402
 from pyanamo.logstore import LogFolder, LogStore  # noqa: E402
+from pyanamo.pilot.keeping import Keeper  # noqa: E402
 from pyanamo.pilot.lease import SHORTEST_SECONDS  # noqa: E402
 from pyanamo.pilot.pilot import Pilot, Settings, Summary  # noqa: E402
 from pyanamo.pilot.pilotlog import start_logging  # noqa: E402
@@ -125,18 +126,22 @@ def _add_log_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def log_store_of(arguments: argparse.Namespace) -> LogStore | None:
+def keeper_of(arguments: argparse.Namespace) -> Keeper:
     """Where the command line wants whole logs. An empty value counts as not given."""
+    store: LogStore | None = None
     if arguments.bucket:
         from pyanamo.logbucket import bucket_of
 
-        return bucket_of(
+        store = bucket_of(
             arguments.bucket,
             arguments.bucket_key,
             region=arguments.region or None,
             profile=arguments.profile or None,
         )
-    return LogFolder(arguments.log_dir) if arguments.log_dir else None
+    elif arguments.log_dir:
+        store = LogFolder(arguments.log_dir)
+    spare = arguments.log_dir or Path("pyanamo-logs")
+    return Keeper(store=store, spare_folder=spare, max_log=arguments.max_log)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -165,9 +170,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         idle=arguments.idle,
         max_failures_in_a_row=arguments.max_failures_in_a_row,
         spot_notice=arguments.spot_notice,
-        max_log=arguments.max_log,
-        log_store=log_store_of(arguments),
-        spare_log_folder=arguments.log_dir or Path("pyanamo-logs"),
+        keeper=keeper_of(arguments),
     )
 
 

@@ -7,14 +7,15 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pyanamo.model import Item
-from pyanamo.tables.attributes import new_item
-from pyanamo.tables.size import LIFE_BYTES, RESULT_BYTES, item_size
+from pyanamo.model import Item, Result
+from pyanamo.tables.attributes import new_item, result_attribute
+from pyanamo.tables.size import LIFE_BYTES, RESULT_BYTES, item_size, size_of
 
 TAIL_BYTES = 1000  # of each of stdout and stderr
 RESULTS_BYTES = 4096  # of a task's result lines
 ITEM_BYTES = 100 * 1000  # what an item with the tails of all its tasks may come to
 MOST_BYTES = 390 * 1000  # what it may come to with its result lines and log addresses
+NOTES_BYTES = 60  # of a task: names of attributes, and the note where result lines were cut
 WINDOW_BYTES = 64 * 1024  # how far back a tail looks: progress bars draw over one line many times
 NAME_BYTES = 200  # of one part of a log's name: file systems allow 255 with the ending
 
@@ -30,21 +31,27 @@ class Room:
     to be cut again.
     """
 
-    tail: int  # of stdout, and of stderr
-    results: int
-    address: int  # the longest Log_URI
+    task: int  # for its result, tails and all
+    results: int  # for its result lines
+    address: int  # for its Log_URI
 
     @classmethod
     def of(cls, item: Item) -> Room:
         """What fits into an item beside what it must have."""
         count = len(item.tasks)
-        taken = item_size(new_item(item, "")) + LIFE_BYTES + count * RESULT_BYTES
-        spare = max(0, MOST_BYTES - max(taken, ITEM_BYTES)) // count
+        without_results = item_size(new_item(item, "")) + LIFE_BYTES
+        least = without_results + count * RESULT_BYTES
+        spare = max(0, (MOST_BYTES - max(least, ITEM_BYTES)) // count - NOTES_BYTES)
         return cls(
-            tail=max(0, min(TAIL_BYTES, (ITEM_BYTES - taken) // (2 * count))),
+            task=(ITEM_BYTES - without_results) // count,
             results=min(RESULTS_BYTES, spare // 2),
             address=spare // 2,
         )
+
+    def tail_beside(self, result: Result) -> int:
+        """How much of stdout, and of stderr, fits beside the rest of a result."""
+        left = self.task - size_of(result_attribute(result)) - NOTES_BYTES
+        return max(0, min(TAIL_BYTES, left // 2))
 
 
 @dataclass(frozen=True)

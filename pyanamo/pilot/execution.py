@@ -10,11 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pyanamo.errors import PyAnamoError
 from pyanamo.logs import TAIL_BYTES, LogName, Room, first_bytes
-from pyanamo.logstore import LogFolder, LogStore
 from pyanamo.model import (
     Claim,
     Ending,
@@ -26,8 +23,9 @@ from pyanamo.model import (
     merged_tasks,
     utc_date,
 )
-from pyanamo.pilot.capture import Capture, TaskOutput
+from pyanamo.pilot.capture import TaskOutput
 from pyanamo.pilot.command import NOT_EXECUTABLE, NOT_FOUND, Bounds, Verdict, run_command
+from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.processes import WORKER_MARK
 from pyanamo.pilot.walltime import WallTime
@@ -52,9 +50,7 @@ class Runner:
     walltime: WallTime
     count_task: Callable[[float], None]  # told the seconds of each task that was run
     task_timeout: float | None = None  # seconds
-    max_log: int = 10**9  # bytes of each output of a task
-    log_store: LogStore | None = None
-    spare_folder: Path  # for logs that the store doesn't take
+    keeper: Keeper = field(default_factory=Keeper)
     base_environment: Mapping[str, str] = field(default_factory=lambda: pipeline_environment())
 
     def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
@@ -74,7 +70,7 @@ class Runner:
     def run(self, claim: Claim, task: Task, bounds: Bounds) -> Result | None:
         """Run one task; None when it was interrupted."""
         try:
-            with TaskOutput(self.max_log if self.log_store else 0) as output:
+            with self.keeper.capture() as output:
                 result = self._run_into(claim, task, bounds, output)
         except OSError as error:  # no files for its output: the disk is full, or too many are open
             reason = f"there is no room for the task's output: {error.strerror}"
@@ -111,10 +107,8 @@ class Runner:
         )
         if end.verdict.ending is Ending.INTERRUPTED:
             return None
-        room = Room.of(claim.item)
         reason = _reason(end.verdict, output)
-        name = LogName(self.table, claim.item.item_id, task.name, claim.item.attempts)
-        return Result(
+        bare = Result(
             status=TaskStatus.FAILED if reason else TaskStatus.DONE,
             exit_code=end.verdict.exit_code,
             reason=reason,
@@ -122,53 +116,11 @@ class Runner:
             run_seconds=end.run_seconds,
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
-            stdout=self._tail(output.stdout, room),
-            stderr=self._tail(output.stderr, room),
-            stdout_bytes=output.stdout.size,
-            stderr_bytes=output.stderr.size,
-            log_uri=self._keep_whole_logs(output, name, room, about(claim.item, task.name)),
-            results=output.results(room.results),
         )
-
-    def _tail(self, capture: Capture, room: Room) -> str:
-        """The end of an output; if its log isn't whole, the last line says so."""
-        if capture.is_whole or self.log_store is None:
-            return capture.tail(room.tail)
-        why = capture.error or "--max-log"
-        note = f"\n[{capture.kept} of {capture.size} bytes were kept: {why}]"
-        return (capture.tail(room.tail - len(note)) + note) if room.tail > len(note) else ""
-
-    def _keep_whole_logs(
-        self, output: TaskOutput, name: LogName, room: Room, extra: Mapping[str, str]
-    ) -> str:
-        """Store the outputs that their tails don't wholly tell; the address of the first of them.
-
-        The other one's differs in nothing but the stream's name.
-        """
-        if self.log_store is None:
-            return ""
-        uris = [
-            self._keep_whole_log(self.log_store, name.path(stream), capture, extra)
-            for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
-            if not capture.equals(self._tail(capture, room))
-        ]
-        uri = next(filter(None, uris), "")
-        return uri if len(uri.encode()) <= room.address else ""
-
-    def _keep_whole_log(
-        self, store: LogStore, path: str, capture: Capture, extra: Mapping[str, str]
-    ) -> str:
-        try:
-            return store.keep(path, capture.content)
-        except PyAnamoError as error:
-            log.warning("a log could not be stored: %s", error, extra=extra)
-        try:
-            uri = LogFolder(self.spare_folder).keep(path, capture.content)
-            log.warning("the log is kept in %s", uri, extra=extra)
-            return uri
-        except PyAnamoError as error:
-            log.error("a log is lost: %s", error, extra=extra)
-            return ""
+        name = LogName(self.table, claim.item.item_id, task.name, claim.item.attempts)
+        extra = about(claim.item, task.name)
+        room = Room.of(claim.item)
+        return self.keeper.result(bare, output, name, room, bounds.halts, extra)
 
     def _run_single(self, claim: Claim, todo: Sequence[Task], bounds: Bounds) -> Results:
         startable = self._startable(todo, bounds)  # claiming may have taken long

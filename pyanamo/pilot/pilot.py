@@ -9,17 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
-from pathlib import Path
 
 from pyanamo.errors import PyAnamoError
-from pyanamo.logstore import LogStore
 from pyanamo.model import Ending
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.guardian import Guardian
 from pyanamo.pilot.identity import pilot_name
+from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.processes import (
     CAN_FIND,
     Crew,
@@ -63,9 +62,7 @@ class Settings:
     idle: float = 0.0
     max_failures_in_a_row: int = 10
     spot_notice: bool = False
-    max_log: int = 10**9  # bytes of each output of a task
-    log_store: LogStore | None = None
-    spare_log_folder: Path = Path("pyanamo-logs")  # for logs that the store doesn't take
+    keeper: Keeper = field(default_factory=Keeper)
 
 
 @dataclass
@@ -152,8 +149,8 @@ class Pilot:
             table.check()
         finally:
             table.close()  # before the workers are forked: none is to share it
-        if self._settings.log_store is not None:
-            self._settings.log_store.check(self._settings.table)
+        if self._settings.keeper.store is not None:
+            self._settings.keeper.store.check(self._settings.table)
 
     def _wait_for_news(self, stop: Stop, again: Halt, wake: int) -> None:
         """One turn: until something happens, a second at the most."""
@@ -298,9 +295,7 @@ class Pilot:
             walltime=self._walltime,
             count_task=lambda seconds: self._shared.add_task(number, seconds),
             task_timeout=settings.task_timeout,
-            max_log=settings.max_log,
-            log_store=settings.log_store,
-            spare_folder=settings.spare_log_folder,
+            keeper=settings.keeper,
         )
         return Worker(
             number=number,
@@ -355,7 +350,11 @@ def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
         signal.signal(number, signal.SIG_IGN)
-    with stop_signals(grace=GRACE_SECONDS, why=lambda _: shared.stop_reason) as stop:
+
+    def why(_number: int) -> str:
+        return shared.stop_reason if os.getppid() == pilot else "the pilot is gone"
+
+    with stop_signals(grace=GRACE_SECONDS, why=why) as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the pilot forwards it
         die_with_parent(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
