@@ -3,12 +3,14 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+MINUTES ?= 10
+SEED ?=
 
 DEMO_DB := build/demo.db
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py)
 
-.PHONY: help demo test lint clean check-python dynamodb-local
+.PHONY: help demo test chaos lint clean check-python dynamodb-local
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -17,6 +19,7 @@ help:  ## Show this list
 	@echo
 	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
 	@echo "  ARGS='-k name'       arguments for pytest, with make test"
+	@echo "  MINUTES=30 SEED=7    how long make chaos goes on, and the seed of its first round"
 	@echo "  WORKERS=4            the processes that run tests at once (here: $(WORKERS))"
 
 demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS account
@@ -29,6 +32,10 @@ demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS accou
 
 test: check-python dynamodb-local lint  ## Check everything: lint, then all tests
 	.venv-test/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
+	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
+		-s --timeout=0 tests/test_chaos.py $(ARGS)
 
 # The script pyanamo.py has the package's module name, which mypy takes for one thing at a time:
 # so it gets the script as text, and the error messages for it say "<string>".
