@@ -42,7 +42,7 @@ from tests.support.tables import (
     well,
 )
 
-EXAMPLES, STEPS = 40, 25
+EXAMPLES, STEPS = 30, 25
 LEASE, MAX_ATTEMPTS = 60, 3
 NEW_ITEMS = {item.item_id: item for item in (single("s"), *(nested(x, 2) for x in "klmn"))}
 IDS = st.sets(st.sampled_from(sorted(NEW_ITEMS)), min_size=1)
