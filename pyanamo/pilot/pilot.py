@@ -10,28 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 
-from pyanamo.errors import PyAnamoError
 from pyanamo.model import Ending
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.guardian import Guardian
 from pyanamo.pilot.identity import pilot_name
 from pyanamo.pilot.keeping import Keeper
-from pyanamo.pilot.processes import (
-    CAN_FIND,
-    Crew,
-    adopt_orphans,
-    die_with_parent,
-    kill_marked,
-    reap_adopted,
-)
+from pyanamo.pilot.process import WorkerProcess, start_worker
+from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import ItemEnded, Worker
-from pyanamo.signals import STOP_SIGNALS, Halt, Stop, exit_code, stop_signals
+from pyanamo.signals import Halt, Stop, stop_signals
 from pyanamo.tables import Store
 
 log = logging.getLogger(__name__)
@@ -83,15 +76,6 @@ class Summary:
         return f"{counts} in {self.seconds:.1f} s"
 
 
-@dataclass
-class _Process:
-    """A worker, as its pilot sees it."""
-
-    number: int
-    pid: int
-    messages: Connection  # ItemEnded, or text: why it can't go on
-
-
 class Pilot:
     """Runs a table's items with so many workers, each a process of its own."""
 
@@ -111,7 +95,7 @@ class Pilot:
         )
         self._guardian = Guardian(self._shared, self._crew)
         self._spot = SpotNotice() if settings.spot_notice else None
-        self._workers: dict[int, _Process] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._summary = Summary()
         self._quick_failures: list[str] = []  # the reasons of the last items, while all were quick
         self._deaths = 0
@@ -198,7 +182,7 @@ class Pilot:
             self._shared.stop_reason = "this machine is to be taken away"
             self._stop_workers(STOP_SECONDS)
 
-    def _hear(self, worker: _Process, stop: Stop) -> None:
+    def _hear(self, worker: WorkerProcess, stop: Stop) -> None:
         """Take one message of a worker; where there is none, it has ended."""
         try:
             message = worker.messages.recv()
@@ -234,7 +218,7 @@ class Pilot:
                 f"this machine takes no more of them (--max-failures-in-a-row): {listed}"
             )
 
-    def _bury(self, worker: _Process, stop: Stop) -> None:
+    def _bury(self, worker: WorkerProcess, stop: Stop) -> None:
         """A worker has ended: kill what it left, and replace it if it did not mean to end."""
         _, status = os.waitpid(worker.pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -254,39 +238,9 @@ class Pilot:
             self._start_worker(worker.number)
 
     def _start_worker(self, number: int) -> None:
-        messages, sender = Pipe(duplex=False)
-        pilot = os.getpid()
-        with _signals_blocked():  # until the worker has handlers of its own
-            try:
-                pid = os.fork()
-            except OSError as error:
-                raise PyAnamoError(f"a worker can't be started: {error.strerror}") from error
-            if pid == 0:
-                os._exit(self._be_worker(number, sender, pilot))
-        sender.close()
-        self._workers[number] = _Process(number=number, pid=pid, messages=messages)
+        self._workers[number] = start_worker(number, self._make_worker, self._shared)
 
-    def _be_worker(self, number: int, sender: Connection, pilot: int) -> int:
-        """What the worker's process does; its exit code. Nothing is raised from here."""
-        try:
-            with _worker_signals(pilot, self._shared) as stop:
-
-                def report(ended: ItemEnded) -> None:
-                    try:
-                        sender.send(ended)
-                    except OSError:
-                        stop.set("the pilot is gone", grace=GRACE_SECONDS)
-
-                self._make_worker(number, stop, report).work()
-                return 0 if stop.signal is None else exit_code(stop.signal)
-        except PyAnamoError as error:
-            sender.send(str(error))
-            return error.exit_code
-        except BaseException:
-            log.exception("worker %d: this is a bug in PyAnamo", number)
-            return 70  # EX_SOFTWARE of sysexits.h
-
-    def _make_worker(self, number: int, stop: Halt, report: Callable[[ItemEnded], None]) -> Worker:
+    def _make_worker(self, number: int, stop: Stop, report: Callable[[ItemEnded], None]) -> Worker:
         settings = self._settings
         runner = Runner(
             table=settings.table,
@@ -314,17 +268,6 @@ class Pilot:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Let signals wait until the block ends."""
-    handled = {*STOP_SIGNALS, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-
-
-@contextmanager
 def _child_signals() -> Iterator[int]:
     """A file that is readable when a signal has come, the death of a child included."""
     reader, writer = os.pipe()
@@ -338,26 +281,3 @@ def _child_signals() -> Iterator[int]:
         signal.signal(signal.SIGCHLD, previous)
         os.close(reader)
         os.close(writer)
-
-
-@contextmanager
-def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
-    """SIGTERM stops a worker, also when its pilot dies; all else is the pilot's to mind.
-
-    Entered with signals blocked, as `_start_worker` forks it.
-    """
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
-        signal.signal(number, signal.SIG_IGN)
-
-    def why(_number: int) -> str:
-        return shared.stop_reason if os.getppid() == pilot else "the pilot is gone"
-
-    with stop_signals(grace=GRACE_SECONDS, why=why) as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the pilot forwards it
-        die_with_parent(signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
-        if os.getppid() != pilot:
-            stop.set("the pilot is gone", grace=GRACE_SECONDS)
-        yield stop

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
-from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
 from pyanamo.tables import Added, dynamodb_import, transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -30,6 +30,7 @@ from pyanamo.tables.attributes import (
 )
 from pyanamo.tables.candidates import FRONT, PAGE, WHOLE, Candidates, Share, random_slot
 from pyanamo.tables.expressions import Update, plain_map, typed, typed_map
+from pyanamo.tables.holding import HoldersVerbs
 
 # What a lost item's successor must know of it. `_still_lost` ties it to the token.
 _OF_A_LOST_ITEM = (
@@ -44,7 +45,7 @@ _OF_A_LOST_ITEM = (
 )
 
 
-class DynamoDBTable:
+class DynamoDBTable(HoldersVerbs):
     """A workflow step in DynamoDB; see `WorkflowTable` for what its verbs promise."""
 
     settle_seconds = 1.5  # the index lags behind the table, as a rule by much less than a second
@@ -102,25 +103,6 @@ class DynamoDBTable:
                 return claim
             self._candidates.taken(item_id)
         return self._claim_expired(pilot, lease, max_attempts)
-
-    def renew(self, claim: Claim, *, lease: float) -> bool:
-        """Hold the claim for `lease` seconds from now."""
-        expiry = transitions.lease_end(self._clock(), lease)
-        return self._change(claim, {"Lease_Expires": expiry})
-
-    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
-        return self._change(claim, transitions.recorded(claim, results))
-
-    def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is done or failed."""
-        changes = transitions.finished(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
-
-    def release(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is todo again."""
-        changes = transitions.released(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""

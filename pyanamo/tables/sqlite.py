@@ -13,14 +13,14 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pyanamo.errors import StoreUnavailable, TableNotFound
-from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
 from pyanamo.tables import Added, transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -31,6 +31,7 @@ from pyanamo.tables.attributes import (
     read_item,
     read_summary,
 )
+from pyanamo.tables.holding import HoldersVerbs
 
 COLUMNS = {
     "itemID": "TEXT NOT NULL",
@@ -73,7 +74,7 @@ _THE_ITEM = "workflow_table = ? AND itemID = ?"
 _IN_STATE = "workflow_table = ? AND ItemState = ?"
 
 
-class SQLiteTable:
+class SQLiteTable(HoldersVerbs):
     """A workflow step in a SQLite file; see `WorkflowTable` for what its verbs promise."""
 
     settle_seconds = 0.0  # a transaction is seen by everybody as soon as it is made
@@ -128,25 +129,6 @@ class SQLiteTable:
                 return None
             self._write(database, item.item_id, changes)
             return Claim(item=self._read(database, item.item_id), token=token)
-
-    def renew(self, claim: Claim, *, lease: float) -> bool:
-        """Hold the claim for `lease` seconds from now."""
-        expiry = transitions.lease_end(self._clock(), lease)
-        return self._change(claim, {"Lease_Expires": expiry})
-
-    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
-        return self._change(claim, transitions.recorded(claim, results))
-
-    def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is done or failed."""
-        changes = transitions.finished(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
-
-    def release(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is todo again."""
-        changes = transitions.released(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
