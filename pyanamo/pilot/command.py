@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pyanamo.model import Ending, utc_date
 from pyanamo.pilot.capture import Capture, TaskOutput
-from pyanamo.pilot.memory import OOMCounter, prefer_as_victim
+from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
 from pyanamo.pilot.processes import kill_marked
 from pyanamo.signals import Halt
 from pyanamo.words import split_words
@@ -80,9 +80,10 @@ def run_command(
     """
     start_date, started = utc_date(time.time()), time.monotonic()
     child: Child | None = None
+    kills_before = out_of_memory_kills()
     try:
         child = Child(split_words(command, environment), environment, output)
-        verdict = _await_end(child, bounds, started, marks)
+        verdict = _await_end(child, bounds, started, kills_before, marks)
     except (OSError, ValueError) as error:
         verdict = _not_started(error, command, environment)
     return CommandEnd(
@@ -194,17 +195,17 @@ class Child:
         return self.status is not None
 
 
-def _await_end(child: Child, bounds: Bounds, started: float, marks: Sequence[str]) -> Verdict:
+def _await_end(
+    child: Child, bounds: Bounds, started: float, kills_before: int, marks: Sequence[str]
+) -> Verdict:
     """Wait for the command's end, or bring it about."""
-    oom_counter = OOMCounter()
-    oom_kills = oom_counter.read()
     timeout_at = None if bounds.timeout is None else started + bounds.timeout
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         child.stop_leftovers(LEFTOVER_SECONDS)
         if halt := _killed_by_halt(child, bounds):
             return Verdict(Ending.INTERRUPTED, None, halt.reason)
-        return _by_status(child.status or 0, out_of_memory=oom_counter.read() > oom_kills)
+        return _by_status(child.status or 0, kills_before)
     halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at
     child.stop(halt.grace if halt else GRACE_SECONDS, marks)
@@ -220,13 +221,14 @@ def _killed_by_halt(child: Child, bounds: Bounds) -> Halt | None:
     return bounds.reached_halt if child.status == -signal.SIGKILL else None
 
 
-def _by_status(status: int, *, out_of_memory: bool) -> Verdict:
-    """What an exit status says."""
+def _by_status(status: int, kills_before: int) -> Verdict:
+    """What an exit status says; `kills_before` counts the kills for memory until it began."""
     if status == 0:
         return Verdict(Ending.DONE, 0)
     if status > 0:
         return Verdict(Ending.FAILED, status, f"exit code {status}")
-    why = " (out of memory)" if -status == signal.SIGKILL and out_of_memory else ""
+    for_memory = -status == signal.SIGKILL and out_of_memory_kills() > kills_before
+    why = " (out of memory)" if for_memory else ""
     return Verdict(Ending.FAILED, SIGNALLED - status, f"killed by signal {-status}{why}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,6 +35,16 @@ class OOMCounter:
                     if line.startswith("oom_kill "):
                         return int(line.split()[1])
         return 0
+
+
+@functools.cache
+def _own_counter() -> OOMCounter:
+    return OOMCounter()
+
+
+def out_of_memory_kills() -> int:
+    """How many processes of our control group were killed for want of memory so far."""
+    return _own_counter().read()
 
 
 def prefer_as_victim(pid: int) -> None:
