@@ -165,9 +165,10 @@ def read_item(attributes: Mapping[str, Any]) -> Item:
     )
 
 
-def read_summary(attributes: Mapping[str, Any]) -> ItemSummary:
-    """A row of the index."""
+def read_summary(table: str, attributes: Mapping[str, Any]) -> ItemSummary:
+    """A row of a table's index."""
     return ItemSummary(
+        table=table,
         item_id=attributes["itemID"],
         task_id=attributes.get("TaskID", ""),
         state=ItemState(attributes["ItemState"]),

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,6 +16,7 @@ from typing import Any, TypeVar
 from pyanamo.aws import Client, ConditionFailed, aws_error, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.model import ItemState
+from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Added
 from pyanamo.tables.attributes import Attributes
 from pyanamo.tables.expressions import typed, typed_map
@@ -42,12 +41,12 @@ T = TypeVar("T")
 
 def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
     """Insert the rows that aren't there."""
-    return _several_at_a_time(partial(_insert_batch, client, table), _batches(rows))
+    return several_at_a_time(partial(_insert_batch, client, table), _batches(rows), AT_A_TIME)
 
 
 def replace(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
     """Write the rows over what is there, but not over locked items."""
-    return _several_at_a_time(partial(_replace_batch, client, table), _batches(rows))
+    return several_at_a_time(partial(_replace_batch, client, table), _batches(rows), AT_A_TIME)
 
 
 def _insert_batch(client: Client, table: str, batch: Sequence[Attributes]) -> Added:
@@ -148,23 +147,6 @@ def _replace(client: Client, table: str, row: Attributes) -> Added:
             return Added(replaced=1)
         return Added(locked=(row["itemID"],))
     return Added(replaced=1) if answer.get("Attributes") else Added(imported=1)
-
-
-def _several_at_a_time(
-    write: Callable[[Sequence[Attributes]], Added], batches: Iterable[Sequence[Attributes]]
-) -> Iterator[Added]:
-    """Write batches in threads, a few ahead of what was told, so that memory is bounded."""
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        running: deque[Future[Added]] = deque()
-        try:
-            for batch in batches:
-                running.append(pool.submit(write, batch))
-                if len(running) >= 2 * AT_A_TIME:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _batches(rows: Iterable[T]) -> Iterator[list[T]]:

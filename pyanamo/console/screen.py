@@ -1,0 +1,124 @@
+"""Show answers: tables and bars on a terminal, tab-separated lines in a pipe, JSON where asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from pyanamo.model import ItemState
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+JSON_VERSION = 1
+
+STATE_STYLES = {
+    ItemState.TODO.value: "default",
+    ItemState.LOCKED.value: "cyan",
+    ItemState.DONE.value: "green",
+    ItemState.FAILED.value: "red",
+    ItemState.HELD.value: "yellow",
+}
+
+
+def is_terminal() -> bool:
+    """Whether a person sees what is printed."""
+    return sys.stdout.isatty()
+
+
+def console() -> Console:
+    """rich on stdout; it minds NO_COLOR and TERM=dumb itself."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print something of rich's."""
+    console().print(renderable)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows of text with a header. States are coloured wherever they stand."""
+    if is_terminal():
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(Text(cell, style=state_style(cell)) for cell in row))
+        show(table)
+        return
+    print("\t".join(columns))
+    for row in rows:
+        print("\t".join(map(one_line, row)))
+
+
+def state_style(cell: str) -> str:
+    """The colour of a cell that begins with a state."""
+    return STATE_STYLES.get(cell.split(" ", 1)[0], "")
+
+
+def one_line(cell: str) -> str:
+    """A cell that breaks neither its line nor its column."""
+    return cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def print_json(command: str, **content: Any) -> None:
+    """One JSON object: `version`, `command`, and what the command answers."""
+    answer = {"version": JSON_VERSION, "command": command, **content}
+    print(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+
+
+def print_json_list(command: str, name: str, things: Iterable[Any]) -> None:
+    """The same where there may be many things: they are printed as they come, a line each."""
+    head = json.dumps({"version": JSON_VERSION, "command": command})[:-1]
+    print(f"{head}, {json.dumps(name)}: [", end="")
+    separator = "\n"
+    for thing in things:
+        print(f"{separator}{json.dumps(plain(thing), ensure_ascii=False)}", end="")
+        separator = ",\n"
+    print("\n]}")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, enums and tuples as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value
+
+
+def ask(question: str) -> bool:
+    """Ask a person; no without a terminal to ask on."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def duration_text(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size or (unit == "min" and seconds >= 60):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def lines_of(chunks: Iterator[bytes]) -> None:
+    """Write bytes to stdout as they are."""
+    sys.stdout.flush()
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
