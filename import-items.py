@@ -75,7 +75,7 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
         raise UsageError(f"-d and -n are both {delimiter!r}: name different ones")
     name = "stdin" if arguments.input == "-" else arguments.input
     try:
-        content = sys.stdin.buffer.read() if arguments.input == "-" else Path(name).read_bytes()
+        content = _stdin() if arguments.input == "-" else Path(name).read_bytes()
     except OSError as error:
         raise PyAnamoError(f"{name} can't be read: {error.strerror}") from error
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
@@ -101,7 +101,13 @@ def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace
                     total += added
                     advance(added.items)
         except PyAnamoError as error:
-            raise PyAnamoError(f"{error}\n{_told(total, replace)}, then came that error") from error
+            if stop:  # what was under way when the signal came
+                print(error, file=sys.stderr)
+            elif total.items:
+                told = f"{_told(total, replace)}, then came that error"
+                raise PyAnamoError(f"{error}\n{told}") from error
+            else:
+                raise
         finally:
             table.close()
     for item_id in total.locked:
@@ -146,6 +152,12 @@ def _told(total: Added, replace: bool) -> str:
     if replace:
         return f"imported {total.imported}, replaced {total.replaced}"
     return f"imported {total.imported}, already there {total.already_there}"
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None:
+        raise PyAnamoError("stdin is closed: name a file instead of -")
+    return sys.stdin.buffer.read()
 
 
 def _delimiter(flag: str, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -90,6 +91,8 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 def run_command_line(main: Callable[[], int]) -> int:
     """Run a command line; an error of ours becomes its message on stderr and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
     try:
         code = main()
         sys.stdout.flush()
@@ -98,6 +101,14 @@ def run_command_line(main: Callable[[], int]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # Who read our output has gone; the interpreter must not try to flush it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read our output has gone; the interpreter must not try to write it once more.
+        _discard_output()
         return 1
+    except OSError as error:  # of our own files: those of others are told with what was done
+        print(error, file=sys.stderr)
+        _discard_output()
+        return 1
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

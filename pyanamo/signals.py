@@ -85,9 +85,15 @@ class Stop(Halt):
 
 
 @contextmanager
-def stop_signals(*, grace: float = 0.0, again: Halt | None = None) -> Iterator[Stop]:
+def stop_signals(
+    *,
+    grace: float = 0.0,
+    again: Halt | None = None,
+    why: Callable[[int], str] = lambda number: f"stopped by {signal.Signals(number).name}",
+) -> Iterator[Stop]:
     """Set a halt on the first SIGTERM or SIGINT, and `again` on the second, if it is given.
 
+    `why` gives the reason for a signal.
     From the last of these on, as after the block, the signals act as they did before.
     """
     stop = Stop()
@@ -104,7 +110,7 @@ def stop_signals(*, grace: float = 0.0, again: Halt | None = None) -> Iterator[S
         if again is not None and stop:
             again.set("stopped again", grace=0.0)
         stop.signal = stop.signal or number
-        stop.set(f"stopped by {signal.Signals(number).name}", grace=grace)
+        stop.set(why(number), grace=grace)
 
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)

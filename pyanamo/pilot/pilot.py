@@ -172,6 +172,7 @@ class Pilot:
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and self._kill_workers_at is None:
             log.info("%s: giving back what is being worked on", stop.reason)
+            self._shared.stop_reason = stop.reason
             self._stop_workers(STOP_SECONDS)
         if again and not self._hurried:
             self._hurried = True
@@ -197,6 +198,7 @@ class Pilot:
             log.warning("this machine is to be taken away in %.0f s", goes_at - time.time())
             self._shared.drain()
         if time.time() >= goes_at - SPARE_SECONDS and self._kill_workers_at is None:
+            self._shared.stop_reason = "this machine is to be taken away"
             self._stop_workers(STOP_SECONDS)
 
     def _hear(self, worker: _Process, stop: Stop) -> None:
@@ -270,7 +272,7 @@ class Pilot:
     def _be_worker(self, number: int, sender: Connection, pilot: int) -> int:
         """What the worker's process does; its exit code. Nothing is raised from here."""
         try:
-            with _worker_signals(pilot) as stop:
+            with _worker_signals(pilot, self._shared) as stop:
 
                 def report(ended: ItemEnded) -> None:
                     try:
@@ -344,7 +346,7 @@ def _child_signals() -> Iterator[int]:
 
 
 @contextmanager
-def _worker_signals(pilot: int) -> Iterator[Stop]:
+def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
     """SIGTERM stops a worker, also when its pilot dies; all else is the pilot's to mind.
 
     Entered with signals blocked, as `_start_worker` forks it.
@@ -353,7 +355,7 @@ def _worker_signals(pilot: int) -> Iterator[Stop]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
         signal.signal(number, signal.SIG_IGN)
-    with stop_signals(grace=GRACE_SECONDS) as stop:
+    with stop_signals(grace=GRACE_SECONDS, why=lambda _: shared.stop_reason) as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the pilot forwards it
         die_with_parent(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})

@@ -11,6 +11,13 @@ import os
 import tempfile
 from typing import IO
 
+STOP_REASONS = (
+    "stopped by SIGTERM",
+    "stopped by SIGINT",
+    "this machine is to be taken away",
+)
+_PILOT_NUMBERS = 2
+_DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
 _WORKER_NUMBERS = 3
 _COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
 
@@ -20,17 +27,26 @@ class SharedNumbers:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        memory = mmap.mmap(-1, 8 * (1 + workers * _WORKER_NUMBERS))
+        memory = mmap.mmap(-1, 8 * (_PILOT_NUMBERS + workers * _WORKER_NUMBERS))
         self._numbers = memoryview(memory).cast("d")
 
     @property
     def draining(self) -> bool:
         """Whether nothing more is to be claimed."""
-        return self._numbers[0] != 0
+        return self._numbers[_DRAINING] != 0
 
     def drain(self) -> None:
         """Have nothing more claimed."""
-        self._numbers[0] = 1
+        self._numbers[_DRAINING] = 1
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the pilot stops its workers, which it does with a SIGTERM whatever the reason."""
+        return STOP_REASONS[int(self._numbers[_STOP_REASON])]
+
+    @stop_reason.setter
+    def stop_reason(self, reason: str) -> None:
+        self._numbers[_STOP_REASON] = STOP_REASONS.index(reason)
 
     def add_task(self, worker: int, seconds: float) -> None:
         """Count a task that a worker has run. (Called by that worker, one thread at a time.)"""
@@ -53,7 +69,7 @@ class SharedNumbers:
         return self._numbers[self._at(worker) + _DEADLINE]
 
     def _at(self, worker: int) -> int:
-        return 1 + worker * _WORKER_NUMBERS
+        return _PILOT_NUMBERS + worker * _WORKER_NUMBERS
 
 
 class Quota:

@@ -56,6 +56,7 @@ COLUMNS = {
 }
 APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
 BUSY_SECONDS = 60.0  # how long to wait for another process's write
+SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
 BATCH = 500
 ITEM_BATCH = 50  # whole items may be large
 
@@ -320,6 +321,9 @@ class SQLiteTable:
     def _connect(self, mode: str) -> sqlite3.Connection:
         if mode == "rw" and not self._file.exists():
             raise self._not_found()
+        if self._file.is_file() and 0 < self._file.stat().st_size < SMALLEST_FILE:
+            # SQLite would take it as empty, and write over it.
+            raise StoreUnavailable(f"{self._file} is not a database: name another file")
         database = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode={mode}",
             uri=True,

@@ -1,0 +1,443 @@
+"""A task file becomes items, or a list of all its mistakes."""
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pyanamo.errors import TaskFileError
+from pyanamo.model import Item, ItemState, Task, TaskStatus
+from pyanamo.tables.attributes import new_import_id, new_item
+from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
+from pyanamo.taskfile import TaskFile, parse_task_file
+
+HEADER = "itemID|TaskID|TaskScript"
+NESTED_HEADER = f"{HEADER}|TaskArgs"
+
+
+def parse(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",") -> TaskFile:
+    """What a file called `tasks.txt` with this content says."""
+    encoded = content.encode() if isinstance(content, str) else content
+    return parse_task_file(
+        encoded, "tasks.txt", delimiter=delimiter, nested_delimiter=nested_delimiter
+    )
+
+
+def mistakes(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",") -> list[str]:
+    """The lines of the error that the file is refused with."""
+    with pytest.raises(TaskFileError) as raised:
+        parse(content, delimiter, nested_delimiter)
+    return str(raised.value).split("\n")
+
+
+def single(item_id: str, task_id: str, script: str) -> Item:
+    return Item(
+        item_id=item_id, task_id=task_id, tasks=(Task(name="Task_0", script=script),), nested=False
+    )
+
+
+def nested(item_id: str, task_id: str, *scripts: str) -> Item:
+    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
+    return Item(item_id=item_id, task_id=task_id, tasks=tasks, nested=True)
+
+
+# --- What a file may look like ------------------------------------------------------------------
+
+
+def test_an_item_a_line() -> None:
+    tasks = parse(f"{HEADER}\nA|Luigi|seq 8\nB|Luigi|bash -c 'seq 3; true'\n")
+    assert tasks.items == (
+        single("A", "Luigi", "seq 8"),
+        single("B", "Luigi", "bash -c 'seq 3; true'"),
+    )
+    assert not tasks.has_arguments
+
+
+def test_new_items_wait() -> None:
+    (item,) = parse(f"{NESTED_HEADER}\nA|Luigi|seq|1,2\n").items
+    assert item.state is ItemState.TODO
+    assert [task.status for task in item.tasks] == [TaskStatus.TODO] * 2
+
+
+def test_an_argument_makes_a_task() -> None:
+    tasks = parse(f"{NESTED_HEADER}\nA|Luigi|seq -w|1 3,5,'a b'\n")
+    assert tasks.items == (nested("A", "Luigi", "seq -w 1 3", "seq -w 5", "seq -w 'a b'"),)
+    assert tasks.has_arguments
+
+
+def test_one_argument_is_nested_and_none_is_single() -> None:
+    tasks = parse(f"{NESTED_HEADER}\nA|x|seq|1\nB|x|seq 8|\nC|x|seq 9|  \n")
+    assert tasks.items == (
+        nested("A", "x", "seq 1"),
+        single("B", "x", "seq 8"),
+        single("C", "x", "seq 9"),
+    )
+    assert tasks.has_arguments
+
+
+def test_many_arguments_keep_their_order() -> None:
+    numbers = [str(number) for number in range(120)]
+    (item,) = parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(numbers)}").items
+    assert item == nested("A", "x", *(f"seq {number}" for number in numbers))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "TaskScript|itemID|TaskID\nseq 8|A|Luigi",
+        "TASKID|taskscript|ItemId\nLuigi|seq 8|A",
+        " itemID | TaskID | TaskScript \nA|Luigi|seq 8",
+        "itemID|TaskID|TaskScript\r\nA|Luigi|seq 8\r\n",
+        "\n\n  \n\t\nitemID|TaskID|TaskScript\n\n\nA|Luigi|seq 8\n \r\n\n\n",
+        "\ufeffitemID|TaskID|TaskScript\nA|Luigi|seq 8",
+        "\ufeff\r\nitemID|TaskID|TaskScript\r\nA|Luigi|seq 8",
+        "itemID|TaskID|TaskScript\n A |\tLuigi |seq 8",
+    ],
+    ids=[
+        "order",
+        "case",
+        "blanks in the header",
+        "CRLF",
+        "empty lines",
+        "byte-order mark",
+        "byte-order mark and CRLF",
+        "blanks around names",
+    ],
+)
+def test_ways_to_write_the_same(content: str) -> None:
+    assert parse(content).items == (single("A", "Luigi", "seq 8"),)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "nested_delimiter"),
+    [("\t", ","), ("\t", "|"), ("|", ";"), ("||", "|"), ("::", "=>"), (" ## ", ", "), ("§", "é")],
+)
+def test_delimiters(delimiter: str, nested_delimiter: str) -> None:
+    lines = [
+        ["itemID", "TaskID", "TaskScript", "TaskArgs"],
+        ["A", "Luigi", "seq -w", nested_delimiter.join(["1", "2", "3"])],
+        ["B", "Mario", "seq 8", ""],
+    ]
+    content = "\n".join(delimiter.join(line) for line in lines)
+    assert parse(content, delimiter, nested_delimiter).items == (
+        nested("A", "Luigi", "seq -w 1", "seq -w 2", "seq -w 3"),
+        single("B", "Mario", "seq 8"),
+    )
+
+
+def test_a_delimiter_is_text_and_no_pattern() -> None:
+    assert parse("itemID.TaskID.TaskScript\nA.x.seq 8", ".").items == (single("A", "x", "seq 8"),)
+
+
+def test_quotes_do_not_keep_a_line_together() -> None:
+    """What is written is what runs: a delimiter parts fields wherever it stands."""
+    (mistake,) = mistakes(f"{HEADER}\nA|x|bash -c 'seq 8 | wc -l'\n")
+    assert "4 fields" in mistake
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\r"])
+def test_only_line_ends_end_a_line(character: str) -> None:
+    script = f"echo a{character}b"
+    (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
+    assert item == single("A", "x", script)
+
+
+def test_text_of_any_language() -> None:
+    (item,) = parse(f"{HEADER}\nÄ 日本|🍄|echo ñ ' $HOME'\n").items
+    assert item == single("Ä 日本", "🍄", "echo ñ ' $HOME'")
+
+
+def test_task_ids_need_be_neither_unique_nor_there() -> None:
+    items = parse(f"{HEADER}\nA|x|true\nB|x|true\nC||true\n").items
+    assert [item.task_id for item in items] == ["x", "x", ""]
+
+
+def test_the_same_name_in_another_case_is_another() -> None:
+    assert len(parse(f"{HEADER}\nA|x|true\na|x|true\n").items) == 2
+
+
+# --- Mistakes -----------------------------------------------------------------------------------
+
+LONG = "x" * 2049
+
+MISTAKES = {
+    "too few fields": (
+        f"{HEADER}\nA|seq 8\n",
+        "tasks.txt:2: 'A|seq 8' has 2 fields: expected 3, itemID|TaskID|TaskScript",
+    ),
+    "too many fields": (
+        f"{HEADER}\nA|x|seq 8|1\n",
+        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3, itemID|TaskID|TaskScript",
+    ),
+    "no field for arguments": (
+        f"{NESTED_HEADER}\nA|x|seq 8\n",
+        "tasks.txt:2: 'A|x|seq 8' has 3 fields: expected 4, itemID|TaskID|TaskScript|TaskArgs",
+    ),
+    "empty itemID": (
+        f"{HEADER}\n  |x|seq 8\n",
+        "tasks.txt:2: '  |x|seq 8' has an empty itemID: expected a unique name",
+    ),
+    "itemID too long": (
+        f"{HEADER}\n{LONG}|x|seq 8\n",
+        f"tasks.txt:2: itemID '{LONG[:80]}...' has 2049 bytes: expected 2048 at the most",
+    ),
+    "itemID twice": (
+        f"{HEADER}\n\nA|x|seq 8\nB|x|seq 8\n A |y|seq 9\n",
+        "tasks.txt:5: itemID 'A' is on line 3 already: expected unique names",
+    ),
+    "empty TaskScript": (
+        f"{HEADER}\nA|x| \n",
+        "tasks.txt:2: 'A|x| ' has an empty TaskScript: expected a command",
+    ),
+    "empty TaskScript with arguments": (
+        f"{NESTED_HEADER}\nA|x||1,2\n",
+        "tasks.txt:2: 'A|x||1,2' has an empty TaskScript: expected a command",
+    ),
+    "single quote": (
+        f"{HEADER}\nA|x|echo it's\n",
+        "tasks.txt:2: \"echo it's\" can't be run: a single quote is not closed: expected a command",
+    ),
+    "double quote": (
+        f'{HEADER}\nA|x|echo "a\n',
+        "tasks.txt:2: 'echo \"a' can't be run: a double quote is not closed: expected a command",
+    ),
+    "backslash": (
+        f"{HEADER}\nA|x|echo \\\n",
+        "tasks.txt:2: 'echo \\\\' can't be run: it ends in a backslash, with nothing to escape: "
+        "expected a command",
+    ),
+    "no command": (
+        f"{HEADER}\nA|x|'' 8\n",
+        "tasks.txt:2: \"'' 8\" can't be run: it names no command: expected a command",
+    ),
+    "NUL": (
+        f"{HEADER}\nA|x|seq\0 8\n",
+        "tasks.txt:2: 'seq\\x00 8' can't be run: it has a NUL byte, which no command can have: "
+        "expected a command",
+    ),
+    "argument with a quote": (
+        f"{NESTED_HEADER}\nA|x|seq|1,'2,3\n",
+        "tasks.txt:2: \"seq '2\" can't be run: a single quote is not closed: expected a command",
+    ),
+    "nothing as argument": (
+        f"{NESTED_HEADER}\nA|x|seq|1,, 3\n",
+        "tasks.txt:2: TaskArgs '1,, 3' has nothing as argument 2: "
+        "expected arguments with ',' between them",
+    ),
+    "nothing as last argument": (
+        f"{NESTED_HEADER}\nA|x|seq|1,\n",
+        "tasks.txt:2: TaskArgs '1,' has nothing as argument 2: "
+        "expected arguments with ',' between them",
+    ),
+    "not UTF-8": (
+        b"itemID|TaskID|TaskScript\nA|x|true\nB|M\xfcller|seq 8\n",
+        "tasks.txt:3: 'B|M\N{REPLACEMENT CHARACTER}ller|seq 8': byte 4 is 0xfc, which is not UTF-8:"
+        " expected UTF-8 text",
+    ),
+    "nothing but lines that are not UTF-8": (
+        b"itemID|TaskID|TaskScript\n\xff|x|true\n",
+        "tasks.txt:2: '\N{REPLACEMENT CHARACTER}|x|true': byte 1 is 0xff, which is not UTF-8: "
+        "expected UTF-8 text",
+    ),
+    "header not UTF-8": (
+        b"itemID|TaskID|TaskScript|\xff\nA|x|true|1\n",
+        "tasks.txt:1: 'itemID|TaskID|TaskScript|\N{REPLACEMENT CHARACTER}': byte 26 is 0xff, "
+        "which is not UTF-8: expected UTF-8 text",
+    ),
+    "UTF-16": (
+        f"{HEADER}\nA|x|true\n".encode("utf-16"),
+        "tasks.txt:1: the file is UTF-16: expected UTF-8",
+    ),
+    "no header": (
+        "\nA|x|seq 8\nB|x|seq 9\n",
+        "tasks.txt:2: 'A|x|seq 8' is no header: expected itemID|TaskID|TaskScript, and TaskArgs "
+        "for nested items",
+    ),
+    "another delimiter": (
+        "itemID,TaskID,TaskScript\nA,x,seq 8\n",
+        "tasks.txt:1: 'itemID,TaskID,TaskScript' is no header: expected itemID|TaskID|TaskScript, "
+        "and TaskArgs for nested items",
+    ),
+    "header lacks a column": (
+        "itemID|taskscript\nA|seq 8\n",
+        "tasks.txt:1: the header 'itemID|taskscript' lacks TaskID: expected "
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
+    ),
+    "header with an unknown column": (
+        f"{HEADER}|Comment\nA|x|seq 8|hello\n",
+        "tasks.txt:1: 'Comment' in the header is no column: expected itemID|TaskID|TaskScript, "
+        "and TaskArgs for nested items",
+    ),
+    "header with a column twice": (
+        f"{HEADER}|TASKID\nA|x|seq 8|y\n",
+        "tasks.txt:1: the header 'itemID|TaskID|TaskScript|TASKID' has TaskID twice: expected "
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
+    ),
+    "empty file": (
+        "",
+        "tasks.txt: the file is empty: expected a header, itemID|TaskID|TaskScript",
+    ),
+    "nothing but empty lines": (
+        "\ufeff\n  \r\n\t\n",
+        "tasks.txt: the file is empty: expected a header, itemID|TaskID|TaskScript",
+    ),
+    "no items": (
+        f"{HEADER}\n\n",
+        "tasks.txt: there is no item below the header: expected one a line",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes(content: str | bytes, message: str) -> None:
+    assert mistakes(content) == [message]
+
+
+def test_all_columns_that_are_missing_are_named() -> None:
+    first, second = mistakes("TaskScript|TaskArgs\nseq|8\n")
+    assert "lacks itemID" in first
+    assert "lacks TaskID" in second
+
+
+def test_all_mistakes_at_once() -> None:
+    lines = [
+        HEADER,
+        "A|x|true",
+        "A|x|true",  # 3
+        "B|x",  # 4
+        "|x|",  # 5, two mistakes
+        "C|x|echo 'a",  # 6
+        "",
+        "A|x|true",  # 8
+        "D|x|true",
+    ]
+    found = mistakes("\n".join(lines))
+    assert [line.split(":")[1] for line in found] == ["3", "4", "5", "5", "6", "8"]
+    # Of three that are alike, both later ones name the first.
+    assert "'A' is on line 2 already" in found[0]
+    assert "'A' is on line 2 already" in found[5]
+
+
+def test_every_command_of_a_nested_item_is_checked() -> None:
+    first, second = mistakes(f"{NESTED_HEADER}\nA|x|echo|'a,b,c\"\n")
+    assert '"echo \'a"' in first
+    assert "'echo c\"'" in second
+
+
+def test_a_header_with_a_mistake_does_not_hide_mistakes_below() -> None:
+    header, row = mistakes("itemID|TaskScript\nA|echo 'a\n")
+    assert "lacks TaskID" in header
+    assert "a single quote is not closed" in row
+
+
+def test_line_numbers_are_those_of_an_editor() -> None:
+    (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\x85B\u2028C|x|true\r\n\r\nD\r\n")
+    assert mistake.startswith("tasks.txt:6: 'D' has 1 fields")
+
+
+def test_a_message_is_one_short_line_whatever_it_shows() -> None:
+    (mistake,) = mistakes(f"{HEADER}\nA\x1b[31m\x85\r\u2028{'é' * 5000}\n")
+    assert mistake.isprintable()
+    assert len(mistake) < 200
+
+
+# --- Sizes --------------------------------------------------------------------------------------
+
+
+def largest_script(start: str) -> str:
+    """The largest comment behind a command with which an item fits DynamoDB, by bisection."""
+
+    def fits(length: int) -> bool:
+        try:
+            parse(f"{HEADER}\nA|x|{start}{'é' * length}\n")
+        except TaskFileError:
+            return False
+        return True
+
+    low, high = 0, 300_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return start + "é" * low
+
+
+def test_an_item_too_large_for_dynamodb() -> None:
+    (mistake,) = mistakes(f"{HEADER}\nA|x|true\nB|x|echo {'a' * MAX_ITEM_BYTES}\n")
+    assert re.fullmatch(
+        r"tasks\.txt:3: item 'B' would come to 4\d\d,\d\d\d bytes with the results of its "
+        r"1 task\(s\): expected 409,600 at the most, DynamoDB's limit: make several items of it",
+        mistake,
+    )
+
+
+def test_the_size_is_that_of_utf_8_and_leaves_room_for_the_result() -> None:
+    script = largest_script("echo ")
+    assert MAX_ITEM_BYTES - 20_000 < len(script.encode()) < MAX_ITEM_BYTES - 5_000
+    (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
+    assert item_size(new_item(item, new_import_id(0))) < MAX_ITEM_BYTES
+
+
+def test_the_size_counts_the_results_of_all_tasks() -> None:
+    assert len(parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 1000)}\n").items[0].tasks) == 1000
+    (mistake,) = mistakes(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 2000)}\n")
+    assert "'A' would come to" in mistake
+    assert "2000 task(s)" in mistake
+
+
+def test_a_name_may_be_as_long_as_a_key() -> None:
+    name = "é" * 1024
+    assert parse(f"{HEADER}\n{name}|x|true\n").items[0].item_id == name
+
+
+# --- Anything -----------------------------------------------------------------------------------
+
+# Mostly what means something, so that some of it gets far.
+PIECES = st.one_of(
+    st.sampled_from(
+        [b"itemID", b"TaskID", b"TaskScript", b"TaskArgs", b"|", b"\n", b"\r\n", b",", b"'", b'"']
+    ),
+    st.sampled_from([b"\\", b"$", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b" ", b"\t"]),
+    st.sampled_from([f"{HEADER}\n".encode(), f"{NESTED_HEADER}\n".encode(), b"A|x|seq 8\n"]),
+    st.binary(max_size=4),
+)
+DELIMITERS = st.sampled_from(["|", "\t", ",", "||", "\\", "é"])
+
+
+@given(st.lists(PIECES).map(b"".join), DELIMITERS, DELIMITERS)
+@example(b"\xef\xbb\xbf\xff", "|", ",")
+def test_any_bytes_are_items_or_mistakes(
+    content: bytes, delimiter: str, nested_delimiter: str
+) -> None:
+    try:
+        tasks = parse(content, delimiter, nested_delimiter)
+    except TaskFileError as error:
+        for line in str(error).split("\n"):
+            assert re.match(r"tasks\.txt(:\d+)?: .*expected ", line, re.DOTALL), line
+    else:
+        names = [item.item_id for item in tasks.items]
+        assert names
+        assert len(set(names)) == len(names)
+        assert all(item.item_id and item.tasks for item in tasks.items)
+
+
+FIELDS = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="|\n\r\0"), max_size=20
+)
+
+
+@given(st.dictionaries(FIELDS.map(str.strip).filter(bool), st.tuples(FIELDS, FIELDS), min_size=1))
+def test_what_is_written_is_what_runs(rows: dict[str, tuple[str, str]]) -> None:
+    """Also with scripts that no shell would want: they come out as they went in."""
+    lines = [HEADER]
+    lines += [f"{name}|{task_id}|echo {script}" for name, (task_id, script) in rows.items()]
+    try:
+        items = parse("\n".join(lines)).items
+    except TaskFileError as error:
+        complaints = str(error).split("\n")
+    else:
+        complaints = []
+        assert [(item.item_id, item.tasks[0].script) for item in items] == [
+            (name, f"echo {script}") for name, (_, script) in rows.items()
+        ]
+    assert all("can't be run" in line for line in complaints)
