@@ -126,9 +126,8 @@ def masked(text: str, names: Iterable[str] = ()) -> str:
     for name in sorted(set(names), key=lambda name: (-len(name), name)):
         if len(name) < SHORTEST_NAME or name not in text:
             continue
-        if not _VARYING_WORD.fullmatch(
-            name
-        ):  # else it is masked below, without a pattern of its own
+        masked_anyway = _VARYING_WORD.fullmatch(name)  # without a pattern of its own
+        if not masked_anyway:
             text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", MASK, text)
     for pattern in (_QUOTED, _PATH, _DATE_WORD, _HEX_WORD, _VARYING_WORD, _SEVERAL):
         text = pattern.sub(MASK, text)

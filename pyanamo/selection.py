@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pyanamo.failures import failed_item, group_id_of
@@ -26,6 +26,17 @@ class Selection:
     newer_than: float | None = None
     reason: str | None = None  # a part of it
     group: str | None = None  # of failures: the id that `failures` shows
+
+    def __str__(self) -> str:
+        """What is given, for messages: `states failed, pattern Sample*`."""
+        parts = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value not in ((), None):
+                values = value if isinstance(value, tuple) else (value,)
+                texts = (part.value if isinstance(part, ItemState) else part for part in values)
+                parts.append(f"{field.name} {' '.join(map(str, texts))}")
+        return ", ".join(parts) or "any"
 
     @property
     def is_all(self) -> bool:

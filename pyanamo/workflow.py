@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -57,8 +57,9 @@ class Changed:
 class JobItems:
     """What an AWS Batch job holds."""
 
+    instance: str  # the pilot's InstanceID: job id and attempt
     job: JobState
-    items: tuple[ItemSummary, ...] = field(default_factory=tuple)
+    items: tuple[ItemSummary, ...]
 
 
 class Workflow:
@@ -123,7 +124,7 @@ class Workflow:
 
     def show(self, item_id: str) -> Item:
         """An item with its tasks, results and attempts. Raises `ItemNotFound`."""
-        return self._find(item_id)[1]
+        return self._find(item_id)
 
     def logs(
         self, item_id: str, task: str | None = None, *, stream: Stream = "stdout"
@@ -134,9 +135,7 @@ class Workflow:
         ended yet, and `PyAnamoError` where only the tail was kept; see `show` for that.
         """
         result = self.result(item_id, task)
-        return whole_log(
-            result, stream, region=self._store.region, profile=self._store.profile
-        )
+        return whole_log(result, stream, region=self._store.region, profile=self._store.profile)
 
     def result(self, item_id: str, task: str | None = None) -> Result:
         """How an item's task ended. Raises `ItemNotFound` where it has not."""
@@ -154,9 +153,7 @@ class Workflow:
     def failures(self) -> list[FailureGroup]:
         """The failed items by what they have in common, the most frequent first."""
         return group_failures(
-            failed_item(item)
-            for table in self._checked()
-            for item in table.items(ItemState.FAILED)
+            failed_item(item) for table in self._checked() for item in table.items(ItemState.FAILED)
         )
 
     def jobs(self) -> list[JobItems]:
@@ -166,8 +163,15 @@ class Workflow:
             for row in table.summaries(ItemState.LOCKED):
                 if job_id_of(row.instance) is not None:
                     held.setdefault(row.instance, []).append(row)
-        states = self._jobs().of_instances(held)
-        return [JobItems(job=states[name], items=tuple(rows)) for name, rows in held.items()]
+        jobs = Jobs(region=self._store.region, profile=self._store.profile)
+        try:
+            states = jobs.of_instances(held)
+        finally:
+            jobs.close()
+        return [
+            JobItems(instance=name, job=states[name], items=tuple(rows))
+            for name, rows in held.items()
+        ]
 
     def export(self) -> Iterator[Item]:
         """All items, whole."""
@@ -228,7 +232,7 @@ class Workflow:
         for held in self.jobs():
             if not held.job.has_ended:
                 continue
-            why = f"AWS Batch job {held.job.status}: {held.job.reason}".rstrip(": ")
+            why = f"AWS Batch job {held.job.status.value}: {held.job.reason}".rstrip(": ")
             for row in held.items:
                 total = total.plus(self._table(row.table).amend(row.item_id, self._freed(row, why)))
         return total

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TypeAlias
 
 from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
 from pyanamo.model import ItemState
 from pyanamo.selection import Selection
 from pyanamo.workflow import Workflow
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-def add_table_flags(parser: argparse.ArgumentParser, *, takes_items: bool = False) -> None:
-    """Which tables, and where they are; `--json`."""
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    example: str,
+    *,
+    takes_items: bool = False,
+    has_json: bool = True,
+) -> argparse.ArgumentParser:
+    """A command with what all have: which tables, where they are, `--json`."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"Example: python -m pyanamo {example}",
+    )
+    parser.set_defaults(run=run)
     where = parser.add_argument_group("the tables")
     # Behind a flag that takes any number of names nobody could tell tables from items.
     where.add_argument(
@@ -23,7 +43,9 @@ def add_table_flags(parser: argparse.ArgumentParser, *, takes_items: bool = Fals
         help="a workflow step; may be given several times",
     )
     add_place_flags(where)
-    parser.add_argument("--json", action="store_true", help="one JSON document, version 1")
+    if has_json:
+        parser.add_argument("--json", action="store_true", help="JSON, version 1")
+    return parser
 
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:

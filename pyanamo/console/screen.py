@@ -116,7 +116,7 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def lines_of(chunks: Iterator[bytes]) -> None:
+def write_bytes(chunks: Iterator[bytes]) -> None:
     """Write bytes to stdout as they are."""
     sys.stdout.flush()
     for chunk in chunks:
