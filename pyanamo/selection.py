@@ -68,6 +68,10 @@ class Selection:
             and self._has_age(row, now)
         )
 
+    def means(self, table: str, item: Item, now: float) -> bool:
+        """Whether an item is meant, as it is now."""
+        return self.matches(summary_of(table, item), now) and self._has_failed_so(item)
+
     def _has_age(self, row: ItemSummary, now: float) -> bool:
         if self.older_than is None and self.newer_than is None:
             return True

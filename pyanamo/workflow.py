@@ -22,7 +22,7 @@ from types import TracebackType
 
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.failures import FailureGroup, failed_item, group_failures
-from pyanamo.jobs import Jobs, JobState, job_id_of
+from pyanamo.jobs import Jobs, JobState, JobStatus, job_id_of
 from pyanamo.logreader import Stream, whole_log
 from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
 from pyanamo.parallel import several_at_a_time
@@ -40,7 +40,7 @@ class Changed:
 
     changed: int = 0
     unchanged: int = 0  # there was nothing to change: of the wrong state, or as it should be
-    taken: int = 0  # a pilot or somebody else had changed it at the same time
+    taken: int = 0  # a pilot works on it, or somebody else had changed it at the same time
     missing: int = 0  # somebody has deleted it meanwhile
 
     def plus(self, amended: Amended) -> Changed:
@@ -173,6 +173,10 @@ class Workflow:
             for name, rows in held.items()
         ]
 
+    def ended_jobs(self) -> list[JobItems]:
+        """Those of the jobs that have ended, or that AWS Batch no longer knows."""
+        return [held for held in self.jobs() if held.job.has_ended]
+
     def export(self) -> Iterator[Item]:
         """All items, whole."""
         for table in self._checked():
@@ -196,13 +200,15 @@ class Workflow:
                 return task.name in chosen
             return all_tasks or task.status is TaskStatus.FAILED
 
-        what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
-        return self._amend(
-            selection,
-            lambda item: transitions.restarted(
+        def restarted(item: Item) -> Changes | None:
+            if chosen and not chosen & {task.name for task in item.tasks}:
+                return None
+            what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
+            return transitions.restarted(
                 item, again, f"restarted: {what}", operator(), self._clock()
-            ),
-        )
+            )
+
+        return self._amend(selection, restarted)
 
     def hold(self, selection: Selection) -> Changed:
         """Set items aside that are `todo` or `failed`."""
@@ -220,31 +226,33 @@ class Workflow:
 
         def freed(item: Item) -> Changes | None:
             now = self._clock()
-            expired = item.lease_expires is None or item.lease_expires <= now
+            expired = _has_expired(item, now)
             why = "the lease expired" if expired else f"released by {operator()}"
             return transitions.freed(item, why, now) if expired or force else None
 
-        return self._amend(selection, freed)
+        return self._amend(selection, freed, locked=True)
 
     def release_ended_jobs(self) -> Changed:
-        """Give up the locks of AWS Batch jobs that have ended, or that Batch no longer knows."""
+        """Give up the locks of AWS Batch jobs that have ended.
+
+        Where Batch no longer knows the job, the lease must have expired as well: it may be a job
+        of another region or account.
+        """
         total = Changed()
-        for held in self.jobs():
-            if not held.job.has_ended:
-                continue
-            why = f"AWS Batch job {held.job.status.value}: {held.job.reason}".rstrip(": ")
+        for held in self.ended_jobs():
             for row in held.items:
-                total = total.plus(self._table(row.table).amend(row.item_id, self._freed(row, why)))
+                freed = self._freed(row, held.job)
+                total = total.plus(self._table(row.table).amend(row.item_id, freed))
         return total
 
     def delete(self, selection: Selection) -> Changed:
         """Delete items, but none that a pilot works on."""
-        return self._change(
-            selection,
-            lambda table, item_id: table.delete(
-                item_id, lambda item: item.state is not ItemState.LOCKED
-            ),
-        )
+
+        def delete(table: WorkflowTable, item_id: str) -> Amended:
+            look = _Look(table.name, selection, self._clock())
+            return look.told(table.delete(item_id, look.may_change))
+
+        return self._change(selection, delete)
 
     def delete_tasks(self, selection: Selection, tasks: Iterable[str]) -> Changed:
         """Delete nested tasks of items, but not all of an item's."""
@@ -294,29 +302,88 @@ class Workflow:
             if unknown := sorted(set(tasks) - known):
                 raise ItemNotFound(f"item {name!r} has no {', '.join(unknown)}")
 
-    def _amend(self, selection: Selection, change: Callable[[Item], Changes | None]) -> Changed:
-        return self._change(selection, lambda table, item_id: table.amend(item_id, change))
+    def _amend(
+        self,
+        selection: Selection,
+        change: Callable[[Item], Changes | None],
+        *,
+        locked: bool = False,
+    ) -> Changed:
+        """Amend the items that are meant; of those that a pilot works on only where `locked`."""
+
+        def amend(table: WorkflowTable, item_id: str) -> Amended:
+            look = _Look(table.name, selection, self._clock(), locked=locked)
+            return look.told(
+                table.amend(item_id, lambda item: change(item) if look.may_change(item) else None)
+            )
+
+        return self._change(selection, amend)
 
     def _change(
         self, selection: Selection, act: Callable[[WorkflowTable, str], Amended]
     ) -> Changed:
-        """Act on the items that are meant, several at a time."""
+        """Act on the items that are meant, several at a time, and on each but once."""
         self._require_names(selection)
         meant = (
-            (table, row.item_id)
+            (table, item_id)
             for table in self._checked()
-            for row in selection.rows(table, self._clock())
+            for item_id in _once(selection, selection.rows(table, self._clock()))
         )
         total = Changed()
         for amended in several_at_a_time(lambda pair: act(*pair), meant, AT_A_TIME):
             total = total.plus(amended)
         return total
 
-    def _freed(self, row: ItemSummary, why: str) -> Callable[[Item], Changes | None]:
+    def _freed(self, row: ItemSummary, job: JobState) -> Callable[[Item], Changes | None]:
         """What frees an item from the pilot that a row of the index names, but from no other."""
-        return lambda item: (
-            transitions.freed(item, why, self._clock()) if item.instance == row.instance else None
-        )
+        why = f"AWS Batch job {job.status.value}: {job.reason}".rstrip(": ")
+
+        def freed(item: Item) -> Changes | None:
+            now = self._clock()
+            is_sure = job.status is not JobStatus.GONE or _has_expired(item, now)
+            is_the_jobs = item.instance == row.instance
+            return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
+
+        return freed
+
+
+class _Look:
+    """A last look at an item before it is changed: the index may be behind, or a pilot faster."""
+
+    def __init__(
+        self, table: str, selection: Selection, now: float, *, locked: bool = False
+    ) -> None:
+        self._table = table
+        self._selection = selection
+        self._now = now
+        self._locked = locked
+        self._is_taken = False
+
+    def may_change(self, item: Item) -> bool:
+        """Whether the item is still meant, and no pilot works on it unless that is meant too."""
+        self._is_taken = item.state is ItemState.LOCKED and not self._locked
+        return not self._is_taken and self._selection.means(self._table, item, self._now)
+
+    def told(self, amended: Amended) -> Amended:
+        """What became of it, if the table says so: what a pilot has is taken."""
+        is_taken = amended is Amended.UNCHANGED and self._is_taken
+        return Amended.TAKEN if is_taken else amended
+
+
+def _once(selection: Selection, rows: Iterable[ItemSummary]) -> Iterator[str]:
+    """The items' names, each once: what moves on to another state meanwhile shows up there too."""
+    if len(selection.states) == 1:
+        yield from (row.item_id for row in rows)
+        return
+    seen = set()
+    for row in rows:
+        if row.item_id not in seen:
+            seen.add(row.item_id)
+            yield row.item_id
+
+
+def _has_expired(item: Item, now: float) -> bool:
+    return item.lease_expires is None or item.lease_expires <= now
 
 
 def operator() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -10,6 +11,8 @@ from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
 from pyanamo.model import ItemState
 from pyanamo.selection import Selection
 from pyanamo.workflow import Workflow
+
+PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -83,6 +86,16 @@ def selection_of(arguments: argparse.Namespace) -> Selection:
         newer_than=arguments.newer_than,
         reason=arguments.reason,
         group=arguments.group,
+    )
+
+
+def place_flags(arguments: argparse.Namespace) -> str:
+    """The flags that say where the tables are, as they were given, for another command line."""
+    given = {name: getattr(arguments, name) for name in PLACE_FLAGS}
+    return "".join(
+        f" --{name.replace('_', '-')} {shlex.quote(value)}"
+        for name, value in given.items()
+        if value
     )
 
 

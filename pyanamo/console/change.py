@@ -13,7 +13,7 @@ from pyanamo.console.arguments import (
     selection_of,
     workflow_of,
 )
-from pyanamo.console.screen import ask, print_json
+from pyanamo.console.screen import print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.selection import Selection
@@ -107,6 +107,9 @@ def run_release(arguments: argparse.Namespace) -> int:
         if not selection.is_all or arguments.force:
             raise UsageError("--ended-jobs is for all items of the tables: name none")
         with workflow_of(arguments) as workflow:
+            if arguments.dry_run:
+                names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
+                return _dry_run(arguments, "released", names)
             return _tell(arguments, "released", workflow.release_ended_jobs())
     arguments.state = [ItemState.LOCKED.value]
     return _run(
@@ -145,12 +148,13 @@ def _run(
         if arguments.dry_run:
             return _dry_run(arguments, done, [row.item_id for row in meant])
         few = list(islice(meant, ASK_FROM))
+        if not few and is_all_meant and selection == Selection(states=selection.states):
+            return _tell(arguments, done, Changed())
         if not few:
             raise ItemNotFound(f"no item is meant by: {selection}")
         if not arguments.yes and (always_ask or len(few) == ASK_FROM):
             count = len(few) + sum(1 for _ in meant)
-            if not ask(f"{count} items will be {done}. Go on?"):
-                raise UsageError(f"{count} items would be {done}: say --yes to go on")
+            require_consent(f"{count} items would be {done}")
         return _tell(arguments, done, change(workflow, selection))
 
 
@@ -164,7 +168,8 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
         print(name)
     if len(names) > DRY_RUN_SHOWS:
         print("...")
-    print(f"{len(names)} items are meant; those that a pilot works on would not be {done}")
+    count = "1 item is" if len(names) == 1 else f"{len(names)} items are"
+    print(f"{count} meant; what a pilot works on would not be {done}")
     return 0
 
 
@@ -176,7 +181,7 @@ def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> int:
     if changed.unchanged:
         parts.append(f"left as they are {changed.unchanged}")
     if changed.taken:
-        parts.append(f"taken meanwhile {changed.taken}")
+        parts.append(f"in use by others {changed.taken}")
     if changed.missing:
         parts.append(f"gone meanwhile {changed.missing}")
     print(", ".join(parts))

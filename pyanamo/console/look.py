@@ -8,18 +8,20 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyanamo.cli import duration
 from pyanamo.console.arguments import (
     Commands,
     add_command,
     add_selection_flags,
+    place_flags,
     selection_of,
     workflow_of,
 )
 from pyanamo.console.screen import (
     STATE_STYLES,
+    can_redraw,
     console,
     duration_text,
     is_terminal,
@@ -33,6 +35,7 @@ from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.logreader import Stream, tail_of
 from pyanamo.model import Item, ItemState, ItemSummary
 from pyanamo.progress import Filter, Samples, Status, summary_of_samples
+from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.tables.attributes import item_attributes
 from pyanamo.workflow import Workflow
 
@@ -128,7 +131,7 @@ def add_commands(commands: Commands) -> None:
         "export -t Align > align.jsonl",
         has_json=False,
     )
-    export.add_argument("--csv", action="store_true", help="the index's columns as CSV instead")
+    export.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
     export.add_argument("--no-logs", action="store_true", help="without Log and History")
 
 
@@ -138,7 +141,7 @@ def add_commands(commands: Commands) -> None:
 def run_status(arguments: argparse.Namespace) -> int:
     """How far each table is."""
     with workflow_of(arguments) as workflow:
-        if arguments.watch is not None and is_terminal() and not arguments.json:
+        if arguments.watch is not None and can_redraw() and not arguments.json:
             return _watch(workflow, arguments.watch)
         while True:
             _print_status(workflow.status(), as_json=arguments.json)
@@ -152,10 +155,16 @@ def _watch(workflow: Workflow, seconds: float) -> int:
     """Keep the status on the screen until somebody presses Ctrl-C."""
     from rich.live import Live
 
-    with Live(status_table(workflow.status()), console=console(), auto_refresh=False) as live:
-        while True:
-            time.sleep(seconds)
-            live.update(status_table(workflow.status()), refresh=True)
+    try:
+        with (
+            raising_signals(),
+            Live(status_table(workflow.status()), console=console(), auto_refresh=False) as live,
+        ):
+            while True:
+                time.sleep(seconds)
+                live.update(status_table(workflow.status()), refresh=True)
+    except StoppedBySignal as stopped:
+        return stopped.exit_code
 
 
 def _print_status(statuses: Sequence[Status], *, as_json: bool) -> None:
@@ -234,7 +243,7 @@ def run_samples(arguments: argparse.Namespace) -> int:
             for sample in samples.rows
         )
         if arguments.csv:
-            csv.writer(sys.stdout).writerows([columns, *rows])
+            _csv_writer().writerows([columns, *rows])
         else:
             print_table(columns, rows)
     return 0
@@ -363,7 +372,8 @@ def run_failures(arguments: argparse.Namespace) -> int:
     """What failed items have in common."""
     with workflow_of(arguments) as workflow:
         groups = workflow.failures()
-    restart = f"python -m pyanamo restart -t {' -t '.join(dict.fromkeys(arguments.table))} --group"
+    tables = " ".join(f"-t {name}" for name in dict.fromkeys(arguments.table))
+    restart = f"python -m pyanamo restart {tables}{place_flags(arguments)} --group"
     if arguments.json:
         commands = {group.group_id: f"{restart} {group.group_id}" for group in groups}
         print_json("failures", groups=groups, restart=commands)
@@ -403,7 +413,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     """All items, whole."""
     with workflow_of(arguments) as workflow:
         if arguments.csv:
-            writer = csv.writer(sys.stdout)
+            writer = _csv_writer()
             writer.writerow(("itemID", "TaskID", "TaskScript", "ItemState"))
             for item in workflow.export():
                 script = item_attributes(item)["TaskScript"]
@@ -417,3 +427,8 @@ def run_export(arguments: argparse.Namespace) -> int:
                 attributes.pop("History", None)
             print(json.dumps(plain(attributes), ensure_ascii=False))
     return 0
+
+
+def _csv_writer() -> Any:  # its type has no public name
+    """Of comma-separated lines that end as all lines of a pipe do."""
+    return csv.writer(sys.stdout, lineterminator="\n")

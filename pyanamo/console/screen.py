@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import ItemState
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ STATE_STYLES = {
     ItemState.FAILED.value: "red",
     ItemState.HELD.value: "yellow",
 }
+_STATE_CELL = re.compile(r"(?:\d+/\d+ )?(\w+)")
 
 
 def is_terminal() -> bool:
@@ -35,6 +38,11 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def can_redraw() -> bool:
+    """Whether what was printed can be drawn over: on a terminal that isn't a dumb one."""
+    return is_terminal() and not console().is_dumb_terminal
 
 
 def show(renderable: RenderableType) -> None:
@@ -59,8 +67,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def state_style(cell: str) -> str:
-    """The colour of a cell that begins with a state."""
-    return STATE_STYLES.get(cell.split(" ", 1)[0], "")
+    """The colour of a cell that shows a state: `failed`, `18/22 failed`."""
+    shown = _STATE_CELL.fullmatch(cell)
+    return STATE_STYLES.get(shown[1], "") if shown else ""
 
 
 def one_line(cell: str) -> str:
@@ -100,12 +109,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def ask(question: str) -> bool:
-    """Ask a person; no without a terminal to ask on."""
+def require_consent(what: str) -> None:
+    """Ask a person whether to go on, on the terminal. Raises a `PyAnamoError` for a no."""
     if not sys.stdin.isatty():
-        return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+        raise UsageError(f"{what}: say --yes to go on")
+    print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise PyAnamoError("nothing was changed")
 
 
 def duration_text(seconds: float) -> str:

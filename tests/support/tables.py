@@ -1,0 +1,237 @@
+"""Both kinds of table for a test, with a clock that the test turns, and items and outcomes."""
+
+import functools
+import json
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer
+
+from pyanamo.aws import Client, make_client
+from pyanamo.model import Ending, Item, Outcome, Result, Task, TaskStatus
+from pyanamo.tables import Store, WorkflowTable
+from pyanamo.tables.dynamodb import DynamoDBTable
+from pyanamo.tables.expressions import typed
+from pyanamo.tables.sqlite import SQLiteTable
+
+KINDS = ("sqlite", "dynamodb")
+START = 1_800_000_000  # 2027-01-15T08:00:00Z
+
+
+class Clock:
+    """A clock that stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Place(ABC):
+    """Where a test's tables are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._opened: list[WorkflowTable] = []
+
+    @property
+    @abstractmethod
+    def store(self) -> Store:
+        """The same place, as the program is told of it; its tables have the real clock."""
+
+    def open(self, name: str) -> WorkflowTable:
+        """A new object for the table of that name, as another process would have."""
+        table = self._open(name)
+        self._opened.append(table)
+        return table
+
+    def close(self) -> None:
+        """Close all tables that were opened."""
+        for table in self._opened:
+            table.close()
+
+    @abstractmethod
+    def raw(self, name: str, item_id: str) -> dict[str, Any]:
+        """An item's attributes, read around the program, as plain values."""
+
+    @abstractmethod
+    def set_raw(self, name: str, item_id: str, attribute: str, value: str | int) -> None:
+        """Set one attribute of an item, around the program."""
+
+    @abstractmethod
+    def delete_raw(self, name: str, item_id: str) -> None:
+        """Delete an item, around the program."""
+
+    @abstractmethod
+    def _open(self, name: str) -> WorkflowTable: ...
+
+
+class SQLitePlace(Place):
+    """A SQLite file."""
+
+    def __init__(self, clock: Clock, file: Path) -> None:
+        super().__init__(clock)
+        self.file = file
+
+    @property
+    def store(self) -> Store:
+        return Store(local=self.file)
+
+    def raw(self, name: str, item_id: str) -> dict[str, Any]:
+        query = "SELECT * FROM items WHERE workflow_table = ? AND itemID = ?"
+        (row,) = self.execute(query, name, item_id)
+        row = {column: value for column, value in row.items() if value is not None}
+        del row["workflow_table"]
+        for column in ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in row else ())):
+            if column in row:
+                row[column] = json.loads(row[column])
+        return row
+
+    def set_raw(self, name: str, item_id: str, attribute: str, value: str | int) -> None:
+        where = "workflow_table = ? AND itemID = ?"
+        self.execute(f"UPDATE items SET {attribute} = ? WHERE {where}", value, name, item_id)
+
+    def delete_raw(self, name: str, item_id: str) -> None:
+        self.execute("DELETE FROM items WHERE workflow_table = ? AND itemID = ?", name, item_id)
+
+    def execute(self, statement: str, *values: str | int) -> list[dict[str, Any]]:
+        """Execute a statement on a connection of its own; the rows that it gives."""
+        database = sqlite3.connect(self.file)
+        try:
+            database.row_factory = sqlite3.Row
+            with database:
+                return [dict(row) for row in database.execute(statement, values)]
+        finally:
+            database.close()
+
+    def _open(self, name: str) -> WorkflowTable:
+        return SQLiteTable(name, self.file, clock=self.clock)
+
+
+class DynamoDBPlace(Place):
+    """A DynamoDB endpoint. The tables share a client unless the test gives its own."""
+
+    def __init__(self, clock: Clock, endpoint: str) -> None:
+        super().__init__(clock)
+        self.endpoint = endpoint
+        self.client = shared_client(endpoint)
+
+    @property
+    def store(self) -> Store:
+        return Store(endpoint_url=self.endpoint)
+
+    def raw(self, name: str, item_id: str) -> dict[str, Any]:
+        return {attribute: _plain(value) for attribute, value in self.typed(name, item_id).items()}
+
+    def typed(self, name: str, item_id: str) -> dict[str, dict[str, Any]]:
+        """An item's attributes as DynamoDB gives them: `{"Attempts": {"N": "1"}, ...}`."""
+        answer = self.client.get_item(
+            TableName=name, Key={"itemID": {"S": item_id}}, ConsistentRead=True
+        )
+        item: dict[str, dict[str, Any]] = answer["Item"]
+        return item
+
+    def set_raw(self, name: str, item_id: str, attribute: str, value: str | int) -> None:
+        self.client.update_item(
+            TableName=name,
+            Key={"itemID": {"S": item_id}},
+            UpdateExpression="SET #attribute = :value",
+            ExpressionAttributeNames={"#attribute": attribute},
+            ExpressionAttributeValues={":value": typed(value)},
+        )
+
+    def delete_raw(self, name: str, item_id: str) -> None:
+        self.client.delete_item(TableName=name, Key={"itemID": {"S": item_id}})
+
+    def _open(self, name: str) -> WorkflowTable:
+        return DynamoDBTable(name, client=self.client, clock=self.clock)
+
+
+def make_place(request: pytest.FixtureRequest, clock: Clock, kind: str, folder: Path) -> Place:
+    """A place of that kind, for a fixture."""
+    if kind == "sqlite":
+        return SQLitePlace(clock, folder / "tables.db")
+    return DynamoDBPlace(clock, request.getfixturevalue("dynamodb"))
+
+
+@functools.cache
+def shared_client(endpoint: str) -> Client:
+    """One client for all tests of this process: to make one takes a while."""
+    return make_client("dynamodb", region=None, profile=None, endpoint_url=endpoint)
+
+
+def _plain(value: Any) -> Any:
+    return _without_decimals(TypeDeserializer().deserialize(value))
+
+
+def _without_decimals(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, dict):
+        return {name: _without_decimals(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_decimals(part) for part in value]
+    return value
+
+
+# --- Items and outcomes -------------------------------------------------------------------------
+
+
+def single(item_id: str, script: str = "true", *, task_id: str = "group") -> Item:
+    """A new item with one task."""
+    task = Task(name="Task_0", script=script)
+    return Item(item_id=item_id, task_id=task_id, tasks=(task,), nested=False)
+
+
+def nested(item_id: str, tasks: int, *, task_id: str = "group") -> Item:
+    """A new item with nested tasks: `seq 0`, `seq 1`, ..."""
+    return Item(
+        item_id=item_id,
+        task_id=task_id,
+        tasks=tuple(Task(name=f"Task_{n}", script=f"seq {n}") for n in range(tasks)),
+        nested=True,
+    )
+
+
+def well(seconds: float = 1.0, **fields: Any) -> Result:
+    """The result of a task that was done."""
+    return Result(status=TaskStatus.DONE, exit_code=0, run_seconds=seconds, **fields)
+
+
+def badly(code: int = 3, seconds: float = 1.0, **fields: Any) -> Result:
+    """The result of a task that failed."""
+    reason = f"exit code {code}"
+    return Result(
+        status=TaskStatus.FAILED, exit_code=code, reason=reason, run_seconds=seconds, **fields
+    )
+
+
+def done(results: Mapping[str, Result] | None = None) -> Outcome:
+    """All tasks were done; of a single item unless results are given."""
+    results = {"Task_0": well()} if results is None else results
+    return Outcome(ending=Ending.DONE, results=results, exit_code=0)
+
+
+def failed(results: Mapping[str, Result] | None = None) -> Outcome:
+    """A task failed; of a single item unless results are given."""
+    results = {"Task_0": badly()} if results is None else results
+    first = next(result for result in results.values() if result.status is TaskStatus.FAILED)
+    return Outcome(
+        ending=Ending.FAILED, results=results, reason=first.reason, exit_code=first.exit_code
+    )
+
+
+def interrupted(results: Mapping[str, Result] | None = None) -> Outcome:
+    """The attempt was stopped, after the tasks that have results."""
+    return Outcome(
+        ending=Ending.INTERRUPTED, results=results or {}, reason="the wall time is used up"
+    )
