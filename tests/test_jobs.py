@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from pyanamo.errors import AccessDenied, StoreUnavailable
 from pyanamo.jobs import Jobs, JobState, JobStatus, job_id_of
 from pyanamo.pilot.identity import pilot_name
-from tests.support.moto_server import running_moto, set_moto
+from tests.support.moto_server import batch_queue, running_moto, set_moto, submit_job
 
 JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -137,37 +137,14 @@ def moto() -> Iterator[str]:
 @pytest.fixture
 def queue(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A queue in moto's Batch whose jobs succeed at once, and the job definition of its name."""
-    for service in ("BATCH", "IAM"):
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", moto)
-    set_moto(moto, "config", {"batch": {"use_docker": False}})
-    batch, iam = boto3.client("batch"), boto3.client("iam")
-    name = f"test-{uuid.uuid4()}"
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    batch.create_compute_environment(
-        computeEnvironmentName=name, type="UNMANAGED", serviceRole=role
-    )
-    batch.create_job_queue(
-        jobQueueName=name,
-        state="ENABLED",
-        priority=1,
-        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}],
-    )
-    batch.register_job_definition(
-        jobDefinitionName=name,
-        type="container",
-        containerProperties={"image": "busybox", "vcpus": 1, "memory": 64, "command": ["true"]},
-    )
-    yield name
-    set_moto(moto, "config", {"batch": {"use_docker": True}})
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", moto)
+    with batch_queue(moto) as name:
+        yield name
 
 
 def submit(queue: str, **arguments: Any) -> str:
     """Submit a job; its id."""
-    answer = boto3.client("batch").submit_job(
-        jobName="pilot", jobQueue=queue, jobDefinition=queue, **arguments
-    )
-    job_id: str = answer["jobId"]
-    return job_id
+    return submit_job(os.environ["AWS_ENDPOINT_URL_BATCH"], queue, **arguments)
 
 
 def test_known_and_unknown_jobs_in_the_order_they_are_named(queue: str) -> None:

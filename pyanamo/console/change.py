@@ -13,7 +13,7 @@ from pyanamo.console.arguments import (
     selection_of,
     workflow_of,
 )
-from pyanamo.console.screen import print_json, require_consent
+from pyanamo.console.screen import counted, print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.selection import Selection
@@ -154,7 +154,7 @@ def _run(
             raise ItemNotFound(f"no item is meant by: {selection}")
         if not arguments.yes and (always_ask or len(few) == ASK_FROM):
             count = len(few) + sum(1 for _ in meant)
-            require_consent(f"{count} items would be {done}")
+            require_consent(f"{counted(count)} would be {done}")
         return _tell(arguments, done, change(workflow, selection))
 
 
@@ -168,8 +168,8 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
         print(name)
     if len(names) > DRY_RUN_SHOWS:
         print("...")
-    count = "1 item is" if len(names) == 1 else f"{len(names)} items are"
-    print(f"{count} meant; what a pilot works on would not be {done}")
+    verb = "is" if len(names) == 1 else "are"
+    print(f"{counted(len(names))} {verb} meant; what a pilot works on would not be {done}")
     return 0
 
 

@@ -118,6 +118,11 @@ def require_consent(what: str) -> None:
         raise PyAnamoError("nothing was changed")
 
 
+def counted(items: int) -> str:
+    """`1 item`, `12 items`."""
+    return "1 item" if items == 1 else f"{items} items"
+
+
 def duration_text(seconds: float) -> str:
     """`45 s`, `12 min`, `3.5 h`, `2.1 d`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

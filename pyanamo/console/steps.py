@@ -6,7 +6,7 @@ import argparse
 
 from pyanamo.cli import store_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
-from pyanamo.console.screen import print_json, print_table, require_consent
+from pyanamo.console.screen import counted, print_json, print_table, require_consent
 from pyanamo.errors import UsageError
 from pyanamo.tables.capacity import Capacity, Scaling, TableCapacity, Units
 
@@ -67,7 +67,7 @@ def run_drop(arguments: argparse.Namespace) -> int:
     with workflow_of(arguments) as workflow:
         items = sum(status.total for status in workflow.status())
         if not arguments.yes:
-            require_consent(f"{listed} with {items} items would be deleted")
+            require_consent(f"{listed} with {counted(items)} would be deleted")
         if store_of(arguments).local is None:
             for name in names:
                 _capacity(arguments, name).remove_scaling()

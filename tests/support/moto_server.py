@@ -10,8 +10,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import boto3
 
 # It takes any port that is free, tells which, and lasts until its stdin ends: when the tests close
 # it, or when they die, however they do.
@@ -57,3 +61,38 @@ def set_moto(endpoint: str, setting: str, value: object) -> None:
     )
     with urllib.request.urlopen(request) as answer:
         answer.read()
+
+
+@contextmanager
+def batch_queue(endpoint: str) -> Iterator[str]:
+    """A queue in moto's Batch whose jobs succeed at once, and the job definition of its name."""
+    set_moto(endpoint, "config", {"batch": {"use_docker": False}})
+    batch = boto3.client("batch", endpoint_url=endpoint)
+    iam = boto3.client("iam", endpoint_url=endpoint)
+    name = f"test-{uuid.uuid4()}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    batch.create_compute_environment(
+        computeEnvironmentName=name, type="UNMANAGED", serviceRole=role
+    )
+    batch.create_job_queue(
+        jobQueueName=name,
+        state="ENABLED",
+        priority=1,
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}],
+    )
+    batch.register_job_definition(
+        jobDefinitionName=name,
+        type="container",
+        containerProperties={"image": "busybox", "vcpus": 1, "memory": 64, "command": ["true"]},
+    )
+    yield name
+    set_moto(endpoint, "config", {"batch": {"use_docker": True}})
+
+
+def submit_job(endpoint: str, queue: str, **arguments: Any) -> str:
+    """Submit a job to such a queue; its id."""
+    answer = boto3.client("batch", endpoint_url=endpoint).submit_job(
+        jobName="pilot", jobQueue=queue, jobDefinition=queue, **arguments
+    )
+    job_id: str = answer["jobId"]
+    return job_id
