@@ -82,12 +82,19 @@ class _Stream:
         self._pieces = pieces
         self._rest = bytearray()
 
-    def read(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end: S3 takes no small parts but the last."""
-        while len(self._rest) < size and (piece := next(self._pieces, None)) is not None:
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes, fewer only at the end: S3 takes no small parts but the last.
+
+        Without a size, all that is left: the SDK asks so once it has had less than it wanted.
+        """
+        everything = size < 0
+        while everything or len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
             self._rest += piece
-        taken = bytes(self._rest[:size])
-        del self._rest[:size]
+        taken = bytes(self._rest if everything else self._rest[:size])
+        del self._rest[: len(taken)]
         return taken
 
 

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.cli import duration
@@ -155,11 +156,11 @@ def _watch(workflow: Workflow, seconds: float) -> int:
     """Keep the status on the screen until somebody presses Ctrl-C."""
     from rich.live import Live
 
+    live = Live(status_table(workflow.status()), console=console(), auto_refresh=False)
     try:
-        with (
-            raising_signals(),
-            Live(status_table(workflow.status()), console=console(), auto_refresh=False) as live,
-        ):
+        with raising_signals(), ExitStack() as stack:
+            stack.callback(live.stop)  # shows the cursor again, also when stopped while starting
+            live.start(refresh=True)
             while True:
                 time.sleep(seconds)
                 live.update(status_table(workflow.status()), refresh=True)
@@ -178,13 +179,20 @@ def _print_status(statuses: Sequence[Status], *, as_json: bool) -> None:
 
 def status_table(statuses: Sequence[Status]) -> Table:
     """The status as a person sees it, with a bar a table."""
+    from rich.box import SIMPLE_HEAD
     from rich.progress_bar import ProgressBar
-    from rich.table import Column, Table
+    from rich.table import Table
     from rich.text import Text
 
-    table = Table("Table", *(Column(state, header_style=STATE_STYLES[state]) for state in STATES))
-    for name in ("tasks done", "", "an hour", "done in"):
-        table.add_column(name, justify="left" if name in ("", "done in") else "right")
+    # Narrow enough for 80 columns.
+    table = Table("Table", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for state in STATES:
+        style = STATE_STYLES[state]
+        table.add_column(state, header_style=style, justify="right", no_wrap=True)
+    table.add_column("tasks", justify="right", no_wrap=True)
+    table.add_column("", min_width=4, max_width=24)
+    table.add_column("an hour", justify="right", no_wrap=True)
+    table.add_column("done in")
     for status in statuses:
         table.add_row(
             status.table,
@@ -193,7 +201,7 @@ def status_table(statuses: Sequence[Status]) -> Table:
                 for state, count in status.items.items()
             ),
             f"{status.tasks_done}/{status.tasks}",
-            ProgressBar(total=max(1, status.tasks), completed=status.tasks_done, width=24),
+            ProgressBar(total=max(1, status.tasks), completed=status.tasks_done),
             "unknown" if status.per_hour is None else f"{status.per_hour:.0f}",
             remaining_text(status),
         )

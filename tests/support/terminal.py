@@ -38,12 +38,13 @@ class Terminal:
         """What it has shown, but for the control sequences."""
         return _CONTROL.sub("", self.shown)
 
-    def wait_for(self, text: str) -> None:
-        """Wait until it has shown that."""
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has shown that, so many times."""
         deadline = time.monotonic() + SECONDS
-        while text not in self.shown:
-            assert time.monotonic() < deadline, f"no {text!r} in {self.shown!r}"
-            assert self._read(deadline - time.monotonic()), f"no {text!r} in {self.shown!r}"
+        while self.shown.count(text) < times:
+            missing = f"no {text!r}, {times} times, in {self.shown[-4000:]!r}"
+            assert time.monotonic() < deadline, missing
+            assert self._read(deadline - time.monotonic()), missing
 
     def type(self, text: str) -> None:
         """Type something."""
@@ -53,7 +54,7 @@ class Terminal:
         """Wait for the command's end; its exit code as a shell has it."""
         deadline = time.monotonic() + SECONDS
         while self._read(deadline - time.monotonic()):
-            assert time.monotonic() < deadline, f"it hasn't ended: {self.shown!r}"
+            assert time.monotonic() < deadline, f"it hasn't ended: {self.shown[-4000:]!r}"
         code = self._process.wait(SECONDS)
         return code if code >= 0 else 128 - code
 
