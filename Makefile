@@ -6,7 +6,7 @@ ARGS ?=
 
 DEMO_DB := build/demo.db
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
-	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py)
+	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py docs/*.py)
 
 .PHONY: help demo test lint clean check-python dynamodb-local
 .NOTPARALLEL:

@@ -730,6 +730,14 @@ def test_states_have_colours(shelf: Operator) -> None:
     assert "\x1b[31m3/5 failed\x1b[0m" in terminal.shown
 
 
+def test_failures_on_a_terminal_end_with_a_command_to_copy(shelf: Operator) -> None:
+    with at_terminal(shelf, "failures") as terminal:
+        assert terminal.end() == 0
+    (group_id,) = re.findall(r"│ (\w{6}) │ 2 ", terminal.text)
+    command = f"python -m pyanamo restart -t Align --group {group_id}"
+    assert f"\nRun a group again: {command}\n" in terminal.text
+
+
 @pytest.mark.parametrize("command", ["status", "samples", "failures"])
 def test_no_colours_where_none_are_wanted(shelf: Operator, command: str) -> None:
     with at_terminal(shelf, command, NO_COLOR="1") as terminal:

@@ -29,6 +29,7 @@ from pyanamo.console.screen import (
     plain,
     print_json,
     print_json_list,
+    print_line,
     print_table,
     write_bytes,
 )
@@ -386,19 +387,17 @@ def run_failures(arguments: argparse.Namespace) -> int:
         commands = {group.group_id: f"{restart} {group.group_id}" for group in groups}
         print_json("failures", groups=groups, restart=commands)
         return 0
-    columns = ("Group", "Items", "Reason", "Last_Line", "Example", "Restart")
-    rows = (
-        (
-            group.group_id,
-            str(group.count),
-            group.reason,
-            group.last_line,
-            group.example_id,
-            f"{restart} {group.group_id}",
-        )
+    columns = ("Group", "Items", "Reason", "Last_Line", "Example")
+    rows = [
+        (group.group_id, str(group.count), group.reason, group.last_line, group.example_id)
         for group in groups
-    )
-    print_table(columns, rows)
+    ]
+    if is_terminal():  # too narrow for a command in every row
+        print_table(columns, rows)
+        if groups:
+            print_line(f"Run a group again: {restart} {groups[0].group_id}")
+    else:
+        print_table((*columns, "Restart"), ((*row, f"{restart} {row[0]}") for row in rows))
     return 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +30,34 @@ STATE_STYLES = {
 _STATE_CELL = re.compile(r"(?:\d+/\d+ )?(\w+)")
 
 
+_recorder: Console | None = None  # in place of stdout, for pictures
+
+
+@contextmanager
+def recorded(width: int) -> Iterator[Console]:
+    """Have what the block shows remembered, as a terminal of that width would show it."""
+    from rich.console import Console
+
+    global _recorder
+    _recorder = Console(
+        record=True, file=io.StringIO(), width=width, force_terminal=True, highlight=False
+    )
+    try:
+        yield _recorder
+    finally:
+        _recorder = None
+
+
 def is_terminal() -> bool:
     """Whether a person sees what is printed."""
-    return sys.stdout.isatty()
+    return _recorder is not None or sys.stdout.isatty()
 
 
 def console() -> Console:
     """rich on stdout; it minds NO_COLOR and TERM=dumb itself."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return _recorder or Console(highlight=False)
 
 
 def can_redraw() -> bool:
@@ -64,6 +84,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     print("\t".join(columns))
     for row in rows:
         print("\t".join(map(one_line, row)))
+
+
+def print_line(text: str) -> None:
+    """A line on a terminal, to be copied as it is: it isn't broken."""
+    console().print(text, markup=False, soft_wrap=True)
 
 
 def state_style(cell: str) -> str:
