@@ -90,6 +90,24 @@ def add_commands(commands: Commands) -> None:
     )
     samples.add_argument("--csv", action="store_true", help="comma-separated")
     samples.add_argument("--summary", action="store_true", help="how many samples are where")
+    _add_item_commands(commands)
+    add_command(
+        commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
+    )
+    add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
+    export = add_command(
+        commands,
+        "export",
+        run_export,
+        "all items, whole, as JSON lines",
+        "export -t Align > align.jsonl",
+        has_json=False,
+    )
+    export.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
+    export.add_argument("--no-logs", action="store_true", help="without Log and History")
+
+
+def _add_item_commands(commands: Commands) -> None:
     items = add_command(
         commands,
         "items",
@@ -121,20 +139,6 @@ def add_commands(commands: Commands) -> None:
     logs.add_argument("task", nargs="?", metavar="TASK", help="of a nested item: Task_3, say")
     logs.add_argument("--stderr", action="store_true", help="stderr instead of stdout")
     logs.add_argument("--whole", action="store_true", help="all of it, from S3 or the log folder")
-    add_command(
-        commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
-    )
-    add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
-    export = add_command(
-        commands,
-        "export",
-        run_export,
-        "all items, whole, as JSON lines",
-        "export -t Align > align.jsonl",
-        has_json=False,
-    )
-    export.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
-    export.add_argument("--no-logs", action="store_true", help="without Log and History")
 
 
 # --- status -------------------------------------------------------------------------------------
