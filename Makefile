@@ -8,7 +8,7 @@ SEED ?=
 
 DEMO_DB := build/demo.db
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
-	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py)
+	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py docs/*.py)
 
 .PHONY: help demo test chaos lint clean check-python dynamodb-local
 .NOTPARALLEL:

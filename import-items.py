@@ -15,7 +15,12 @@ from contextlib import contextmanager  # noqa: E402
 from itertools import islice, takewhile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from pyanamo.cli import add_store_flags, run_command_line, store_of  # noqa: E402
+from pyanamo.cli import (  # noqa: E402
+    add_store_flags,
+    check_table_name,
+    run_command_line,
+    store_of,
+)
 from pyanamo.errors import PyAnamoError, UsageError  # noqa: E402
 from pyanamo.model import Item  # noqa: E402
 from pyanamo.tables import Added, Store  # noqa: E402
@@ -165,6 +170,7 @@ def _delimiter(flag: str, text: str) -> str:
 def main() -> int:
     """Import a task file; the exit code."""
     arguments = parse_arguments()
+    check_table_name(arguments.table)
     store = store_of(arguments)
     tasks = read_tasks(arguments)
     if arguments.dry_run:

@@ -18,6 +18,7 @@ from pathlib import Path  # noqa: E402
 
 from pyanamo.cli import (  # noqa: E402
     add_store_flags,
+    check_table_name,
     duration,
     run_command_line,
     size,
@@ -155,6 +156,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         raise UsageError("--kill-after counts from the wall time: give -w too")
     if arguments.task_timeout == 0:
         raise UsageError("--task-timeout 0 leaves a task no time")
+    check_table_name(arguments.table)
     return Settings(
         store=store_of(arguments),
         table=arguments.table,

@@ -46,7 +46,12 @@ _DENIED = {
 }
 
 
-_NAMES = {"dynamodb": "DynamoDB", "s3": "S3"}
+_NAMES = {
+    "application-autoscaling": "Application Auto Scaling",
+    "batch": "AWS Batch",
+    "dynamodb": "DynamoDB",
+    "s3": "S3",
+}
 
 
 class ConditionFailed(Exception):
@@ -58,14 +63,14 @@ class ConditionFailed(Exception):
 
 
 def make_client(
-    service: Literal["dynamodb", "s3"],
+    service: Literal["application-autoscaling", "batch", "dynamodb", "s3"],
     *,
     region: str | None = None,
     profile: str | None = None,
     endpoint_url: str | None = None,
     session: boto3.session.Session | None = None,
 ) -> Client:
-    """A client for this process (`dynamodb` or `s3`), by the SDK's usual chain where None is given.
+    """A client of a service for this process, by the SDK's usual chain where None is given.
 
     The settings are those of the AWS SDKs' "standard" retry mode (AWS SDKs and Tools Reference
     Guide, "Retry behavior"). With a session its region and profile are used.
@@ -111,7 +116,7 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
 def translated_errors(client: Client, what: str) -> Iterator[None]:
     """Turn botocore's errors into ours; a refused condition into `ConditionFailed`.
 
-    `what` is what messages call the thing that was asked for: a table, a bucket.
+    `what` is what messages call the thing that was asked for: a table, a bucket, a service.
     """
     try:
         yield
@@ -145,9 +150,9 @@ def aws_error(code: str, message: str, client: Client, what: str) -> PyAnamoErro
         return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
     if code in _DENIED:
         return AccessDenied(f"{what} in {where}: access denied ({code}): {message}")
-    if code == "NoSuchBucket":
-        return PyAnamoError(f"{what} is not there: create it, or name another")
-    if code == "ValidationException" and "index" in message:
+    if code in ("NoSuchBucket", "NoSuchKey"):
+        return PyAnamoError(f"{what} is not there: {message}")
+    if code == "ValidationException" and "index" in message and _name(client) == "DynamoDB":
         return TableNotFound(f"{what} in {where} is not PyAnamo's: {message}")
     if code == "ValidationException":
         return PyAnamoError(f"{what} in {where}: {_name(client)} refuses: {message}")

@@ -25,6 +25,11 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say which table is meant, and where it is."""
     where = parser.add_argument_group("the table")
     where.add_argument("-t", "--table", required=True, help="the table: one workflow step")
+    add_place_flags(where)
+
+
+def add_place_flags(where: argparse._ArgumentGroup) -> None:
+    """The flags that say where tables are."""
     where.add_argument("-r", "--region", help="its AWS region (else AWS_REGION, or the profile's)")
     where.add_argument("--profile", help="the AWS profile to use")
     where.add_argument("--endpoint-url", metavar="URL", help="another DynamoDB than AWS's")
@@ -39,8 +44,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def store_of(arguments: argparse.Namespace) -> Store:
-    """Where the flags say that the table is. An empty value counts as not given."""
-    check_table_name(arguments.table)
+    """Where the flags say that tables are. An empty value counts as not given."""
     local = arguments.local or os.environ.get("PYANAMO_LOCAL")
     return Store(
         local=Path(local) if local else None,

@@ -27,6 +27,10 @@ class TableNotFound(PyAnamoError):
     """The workflow table isn't there."""
 
 
+class ItemNotFound(PyAnamoError):
+    """No item, or no task of an item, has that name; or none is meant."""
+
+
 class AccessDenied(PyAnamoError):
     """The store refuses us: no credentials, expired ones, or no permission."""
 

@@ -113,3 +113,11 @@ def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
             yield part
             part[:] = rest
     yield part
+
+
+def read_object(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:
+    """What an object of S3 has, a chunk at a time, by its `s3://` URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = make_client("s3", region=region, profile=profile)
+    with translated_errors(client, f"the log {uri}"):
+        yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(PART_BYTES)

@@ -38,6 +38,7 @@ class Ending(str, Enum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"  # given back unspent: wall time, a stop
     LOST = "lost"  # the pilot died, or could no longer prove that it is alive
+    RESTARTED = "restarted"  # no attempt, but an operator's order to begin again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +106,11 @@ class Item:
     history: tuple[Attempt, ...] = ()
 
     @property
+    def nested_done(self) -> int:
+        """How many of its tasks are done."""
+        return sum(task.status is TaskStatus.DONE for task in self.tasks)
+
+    @property
     def times_lost(self) -> int:
         """How many of the attempts since the last reset were lost."""
         return self.history[-1].times_lost if self.history else 0
@@ -114,6 +120,7 @@ class Item:
 class ItemSummary:
     """A row of the index: what an overview shows of an item."""
 
+    table: str = ""
     item_id: str
     task_id: str
     state: ItemState

@@ -121,6 +121,33 @@ def stop_signals(
         stop.close()
 
 
+class StoppedBySignal(BaseException):
+    """A stop signal came while `raising_signals`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code(number)
+
+
+@contextmanager
+def raising_signals() -> Iterator[None]:
+    """Raise `StoppedBySignal` for a stop signal wherever the block is, so that it can clean up."""
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        for known in STOP_SIGNALS:
+            signal.signal(known, signal.SIG_IGN)  # one is enough: let it clean up
+        raise StoppedBySignal(number)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 def exit_at_once_on_signals() -> None:
     """Until somebody handles stop signals, let them end the process, also when it is process 1.
 

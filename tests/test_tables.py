@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -970,6 +970,9 @@ def test_summaries_show_an_item_a_row(step: Step) -> None:
         nested_done=1,
     )
     waiting = ItemSummary(item_id="c", task_id="sample-3", state=ItemState.TODO)
+    ended, locked, waiting = (
+        replace(row, table=step.table.name) for row in (ended, locked, waiting)
+    )
     assert by_name(step.table.summaries()) == [ended, locked, waiting]
     assert list(step.table.summaries(ItemState.LOCKED)) == [locked]
     assert by_name(step.table.summaries(ItemState.TODO, ItemState.FAILED)) == [ended, waiting]

@@ -9,12 +9,14 @@ All verbs raise `TableNotFound`, `AccessDenied` or `StoreUnavailable` (see `pyan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.tables.transitions import Changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,15 @@ class Added:
     def items(self) -> int:
         """How many items this tells of."""
         return self.imported + self.already_there + self.replaced + len(self.locked)
+
+
+class Amended(Enum):
+    """What became of an operator's change to an item."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"  # there was nothing to change
+    TAKEN = "taken"  # a pilot, or another operator, changed it at the same time
+    MISSING = "missing"  # there is no such item
 
 
 class WorkflowTable(Protocol):
@@ -80,6 +91,21 @@ class WorkflowTable(Protocol):
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
+
+    def items(self, *states: ItemState) -> Iterator[Item]:
+        """The items of these states, or all, as they are: everything is read, so ask for few."""
+
+    def amend(self, item_id: str, change: Callable[[Item], Changes | None]) -> Amended:
+        """Make a change that depends on what the item is, if it still is when it is written.
+
+        `change` comes from `pyanamo.tables.transitions`; None means that there is nothing to do.
+        """
+
+    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
+        """Delete the item if one may, and if it is still so when it is deleted."""
+
+    def drop(self) -> None:
+        """Delete the table with all its items, and wait until it is gone."""
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows of these states, or of all; a row may lag behind its item."""

@@ -88,6 +88,31 @@ def new_item(item: Item, import_id: str) -> Attributes:
     return attributes
 
 
+def item_attributes(item: Item) -> Attributes:
+    """All attributes of an item, as far as it tells; without those that only a table knows."""
+    attributes: Attributes = {
+        "itemID": item.item_id,
+        "TaskID": item.task_id,
+        "TaskScript": script_attribute(item.tasks, nested=item.nested),
+        "ItemState": item.state.value,
+        "lockID": item.token,
+        "InstanceID": item.instance,
+        "Lock_Date": item.lock_date,
+        "Done_Date": item.done_date,
+        "Lease_Expires": item.lease_expires,
+        "Attempts": item.attempts,
+        "Exit_Code": item.exit_code,
+        "Reason": item.reason,
+        "Run_Seconds": item.run_seconds,
+        "Max_RSS_MB": item.max_rss_mb,
+        "Log": log_attribute(item.results, nested=item.nested),
+        "History": history_attribute(item.history),
+    }
+    if item.nested:
+        attributes |= {"Nested_Tasks": len(item.tasks), "Nested_Done": item.nested_done}
+    return {name: value for name, value in attributes.items() if value not in ("", None, {}, [])}
+
+
 def script_attribute(tasks: Iterable[Task], *, nested: bool) -> str | Attributes:
     """The value of `TaskScript`."""
     if nested:
@@ -165,9 +190,10 @@ def read_item(attributes: Mapping[str, Any]) -> Item:
     )
 
 
-def read_summary(attributes: Mapping[str, Any]) -> ItemSummary:
-    """A row of the index."""
+def read_summary(table: str, attributes: Mapping[str, Any]) -> ItemSummary:
+    """A row of a table's index."""
     return ItemSummary(
+        table=table,
         item_id=attributes["itemID"],
         task_id=attributes.get("TaskID", ""),
         state=ItemState(attributes["ItemState"]),

@@ -12,12 +12,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from itertools import islice
 from typing import Any
 
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
-from pyanamo.tables import Added, dynamodb_import, transitions
+from pyanamo.tables import Added, Amended, dynamodb_import, transitions
 from pyanamo.tables.attributes import (
     INDEX,
     INDEX_KEYS,
@@ -29,7 +30,8 @@ from pyanamo.tables.attributes import (
     read_summary,
 )
 from pyanamo.tables.candidates import FRONT, PAGE, WHOLE, Candidates, Share, random_slot
-from pyanamo.tables.expressions import Update, plain_map, typed, typed_map
+from pyanamo.tables.capacity import Units
+from pyanamo.tables.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.holding import HoldersVerbs
 
 # What a lost item's successor must know of it. `_still_lost` ties it to the token.
@@ -43,6 +45,12 @@ _OF_A_LOST_ITEM = (
     "Attempts",
     "History",
 )
+
+# What tells whether an item was changed since it was read: each end of a claim, and each restart,
+# adds to the history an entry of its own; nested tasks are only ever taken away; and an import that
+# replaces the item leaves its own mark.
+_VERSION = ("ItemState", "lockID", "History", "Nested_Tasks", "Import_ID")
+GET_BATCH = 100  # keys a BatchGetItem: DynamoDB's limit
 
 
 class DynamoDBTable(HoldersVerbs):
@@ -78,10 +86,13 @@ class DynamoDBTable(HoldersVerbs):
         """Raise an error if the table can't be worked with."""
         self._page(ItemState.TODO, FRONT, limit=1)
 
-    def create(self) -> bool:
-        """Make the table (on-demand billing) and wait until it is there; False if it was."""
+    def create(self, units: Units | None = None) -> bool:
+        """Make the table, on-demand or with so many units, and wait until it is there.
+
+        False if it was: it is then left as it is.
+        """
         with self._errors():
-            made = self._make_unless_there()
+            made = self._make_unless_there(units)
             waiter = self._client.get_waiter("table_exists")
             waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
             return made
@@ -106,11 +117,8 @@ class DynamoDBTable(HoldersVerbs):
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
-        with self._errors():
-            answer = self._client.get_item(
-                TableName=self.name, Key=_key(item_id), ConsistentRead=True
-            )
-        return read_item(plain_map(answer["Item"])) if "Item" in answer else None
+        raw = self._get(item_id)
+        return read_item(plain_map(raw)) if raw else None
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows of these states, or of all; those of a state in the index's order."""
@@ -124,11 +132,90 @@ class DynamoDBTable(HoldersVerbs):
                     ExpressionAttributeValues={":state": typed(state.value)},
                 ):
                     for row in page["Items"]:
-                        yield read_summary(plain_map(row))
+                        yield read_summary(self.name, plain_map(row))
+
+    def items(self, *states: ItemState) -> Iterator[Item]:
+        """The items of these states, or all: all of them by a scan, else by way of the index."""
+        if states:
+            yield from self._items_of(states)
+            return
+        with self._errors():
+            for page in self._client.get_paginator("scan").paginate(TableName=self.name):
+                for row in page["Items"]:
+                    yield read_item(plain_map(row))
+
+    def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
+        """Make a change that depends on what the item is, if it still is when it is written."""
+        raw = self._get(item_id)
+        if raw is None:
+            return Amended.MISSING
+        changes = change(read_item(plain_map(raw)))
+        if changes is None:
+            return Amended.UNCHANGED
+        update = Update(changes)
+        try:
+            with self._errors():
+                self._client.update_item(
+                    TableName=self.name,
+                    Key=_key(item_id),
+                    **update.arguments(update.unchanged(raw, _VERSION)),
+                )
+        except ConditionFailed as failed:
+            there = plain_map(failed.item or {})
+            return Amended.CHANGED if _has_landed(changes, there) else Amended.TAKEN
+        return Amended.CHANGED
+
+    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
+        """Delete the item if one may, and if it is still so when it is deleted."""
+        raw = self._get(item_id)
+        if raw is None:
+            return Amended.MISSING
+        if not may(read_item(plain_map(raw))):
+            return Amended.UNCHANGED
+        expression = Expression()
+        try:
+            with self._errors():
+                self._client.delete_item(
+                    TableName=self.name,
+                    Key=_key(item_id),
+                    **expression.arguments(expression.unchanged(raw, _VERSION)),
+                )
+        except ConditionFailed as failed:
+            return Amended.TAKEN if failed.item else Amended.CHANGED  # gone: it was our own write
+        return Amended.CHANGED
+
+    def drop(self) -> None:
+        """Delete the table with all its items, and wait until it is gone."""
+        with self._errors():
+            self._client.delete_table(TableName=self.name)
+            waiter = self._client.get_waiter("table_not_exists")
+            waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _get(self, item_id: str) -> dict[str, Any] | None:
+        with self._errors():
+            answer = self._client.get_item(
+                TableName=self.name, Key=_key(item_id), ConsistentRead=True
+            )
+        item: dict[str, Any] | None = answer.get("Item")
+        return item
+
+    def _items_of(self, states: Sequence[ItemState]) -> Iterator[Item]:
+        """Whole items by the keys that the index has of these states."""
+        rows = self.summaries(*states)
+        while batch := list(islice(rows, GET_BATCH)):
+            keys = [_key(row.item_id) for row in batch]
+            while keys:
+                with self._errors():
+                    answer = self._client.batch_get_item(RequestItems={self.name: {"Keys": keys}})
+                for raw in answer["Responses"].get(self.name, ()):
+                    item = read_item(plain_map(raw))
+                    if item.state in states:  # the index may lag behind
+                        yield item
+                keys = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
 
     def _errors(self) -> AbstractContextManager[None]:
         return translated_errors(self._client, f"table {self.name!r}")
@@ -232,14 +319,14 @@ class DynamoDBTable(HoldersVerbs):
             answer = self._client.batch_get_item(RequestItems={self.name: request})
         return [read_item(plain_map(row)) for row in answer["Responses"].get(self.name, ())]
 
-    def _make_unless_there(self) -> bool:
+    def _make_unless_there(self, units: Units | None) -> bool:
         try:
             self._require_own_table(self._client.describe_table(TableName=self.name)["Table"])
             return False
         except self._client.exceptions.ResourceNotFoundException:
             pass
         try:
-            self._client.create_table(**table_definition(self.name))
+            self._client.create_table(**table_definition(self.name, units))
             return True
         except self._client.exceptions.ResourceInUseException:
             return False  # somebody else was faster
@@ -255,13 +342,18 @@ class DynamoDBTable(HoldersVerbs):
             )
 
 
-def table_definition(name: str) -> dict[str, Any]:
-    """The arguments of `CreateTable`."""
+def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
+    """The arguments of `CreateTable`: on-demand, or units for the table and as many for its index.
+
+    What is provisioned, and nothing else, has a `ProvisionedThroughput`.
+    """
     keys = ("itemID", *INDEX_KEYS)
     state, place = INDEX_KEYS
+    throughput = {"ProvisionedThroughput": units.attribute()} if units else {}
     return {
         "TableName": name,
-        "BillingMode": "PAY_PER_REQUEST",
+        "BillingMode": "PROVISIONED" if units else "PAY_PER_REQUEST",
+        **throughput,
         "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
         "KeySchema": [{"AttributeName": "itemID", "KeyType": "HASH"}],
         "GlobalSecondaryIndexes": [
@@ -272,9 +364,17 @@ def table_definition(name: str) -> dict[str, Any]:
                     {"AttributeName": place, "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(PROJECTED)},
+                **throughput,
             }
         ],
     }
+
+
+def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether an item shows a change of ours, whose answer was lost; a pilot may have it by now."""
+    if changes.get("History"):
+        return changes["History"][-1] in there.get("History", ())
+    return all(there.get(name) == value for name, value in changes.items())
 
 
 def _still_lost(update: Update, lost: Item, now: float) -> str:

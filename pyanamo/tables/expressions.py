@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -39,21 +39,12 @@ def plain_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(value) for name, value in attributes.items()}
 
 
-class Update:
-    """The arguments of an `UpdateItem` that makes some changes if a condition holds.
+class Expression:
+    """Names and values behind placeholders, since `Log` and others are reserved words."""
 
-    Names stand behind placeholders, since `Log` and others are reserved words of DynamoDB.
-    """
-
-    def __init__(self, changes: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._values: dict[str, Any] = {}
-        self._set = [
-            f"{self.name(attribute)} = {self.value(attribute, value)}"
-            for attribute, value in changes.items()
-            if value is not None
-        ]
-        self._remove = [self.name(name) for name, value in changes.items() if value is None]
 
     def name(self, attribute: str) -> str:
         """The placeholder of a name."""
@@ -64,6 +55,40 @@ class Update:
         """The placeholder of a value."""
         self._values[f":{label}"] = typed(value)
         return f":{label}"
+
+    def unchanged(self, item: Mapping[str, Any], attributes: Iterable[str]) -> str:
+        """The condition that these attributes are as in an item that was read."""
+        clauses = []
+        for attribute in attributes:
+            if attribute in item:
+                label = f":old_{attribute}"
+                self._values[label] = item[attribute]
+                clauses.append(f"{self.name(attribute)} = {label}")
+            else:
+                clauses.append(f"attribute_not_exists({self.name(attribute)})")
+        return " AND ".join(clauses)
+
+    def arguments(self, condition: str) -> dict[str, Any]:
+        """What a conditional write takes, `TableName` and `Key` apart."""
+        return {
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": self._names,
+            "ExpressionAttributeValues": self._values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+
+class Update(Expression):
+    """The arguments of an `UpdateItem` that makes some changes if a condition holds."""
+
+    def __init__(self, changes: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._set = [
+            f"{self.name(attribute)} = {self.value(attribute, value)}"
+            for attribute, value in changes.items()
+            if value is not None
+        ]
+        self._remove = [self.name(name) for name, value in changes.items() if value is None]
 
     def add_one(self, attribute: str) -> None:
         """Count one more. Only right under a condition that fails once this has been done."""
@@ -80,10 +105,4 @@ class Update:
             parts.append("REMOVE " + ", ".join(self._remove))
         # DynamoDB takes no empty expression; with none at all it only checks the condition.
         expression = {"UpdateExpression": " ".join(parts)} if parts else {}
-        return {
-            **expression,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": self._names,
-            "ExpressionAttributeValues": self._values,
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        return {**expression, **super().arguments(condition)}

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from pyanamo.errors import StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
-from pyanamo.tables import Added, transitions
+from pyanamo.tables import Added, Amended, transitions
 from pyanamo.tables.attributes import (
     INDEX,
     PROJECTED,
@@ -59,6 +59,7 @@ APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRA
 BUSY_SECONDS = 60.0  # how long to wait for another process's write
 SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
 BATCH = 500
+ITEM_BATCH = 50  # whole items may be large
 
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS workflow_tables (name TEXT PRIMARY KEY);
@@ -138,19 +139,62 @@ class SQLiteTable(HoldersVerbs):
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows of these states, or of all, ordered by name."""
+        columns = ", ".join(("itemID", "ItemState", *PROJECTED))
+        for row in self._rows(columns, states, batch=BATCH):
+            yield read_summary(self.name, row)
+
+    def items(self, *states: ItemState) -> Iterator[Item]:
+        """The items of these states, or all, ordered by name."""
+        for row in self._rows("*", states, batch=ITEM_BATCH):
+            yield read_item(row)
+
+    def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
+        """Make a change that depends on what the item is."""
+        with self._transaction() as database:
+            item = self._find(database, item_id)
+            changes = change(item) if item else None
+            if item is None:
+                return Amended.MISSING
+            if changes is None:
+                return Amended.UNCHANGED
+            self._write(database, item_id, changes)
+            return Amended.CHANGED
+
+    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
+        """Delete the item if one may."""
+        with self._transaction() as database:
+            item = self._find(database, item_id)
+            if item is None:
+                return Amended.MISSING
+            if not may(item):
+                return Amended.UNCHANGED
+            database.execute(f"DELETE FROM items WHERE {_THE_ITEM}", (self.name, item_id))
+            return Amended.CHANGED
+
+    def drop(self) -> None:
+        """Delete the table with all its items; the file stays."""
+        with self._transaction() as database:
+            self._require_table(database)
+            database.execute("DELETE FROM items WHERE workflow_table = ?", (self.name,))
+            database.execute("DELETE FROM workflow_tables WHERE name = ?", (self.name,))
+
+    def _rows(
+        self, columns: str, states: Sequence[ItemState], *, batch: int
+    ) -> Iterator[dict[str, Any]]:
+        """The attributes of items, a batch a transaction, so that nobody waits for long."""
         wanted = [state.value for state in states or ItemState]
         marks = ", ".join("?" * len(wanted))
-        query = f"""SELECT itemID, ItemState, {", ".join(PROJECTED)} FROM items
+        query = f"""SELECT {columns} FROM items
             WHERE workflow_table = ? AND itemID > ? AND ItemState IN ({marks})
-            ORDER BY itemID LIMIT {BATCH}"""
+            ORDER BY itemID LIMIT {batch}"""
         last = ""
         while True:
             with self._transaction("DEFERRED") as database:
                 self._require_table(database)
                 rows = database.execute(query, (self.name, last, *wanted)).fetchall()
             for row in rows:
-                yield read_summary(_present(row))
-            if len(rows) < BATCH:
+                yield _present(row)
+            if len(rows) < batch:
                 return
             last = rows[-1]["itemID"]
 

@@ -14,7 +14,9 @@ added to: a write that arrives twice changes nothing the second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 
 from pyanamo.model import (
     Attempt,
@@ -24,6 +26,7 @@ from pyanamo.model import (
     ItemState,
     Outcome,
     Result,
+    Task,
     TaskStatus,
     merged_tasks,
     utc_date,
@@ -103,6 +106,85 @@ def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
     }
 
 
+def restarted(
+    item: Item, again: Callable[[Task], bool], how: str, operator: str, now: float
+) -> Changes | None:
+    """Any state but `locked` to `todo`, with its attempts counted anew.
+
+    Of a nested item only the tasks that `again` picks run again, and those that aren't done. `how`
+    is for the history. None where nothing would change: it is locked, or nothing is to run again,
+    or it waits already as it should.
+    """
+    tasks = tuple(
+        replace(task, status=TaskStatus.TODO) if item.nested and again(task) else task
+        for task in item.tasks
+    )
+    waits_already = (item.state, item.attempts, item.tasks) == (ItemState.TODO, 0, tasks)
+    all_done = item.nested and all(task.status is TaskStatus.DONE for task in tasks)
+    if item.state is ItemState.LOCKED or waits_already or all_done:
+        return None
+    order = replace(item, instance=operator, token=secrets.token_hex(8))
+    changes: Changes = {
+        "ItemState": ItemState.TODO.value,
+        "Attempts": 0,
+        "Done_Date": None,
+        "Exit_Code": None,
+        "Reason": None,
+        "History": _history(order, Ending.RESTARTED, how, now),
+    }
+    if item.nested:
+        changes["TaskScript"] = script_attribute(tasks, nested=True)
+        changes["Nested_Done"] = sum(task.status is TaskStatus.DONE for task in tasks)
+    return changes
+
+
+def held(item: Item) -> Changes | None:
+    """`todo` or `failed` to `held`; None where it is neither."""
+    if item.state not in (ItemState.TODO, ItemState.FAILED):
+        return None
+    return {"ItemState": ItemState.HELD.value}
+
+
+def unheld(item: Item) -> Changes | None:
+    """`held` to `todo`; None where it isn't held."""
+    return {"ItemState": ItemState.TODO.value} if item.state is ItemState.HELD else None
+
+
+def freed(item: Item, reason: str, now: float) -> Changes | None:
+    """`locked` to `todo`, the attempt being lost; None where it isn't locked."""
+    if item.state is not ItemState.LOCKED:
+        return None
+    return {
+        "ItemState": ItemState.TODO.value,
+        "Reason": reason,
+        "History": _history(item, Ending.LOST, reason, now),
+        "lockID": None,
+        "Lease_Expires": None,
+    }
+
+
+def without_tasks(item: Item, names: Container[str], now: float) -> Changes | None:
+    """A nested item with fewer tasks; None where it is locked, or would have none left.
+
+    The names of the others stay, and so do their results. Where all of them are done, so is it.
+    """
+    left = [task for task in item.tasks if task.name not in names]
+    is_changed = item.nested and 0 < len(left) < len(item.tasks)
+    if not is_changed or item.state is ItemState.LOCKED:
+        return None
+    results = {name: result for name, result in item.results.items() if name not in names}
+    changes: Changes = {
+        "TaskScript": script_attribute(left, nested=True),
+        "Nested_Tasks": len(left),
+        "Nested_Done": sum(task.status is TaskStatus.DONE for task in left),
+        "Log": log_attribute(results, nested=True),
+    }
+    if all(task.status is TaskStatus.DONE for task in left) and item.state is not ItemState.DONE:
+        changes |= {"ItemState": ItemState.DONE.value, "Exit_Code": 0, "Reason": None}
+        changes["Done_Date"] = item.done_date or utc_date(now)
+    return changes
+
+
 def is_landed(item: Item | None, claim: Claim, ending: Ending) -> bool:
     """Whether an item that no longer has our token is so because our own write ended the claim."""
     return item is not None and any(
@@ -140,6 +222,6 @@ def _history(item: Item, ending: Ending, reason: str, now: float) -> list[Attrib
         ending=ending,
         reason=reason,
         token=item.token,
-        times_lost=item.times_lost + (ending is Ending.LOST),
+        times_lost=0 if ending is Ending.RESTARTED else item.times_lost + (ending is Ending.LOST),
     )
     return history_attribute((*item.history, attempt)[-HISTORY_LENGTH:])

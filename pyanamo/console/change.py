@@ -1,0 +1,188 @@
+"""The commands that change items: restart, hold, unhold, release, delete."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from itertools import islice
+
+from pyanamo.console.arguments import (
+    Commands,
+    add_command,
+    add_selection_flags,
+    selection_of,
+    workflow_of,
+)
+from pyanamo.console.screen import counted, print_json, require_consent
+from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.model import ItemState
+from pyanamo.selection import Selection
+from pyanamo.workflow import Changed, Workflow
+
+ASK_FROM = 100  # items
+DRY_RUN_SHOWS = 10
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    restart = _add(
+        commands, "restart", run_restart, "back to todo", "restart -t Align --failed --dry-run"
+    )
+    restart.add_argument("--failed", action="store_true", help="the same as --state failed")
+    restart.add_argument("--done", action="store_true", help="the same as --state done")
+    which = restart.add_mutually_exclusive_group()
+    which.add_argument(
+        "--task", action="append", default=[], metavar="TASK", help="this nested task, done or not"
+    )
+    which.add_argument(
+        "--all-tasks", action="store_true", help="all nested tasks, not what failed only"
+    )
+    _add(commands, "hold", run_hold, "set todo or failed items aside", "hold -t Align Sample1")
+    _add(commands, "unhold", run_unhold, "put held items back", "unhold -t Align --state held")
+    release = _add(
+        commands,
+        "release",
+        run_release,
+        "give up locks whose lease has expired",
+        "release -t Align --ended-jobs",
+    )
+    release.add_argument(
+        "--ended-jobs", action="store_true", help="those of AWS Batch jobs that have ended"
+    )
+    release.add_argument(
+        "--force",
+        action="store_true",
+        help="of items by name: whether the lease has expired or not; the holder is told at its "
+        "next write that it has lost the item",
+    )
+    delete = _add(commands, "delete", run_delete, "delete items", "delete -t Align Sample1 --yes")
+    delete.add_argument(
+        "--task", action="append", default=[], metavar="TASK", help="only this nested task"
+    )
+
+
+def _add(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, run, summary, example, takes_items=True)
+    add_selection_flags(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only tell which items are meant")
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+    return parser
+
+
+def run_restart(arguments: argparse.Namespace) -> int:
+    """Put items back to todo."""
+    states = [state for state in ("failed", "done") if getattr(arguments, state)]
+    arguments.state = [*(arguments.state or ()), *states] or None
+    return _run(
+        arguments,
+        "restarted",
+        lambda workflow, selection: workflow.restart(
+            selection, tasks=arguments.task, all_tasks=arguments.all_tasks
+        ),
+    )
+
+
+def run_hold(arguments: argparse.Namespace) -> int:
+    """Set items aside."""
+    return _run(arguments, "held", Workflow.hold)
+
+
+def run_unhold(arguments: argparse.Namespace) -> int:
+    """Put held items back."""
+    return _run(arguments, "put back", Workflow.unhold)
+
+
+def run_release(arguments: argparse.Namespace) -> int:
+    """Give up locks."""
+    selection = selection_of(arguments)
+    if arguments.force and not selection.names:
+        raise UsageError("--force takes items by name: whose lock is it that is to be broken?")
+    if arguments.ended_jobs:
+        if not selection.is_all or arguments.force:
+            raise UsageError("--ended-jobs is for all items of the tables: name none")
+        with workflow_of(arguments) as workflow:
+            if arguments.dry_run:
+                names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
+                return _dry_run(arguments, "released", names)
+            return _tell(arguments, "released", workflow.release_ended_jobs())
+    arguments.state = [ItemState.LOCKED.value]
+    return _run(
+        arguments,
+        "released",
+        lambda workflow, chosen: workflow.release(chosen, force=arguments.force),
+        is_all_meant=True,
+    )
+
+
+def run_delete(arguments: argparse.Namespace) -> int:
+    """Delete items, or nested tasks of items."""
+    if arguments.task:
+        return _run(
+            arguments,
+            "changed",
+            lambda workflow, selection: workflow.delete_tasks(selection, arguments.task),
+        )
+    return _run(arguments, "deleted", Workflow.delete, always_ask=True)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    done: str,
+    change: Callable[[Workflow, Selection], Changed],
+    *,
+    always_ask: bool = False,
+    is_all_meant: bool = False,
+) -> int:
+    """Find out what is meant, ask if it is much, do it, and tell; the exit code."""
+    selection = selection_of(arguments)
+    if selection.is_all and not is_all_meant:
+        raise UsageError("which items? Name them, or say --state, --task-id, --name '*' ...")
+    with workflow_of(arguments) as workflow:
+        meant = workflow.items(selection)
+        if arguments.dry_run:
+            return _dry_run(arguments, done, [row.item_id for row in meant])
+        few = list(islice(meant, ASK_FROM))
+        if not few and is_all_meant and selection == Selection(states=selection.states):
+            return _tell(arguments, done, Changed())
+        if not few:
+            raise ItemNotFound(f"no item is meant by: {selection}")
+        if not arguments.yes and (always_ask or len(few) == ASK_FROM):
+            count = len(few) + sum(1 for _ in meant)
+            require_consent(f"{counted(count)} would be {done}")
+        return _tell(arguments, done, change(workflow, selection))
+
+
+def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
+    if not names:
+        raise ItemNotFound(f"no item is meant by: {selection_of(arguments)}")
+    if arguments.json:
+        print_json(arguments.command, dry_run=True, items=names)
+        return 0
+    for name in names[:DRY_RUN_SHOWS]:
+        print(name)
+    if len(names) > DRY_RUN_SHOWS:
+        print("...")
+    verb = "is" if len(names) == 1 else "are"
+    print(f"{counted(len(names))} {verb} meant; what a pilot works on would not be {done}")
+    return 0
+
+
+def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> int:
+    if arguments.json:
+        print_json(arguments.command, changed=changed)
+        return 0
+    parts = [f"{done} {changed.changed}"]
+    if changed.unchanged:
+        parts.append(f"left as they are {changed.unchanged}")
+    if changed.taken:
+        parts.append(f"in use by others {changed.taken}")
+    if changed.missing:
+        parts.append(f"gone meanwhile {changed.missing}")
+    print(", ".join(parts))
+    return 0

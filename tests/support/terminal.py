@@ -1,0 +1,96 @@
+"""A command on a terminal of its own, with a person at it who types when asked."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+SECONDS = 30.0
+LINES, COLUMNS = 50, 160
+CTRL_C = "\x03"
+
+# Opened by the first process of a session, a terminal becomes the one whose Ctrl-C it gets.
+_ON_TERMINAL = (
+    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """What a running command has shown so far."""
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self._master = master
+        self._process = process
+        self.shown = ""  # with all control sequences
+
+    @property
+    def text(self) -> str:
+        """What it has shown, but for the control sequences."""
+        return _CONTROL.sub("", self.shown)
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has shown that, so many times."""
+        deadline = time.monotonic() + SECONDS
+        while self.shown.count(text) < times:
+            missing = f"no {text!r}, {times} times, in {self.shown[-4000:]!r}"
+            assert time.monotonic() < deadline, missing
+            assert self._read(deadline - time.monotonic()), missing
+
+    def type(self, text: str) -> None:
+        """Type something."""
+        os.write(self._master, text.encode())
+
+    def end(self) -> int:
+        """Wait for the command's end; its exit code as a shell has it."""
+        deadline = time.monotonic() + SECONDS
+        while self._read(deadline - time.monotonic()):
+            assert time.monotonic() < deadline, f"it hasn't ended: {self.shown[-4000:]!r}"
+        code = self._process.wait(SECONDS)
+        return code if code >= 0 else 128 - code
+
+    def _read(self, seconds: float) -> bool:
+        """Read some; False at the end."""
+        if not select.select([self._master], [], [], max(0.0, seconds))[0]:
+            return True
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # Linux: nobody has the other side open any more
+            return False
+        self.shown += data.decode().replace("\r\n", "\n")
+        return bool(data)
+
+
+@contextmanager
+def on_terminal(
+    command: Sequence[str], environment: Mapping[str, str | None]
+) -> Iterator[Terminal]:
+    """Run a command on a terminal; a variable that is None isn't set."""
+    variables = {**os.environ, "TERM": "xterm-256color", **environment}
+    variables.pop("COLUMNS", None)
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ON_TERMINAL, *command],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={name: value for name, value in variables.items() if value is not None},
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(master, process)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
