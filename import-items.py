@@ -73,6 +73,8 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
     )
     if delimiter == nested:
         raise UsageError(f"-d and -n are both {delimiter!r}: name different ones")
+    if not arguments.input:
+        raise UsageError("-i names no file: give one, or - for stdin")
     name = "stdin" if arguments.input == "-" else arguments.input
     try:
         content = _stdin() if arguments.input == "-" else Path(name).read_bytes()

@@ -32,6 +32,7 @@ from pyanamo.pilot.lease import SHORTEST_SECONDS  # noqa: E402
 from pyanamo.pilot.pilot import Pilot, Settings, Summary  # noqa: E402
 from pyanamo.pilot.pilotlog import start_logging  # noqa: E402
 
+MOST_AT_A_TIME = 10_000  # each is a process
 ITEMS_FAILED = 3  # the exit code of --fail-on-item-failure
 
 
@@ -62,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def _add_amount_flags(group: argparse._ArgumentGroup) -> None:
-    number = whole_number(1)
+    number = whole_number(1, most=MOST_AT_A_TIME)
     group.add_argument("-i", "--items", type=number, default=1, metavar="N", help="items (1)")
     group.add_argument(
         "-n", "--nests", type=number, default=1, metavar="N", help="nested tasks of each item (1)"

@@ -27,6 +27,7 @@ Client = Any  # botocore makes its clients' classes at run time
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 ATTEMPTS = 10
+MESSAGE_LENGTH = 300  # characters of another's message in ours
 
 _DENIED = {
     "AccessDenied",
@@ -106,8 +107,9 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
         raise UsageError(
             "no AWS region: give -r, set AWS_REGION, or use --local for a table on this machine"
         ) from error
-    except ValueError as error:  # botocore's for an endpoint that is no URL
-        raise UsageError(f"--endpoint-url {endpoint_url!r} is not a URL: {error}") from error
+    except ValueError as error:  # botocore's, for a region or an endpoint that can't be one
+        where = f"--endpoint-url {endpoint_url!r}" if endpoint_url else "the AWS region or endpoint"
+        raise UsageError(f"{where} can't be used: {error}") from error
     except BotoCoreError as error:
         raise AccessDenied(f"the AWS configuration can't be used: {error}") from error
 
@@ -131,7 +133,7 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
             "AWS_SECRET_ACCESS_KEY, or use --local for a table on this machine"
         ) from error
     except ParamValidationError as error:  # a bucket's name, say; its message has several lines
-        raise PyAnamoError(f"{what}: {' '.join(str(error).split())}") from error
+        raise PyAnamoError(f"{what}: {shortened(str(error))}") from error
     except EndpointConnectionError as error:
         raise StoreUnavailable(
             f"{_name(client)} can't be reached at {client.meta.endpoint_url}: is the network "
@@ -146,6 +148,7 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
 def aws_error(code: str, message: str, client: Client, what: str) -> PyAnamoError:
     """Our error for one of AWS's, by its code and message; `what` as above."""
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
+    message = shortened(message)
     if code == "ResourceNotFoundException":
         return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
     if code in _DENIED:
@@ -157,6 +160,12 @@ def aws_error(code: str, message: str, client: Client, what: str) -> PyAnamoErro
     if code == "ValidationException":
         return PyAnamoError(f"{what} in {where}: {_name(client)} refuses: {message}")
     return StoreUnavailable(f"{what} in {where}: {code}: {message}")
+
+
+def shortened(message: str) -> str:
+    """A message on one line: who isn't AWS may answer with a whole page."""
+    line = " ".join(message.split())
+    return line if len(line) <= MESSAGE_LENGTH else f"{line[:MESSAGE_LENGTH]}..."
 
 
 def _name(client: Client) -> str:

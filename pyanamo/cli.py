@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.tables import Store
@@ -18,6 +19,8 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?")
 _SIZE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+LONGEST_SECONDS = 100 * 366 * 86400.0
+LARGEST_SIZE = 10**15
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -45,6 +48,8 @@ def add_place_flags(where: argparse._ArgumentGroup) -> None:
 
 def store_of(arguments: argparse.Namespace) -> Store:
     """Where the flags say that tables are. An empty value counts as not given."""
+    if arguments.endpoint_url:
+        _check_url(arguments.endpoint_url)
     local = arguments.local or os.environ.get("PYANAMO_LOCAL")
     return Store(
         local=Path(local) if local else None,
@@ -52,6 +57,17 @@ def store_of(arguments: argparse.Namespace) -> Store:
         profile=arguments.profile or None,
         endpoint_url=arguments.endpoint_url or None,
     )
+
+
+def _check_url(url: str) -> None:
+    """Raise `UsageError` for what is no address of a service."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        is_address = False
+    if not is_address:
+        raise UsageError(f"--endpoint-url {url!r} is no address: http://127.0.0.1:8000 is one, say")
 
 
 def check_table_name(name: str) -> None:
@@ -67,7 +83,10 @@ def duration(text: str) -> float:
     parts = _DURATION.fullmatch(text.strip())
     if parts is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: 90, 90s, 30m and 2h are")
-    return float(parts[1]) * _UNITS[parts[2]]
+    seconds = float(parts[1]) * _UNITS[parts[2]]
+    if seconds > LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long a time")
+    return seconds
 
 
 def size(text: str) -> int:
@@ -75,15 +94,19 @@ def size(text: str) -> int:
     parts = _SIZE.fullmatch(text.strip().upper())
     if parts is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: 1000, 500KB, 10MB and 1GB are")
-    return int(float(parts[1]) * _SIZE_UNITS[parts[2]])
+    number = float(parts[1]) * _SIZE_UNITS[parts[2]]
+    if number > LARGEST_SIZE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large a size")
+    return int(number)
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """What argparse takes for whole numbers from `least` on."""
+def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """What argparse takes for whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        # Not int() of any number of digits: that may take for ever.
+        if not re.fullmatch(r"\d{1,12}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
         return int(text)
 
     return parse

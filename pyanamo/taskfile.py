@@ -8,6 +8,7 @@ that what is written is what runs.
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from pyanamo.words import check_command
 
 REQUIRED = ("itemID", "TaskID", "TaskScript")
 ARGUMENTS = "TaskArgs"
-_COLUMNS = {name.lower(): name for name in (*REQUIRED, ARGUMENTS)}
+ALL_COLUMNS = (*REQUIRED, ARGUMENTS)
+_COLUMNS = {name.lower(): name for name in ALL_COLUMNS}
 _SHOWN = 80  # characters of an offending text
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -44,6 +46,41 @@ def parse_task_file(
     if parser.mistakes:
         raise TaskFileError("\n".join(parser.mistakes))
     return TaskFile(items=items, has_arguments=ARGUMENTS in parser.columns)
+
+
+def task_line(item: Item, delimiter: str, nested_delimiter: str) -> str:
+    """The line of a task file, with `ALL_COLUMNS`, that an import makes this item of.
+
+    Raises `TaskFileError` where no line can: a delimiter or a line end is in a field, or the
+    commands of the nested tasks have no beginning in common.
+    """
+    script, arguments = item.tasks[0].script, ""
+    if item.nested:
+        script = common_script([task.script for task in item.tasks])
+        given = [task.script[len(script) + 1 :] for task in item.tasks]
+        arguments = nested_delimiter.join(given)
+        if not script or arguments.count(nested_delimiter) != len(given) - 1:
+            raise TaskFileError(
+                f"item {_shown(item.item_id)} can't be a line of a task file: its commands have no "
+                f"beginning in common, or {nested_delimiter!r} is in what follows it (-n)"
+            )
+    fields = (item.item_id, item.task_id, script, arguments)
+    line = delimiter.join(fields)
+    if line.count(delimiter) != len(fields) - 1 or set(line) & {"\n", "\r"}:
+        raise TaskFileError(
+            f"item {_shown(item.item_id)} can't be a line of a task file: {delimiter!r} (-d) or a "
+            "line end is in it"
+        )
+    return line
+
+
+def common_script(scripts: Sequence[str]) -> str:
+    """What commands have in common before a blank and an argument each; empty if nothing."""
+    script = os.path.commonprefix(list(scripts))  # noqa: RUF071 - characters are meant
+    while script := script.rpartition(" ")[0]:
+        if all(command[len(script) + 1 :].strip() for command in scripts):
+            return script
+    return ""
 
 
 class _Parser:

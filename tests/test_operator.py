@@ -25,6 +25,7 @@ from pyanamo.model import Claim, Ending, ItemState, ItemSummary, TaskStatus
 from pyanamo.selection import Selection
 from pyanamo.tables import Store
 from pyanamo.tables.attributes import read_item
+from pyanamo.taskfile import parse_task_file
 from pyanamo.workflow import Changed, Workflow
 from tests.support.cli import ROOT, Finished, finish
 from tests.support.moto_server import batch_queue, running_moto, submit_job
@@ -580,6 +581,18 @@ def test_export(stocked: Operator) -> None:
     lean = [json.loads(line) for line in stocked.sees("export", "--no-logs").splitlines()]
     assert len(lean) == len(exported)
     assert all("Log" not in item and "History" not in item for item in lean)
+
+
+def test_export_as_a_task_file(shelf: Operator, tmp_path: Path) -> None:
+    """What an import makes of it is the same items, to be done from the beginning."""
+    text = shelf.sees("export", "--task-file")
+    items = {item.item_id: item for item in parse_task_file(text.encode(), "export").items}
+    exported = [read_item(json.loads(line)) for line in shelf.sees("export").splitlines()]
+    assert {item.item_id for item in exported} == set(items)
+    for item in exported:
+        again = items[item.item_id]
+        assert [task.script for task in again.tasks] == [task.script for task in item.tasks]
+        assert (again.task_id, again.nested) == (item.task_id, item.nested)
 
 
 def test_export_as_csv(shelf: Operator) -> None:

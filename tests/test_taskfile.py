@@ -10,7 +10,7 @@ from pyanamo.errors import TaskFileError
 from pyanamo.model import Item, ItemState, Task, TaskStatus
 from pyanamo.tables.attributes import new_import_id, new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
-from pyanamo.taskfile import TaskFile, parse_task_file
+from pyanamo.taskfile import TaskFile, parse_task_file, task_line
 
 HEADER = "itemID|TaskID|TaskScript"
 NESTED_HEADER = f"{HEADER}|TaskArgs"
@@ -441,3 +441,42 @@ def test_what_is_written_is_what_runs(rows: dict[str, tuple[str, str]]) -> None:
             (name, f"echo {script}") for name, (_, script) in rows.items()
         ]
     assert all("can't be run" in line for line in complaints)
+
+
+# --- Back to a task file ------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab 1'\\"), min_size=1).filter(str.strip), min_size=1, max_size=5
+    ),
+    st.sampled_from(["seq", "bash run.sh x", "a b"]),
+)
+def test_a_nested_item_comes_back_as_it_was(arguments: list[str], script: str) -> None:
+    tasks = tuple(
+        Task(name=f"Task_{number}", script=f"{script} {argument}")
+        for number, argument in enumerate(arguments)
+    )
+    item = Item(item_id="a", task_id="b", tasks=tasks, nested=True)
+    line = task_line(item, "|", ",")
+    name, group, command, given = line.split("|")
+    assert (name, group) == ("a", "b")
+    assert [f"{command} {argument}" for argument in given.split(",")] == [
+        task.script for task in tasks
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "delimiters"),
+    [
+        (["seq 1,2", "seq 3"], "|,"),
+        (["seq 1", "true 2"], "|,"),
+        (["seq"], "|,"),
+        (["seq 1|2"], "|,"),
+        (["seq 1\n2"], "|,"),
+    ],
+)
+def test_what_no_line_can_say_is_refused(scripts: list[str], delimiters: str) -> None:
+    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
+    with pytest.raises(TaskFileError, match="item 'a' can't be a line of a task file"):
+        task_line(Item(item_id="a", task_id="b", tasks=tasks, nested=True), *delimiters)

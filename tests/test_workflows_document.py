@@ -76,7 +76,9 @@ def test_the_examples_work_in_their_order(reader: Reader) -> None:
     look(reader)
     look_in_python(reader)  # here, to fill the steps but once
     change(reader)
-    exported = [json.loads(line) for line in reader.next("python -m pyanamo export").splitlines()]
+    printed = reader.next("python -m pyanamo export").splitlines()
+    assert printed[-1] == "imported 4, already there 0"  # the items of the task file
+    exported = [json.loads(line) for line in printed[:-1]]
     assert [item["itemID"] for item in sorted(exported, key=lambda item: item["itemID"])] == [
         "nested-count",
         *(f"nested-mario-{number}" for number in (1, 2, 3)),

@@ -1,15 +1,13 @@
-"""The commands that look: status, samples, items, show, logs, failures, jobs, export."""
+"""The commands that look: status, samples, items, show, logs, failures, jobs."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyanamo.cli import duration
 from pyanamo.console.arguments import (
@@ -24,9 +22,9 @@ from pyanamo.console.screen import (
     STATE_STYLES,
     can_redraw,
     console,
+    csv_writer,
     duration_text,
     is_terminal,
-    plain,
     print_json,
     print_json_list,
     print_line,
@@ -95,16 +93,6 @@ def add_commands(commands: Commands) -> None:
         commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
     )
     add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
-    export = add_command(
-        commands,
-        "export",
-        run_export,
-        "all items, whole, as JSON lines",
-        "export -t Align > align.jsonl",
-        has_json=False,
-    )
-    export.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
-    export.add_argument("--no-logs", action="store_true", help="without Log and History")
 
 
 def _add_item_commands(commands: Commands) -> None:
@@ -256,7 +244,7 @@ def run_samples(arguments: argparse.Namespace) -> int:
             for sample in samples.rows
         )
         if arguments.csv:
-            _csv_writer().writerows([columns, *rows])
+            csv_writer().writerows([columns, *rows])
         else:
             print_table(columns, rows)
     return 0
@@ -378,7 +366,7 @@ def run_logs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-# --- failures, jobs, export ---------------------------------------------------------------------
+# --- failures, jobs -----------------------------------------------------------------------------
 
 
 def run_failures(arguments: argparse.Namespace) -> int:
@@ -418,28 +406,3 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     )
     print_table(("Job", "Status", "Items", "Reason"), rows)
     return 0
-
-
-def run_export(arguments: argparse.Namespace) -> int:
-    """All items, whole."""
-    with workflow_of(arguments) as workflow:
-        if arguments.csv:
-            writer = _csv_writer()
-            writer.writerow(("itemID", "TaskID", "TaskScript", "ItemState"))
-            for item in workflow.export():
-                script = item_attributes(item)["TaskScript"]
-                text = script if isinstance(script, str) else json.dumps(script)
-                writer.writerow((item.item_id, item.task_id, text, item.state.value))
-            return 0
-        for item in workflow.export():
-            attributes = item_attributes(item)
-            if arguments.no_logs:
-                attributes.pop("Log", None)
-                attributes.pop("History", None)
-            print(json.dumps(plain(attributes), ensure_ascii=False))
-    return 0
-
-
-def _csv_writer() -> Any:  # its type has no public name
-    """Of comma-separated lines that end as all lines of a pipe do."""
-    return csv.writer(sys.stdout, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import io
 import json
@@ -98,8 +99,13 @@ def state_style(cell: str) -> str:
 
 
 def one_line(cell: str) -> str:
-    """A cell that breaks neither its line nor its column."""
-    return cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    """A cell that breaks neither its line nor its column, and does nothing to a terminal."""
+    if cell.isprintable() and "\\" not in cell:
+        return cell
+    return "".join(
+        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode()
+        for char in cell
+    )
 
 
 def print_json(command: str, **content: Any) -> None:
@@ -162,3 +168,8 @@ def write_bytes(chunks: Iterator[bytes]) -> None:
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
+
+
+def csv_writer() -> Any:  # its type has no public name
+    """Of comma-separated lines that end as all lines of a pipe do."""
+    return csv.writer(sys.stdout, lineterminator="\n")

@@ -227,7 +227,9 @@ class Pilot:
         if code == 0 or self._summary.error or self._kill_workers_at is not None:
             return
         kill_marked(self._crew.marks_of(worker.number))
-        self._shared.set_deadline(worker.number, 0.0)
+        if self._shared.deadline(worker.number):  # it held an item, whose lease must run out now
+            self._shared.set_deadline(worker.number, 0.0)
+            self._summary.lost += 1
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         self._deaths += 1
         if self._deaths >= DEATHS_IN_A_ROW:

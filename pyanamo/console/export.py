@@ -1,0 +1,79 @@
+"""The command that exports: all items whole, as CSV, or as a task file that can be imported."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+
+from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.screen import csv_writer, plain
+from pyanamo.errors import TaskFileError
+from pyanamo.model import Item
+from pyanamo.tables.attributes import item_attributes
+from pyanamo.taskfile import ALL_COLUMNS, task_line
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    export = add_command(
+        commands,
+        "export",
+        run_export,
+        "all items, whole, as JSON lines",
+        "export -t Align --task-file > align.txt",
+        has_json=False,
+    )
+    export.add_argument("--no-logs", action="store_true", help="without Log and History")
+    form = export.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
+    form.add_argument(
+        "--task-file",
+        action="store_true",
+        help="names and commands, for import-items.py to fill another table with",
+    )
+    export.add_argument("-d", "--delimiter", default="|", help="of the task file's fields (|)")
+    export.add_argument(
+        "-n", "--nested-delimiter", default=",", help="of the task file's arguments (,)"
+    )
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """All items."""
+    with workflow_of(arguments) as workflow:
+        items = workflow.export()
+        if arguments.task_file:
+            return _print_task_file(items, arguments.delimiter, arguments.nested_delimiter)
+        if arguments.csv:
+            return _print_csv(items)
+        for item in items:
+            attributes = item_attributes(item)
+            if arguments.no_logs:
+                attributes.pop("Log", None)
+                attributes.pop("History", None)
+            print(json.dumps(plain(attributes), ensure_ascii=False))
+    return 0
+
+
+def _print_csv(items: Iterable[Item]) -> int:
+    writer = csv_writer()
+    writer.writerow(("itemID", "TaskID", "TaskScript", "ItemState"))
+    for item in items:
+        script = item_attributes(item)["TaskScript"]
+        text = script if isinstance(script, str) else json.dumps(script)
+        writer.writerow((item.item_id, item.task_id, text, item.state.value))
+    return 0
+
+
+def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:
+    """What can be written; the rest is named on stderr, and the exit code is 1 then."""
+    code = 0
+    print(delimiter.join(ALL_COLUMNS))
+    for item in items:
+        try:
+            print(task_line(item, delimiter, nested_delimiter))
+        except TaskFileError as error:
+            print(error, file=sys.stderr)
+            code = 1
+    return code
