@@ -35,9 +35,6 @@ DEVIATIONS = 1.64  # of a count that is as random as can be, nine of ten lie wit
 QUIET_SECONDS = 120.0  # the shortest silence after which nobody can say how it goes on
 
 
-# --- Status -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remaining:
     """In how many seconds from now nothing will be left to do: at the earliest, at the latest."""
@@ -302,9 +299,6 @@ def _moment(date: str, now: float) -> float | None:
     return min(now, moment.timestamp())
 
 
-# --- Samples ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """What a sample's items in one step come to. Cells add up; the empty one adds nothing."""
@@ -447,9 +441,6 @@ class Filter:
     def matches(self, sample: Sample) -> bool:
         """Whether a sample is as wished."""
         return sample.cell(self.step).state is self.state
-
-
-# --- Summary ------------------------------------------------------------------------------------
 
 
 class Stage(str, Enum):

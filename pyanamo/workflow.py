@@ -105,8 +105,6 @@ class Workflow:
         for table in self._tables:
             table.close()
 
-    # --- Look ---
-
     def status(self) -> list[Status]:
         """How far each step is; from the index alone."""
         now = self._clock()
@@ -181,8 +179,6 @@ class Workflow:
         """All items, whole."""
         for table in self._checked():
             yield from table.items()
-
-    # --- Change ---
 
     def restart(
         self, selection: Selection, *, tasks: Iterable[str] = (), all_tasks: bool = False
@@ -262,8 +258,6 @@ class Workflow:
             selection, lambda item: transitions.without_tasks(item, chosen, self._clock())
         )
 
-    # --- The tables themselves ---
-
     def create(self) -> list[str]:
         """Make the tables that aren't there; their names."""
         return [table.name for table in self._tables if table.create()]
@@ -272,8 +266,6 @@ class Workflow:
         """Delete the tables with all their items."""
         for table in self._checked():
             table.drop()
-
-    # --- How ---
 
     def _checked(self) -> Iterator[WorkflowTable]:
         """The tables, each after it was seen to be there."""

@@ -1,15 +1,12 @@
-"""The commands that look: status, samples, items, show, logs, failures, jobs."""
+"""The commands that show items: items, show, logs, failures, jobs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyanamo.cli import duration
 from pyanamo.console.arguments import (
     Commands,
     add_command,
@@ -19,11 +16,6 @@ from pyanamo.console.arguments import (
     workflow_of,
 )
 from pyanamo.console.screen import (
-    STATE_STYLES,
-    can_redraw,
-    console,
-    csv_writer,
-    duration_text,
     is_terminal,
     print_json,
     print_json_list,
@@ -33,18 +25,12 @@ from pyanamo.console.screen import (
 )
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.logreader import Stream, tail_of
-from pyanamo.model import Item, ItemState, ItemSummary
-from pyanamo.progress import Filter, Samples, Status, summary_of_samples
-from pyanamo.signals import StoppedBySignal, raising_signals
+from pyanamo.model import Item, ItemSummary
 from pyanamo.tables.attributes import item_attributes
-from pyanamo.workflow import Workflow
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
-WATCH_SECONDS = 5.0
-STATES = tuple(state.value for state in ItemState)
-STATUS_COLUMNS = ("Table", *STATES, "Tasks", "Done", "Per_Hour", "Remaining_Low", "Remaining_High")
 ITEM_COLUMNS: Mapping[str, Callable[[ItemSummary], str]] = {
     "Table": lambda row: row.table,
     "itemID": lambda row: row.item_id,
@@ -61,41 +47,6 @@ ITEM_COLUMNS: Mapping[str, Callable[[ItemSummary], str]] = {
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    status = add_command(
-        commands, "status", run_status, "how far each table is", "status -t Align Call --watch"
-    )
-    status.add_argument(
-        "--watch",
-        nargs="?",
-        type=duration,
-        const=WATCH_SECONDS,
-        metavar="SECONDS",
-        help=f"keep it on the screen, anew every so often ({WATCH_SECONDS:g} s)",
-    )
-    samples = add_command(
-        commands,
-        "samples",
-        run_samples,
-        "which sample is in which step",
-        "samples -t Align Call Merge --where Call=failed",
-    )
-    samples.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="STEP=STATE",
-        help="only samples that are so; STEP= for none there",
-    )
-    samples.add_argument("--csv", action="store_true", help="comma-separated")
-    samples.add_argument("--summary", action="store_true", help="how many samples are where")
-    _add_item_commands(commands)
-    add_command(
-        commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
-    )
-    add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
-
-
-def _add_item_commands(commands: Commands) -> None:
     items = add_command(
         commands,
         "items",
@@ -127,142 +78,10 @@ def _add_item_commands(commands: Commands) -> None:
     logs.add_argument("task", nargs="?", metavar="TASK", help="of a nested item: Task_3, say")
     logs.add_argument("--stderr", action="store_true", help="stderr instead of stdout")
     logs.add_argument("--whole", action="store_true", help="all of it, from S3 or the log folder")
-
-
-# --- status -------------------------------------------------------------------------------------
-
-
-def run_status(arguments: argparse.Namespace) -> int:
-    """How far each table is."""
-    with workflow_of(arguments) as workflow:
-        if arguments.watch is not None and can_redraw() and not arguments.json:
-            return _watch(workflow, arguments.watch)
-        while True:
-            _print_status(workflow.status(), as_json=arguments.json)
-            if arguments.watch is None:
-                return 0
-            sys.stdout.flush()
-            time.sleep(arguments.watch)
-
-
-def _watch(workflow: Workflow, seconds: float) -> int:
-    """Keep the status on the screen until somebody presses Ctrl-C."""
-    from rich.live import Live
-
-    live = Live(status_table(workflow.status()), console=console(), auto_refresh=False)
-    try:
-        with raising_signals(), ExitStack() as stack:
-            stack.callback(live.stop)  # shows the cursor again, also when stopped while starting
-            live.start(refresh=True)
-            while True:
-                time.sleep(seconds)
-                live.update(status_table(workflow.status()), refresh=True)
-    except StoppedBySignal as stopped:
-        return stopped.exit_code
-
-
-def _print_status(statuses: Sequence[Status], *, as_json: bool) -> None:
-    if as_json:
-        print_json("status", tables=statuses)
-    elif is_terminal():
-        console().print(status_table(statuses))
-    else:
-        print_table(STATUS_COLUMNS, map(_status_row, statuses))
-
-
-def status_table(statuses: Sequence[Status]) -> Table:
-    """The status as a person sees it, with a bar a table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    # Narrow enough for 80 columns.
-    table = Table("Table", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for state in STATES:
-        style = STATE_STYLES[state]
-        table.add_column(state, header_style=style, justify="right", no_wrap=True)
-    table.add_column("tasks", justify="right", no_wrap=True)
-    table.add_column("", min_width=4, max_width=24)
-    table.add_column("an hour", justify="right", no_wrap=True)
-    table.add_column("done in")
-    for status in statuses:
-        table.add_row(
-            status.table,
-            *(
-                Text(str(count), style=STATE_STYLES[state.value] if count else "dim")
-                for state, count in status.items.items()
-            ),
-            f"{status.tasks_done}/{status.tasks}",
-            ProgressBar(total=max(1, status.tasks), completed=status.tasks_done),
-            "unknown" if status.per_hour is None else f"{status.per_hour:.0f}",
-            remaining_text(status),
-        )
-    return table
-
-
-def remaining_text(status: Status) -> str:
-    """The estimate in words."""
-    if status.remaining is None:
-        return "unknown"
-    if status.remaining.high == 0:
-        return "-"
-    return f"{duration_text(status.remaining.low)} to {duration_text(status.remaining.high)}"
-
-
-def _status_row(status: Status) -> tuple[str, ...]:
-    remaining = status.remaining
-    return (
-        status.table,
-        *(str(status.items[state]) for state in ItemState),
-        str(status.tasks),
-        str(status.tasks_done),
-        "unknown" if status.per_hour is None else f"{status.per_hour:.1f}",
-        "unknown" if remaining is None else f"{remaining.low:.0f}",
-        "unknown" if remaining is None else f"{remaining.high:.0f}",
+    add_command(
+        commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
     )
-
-
-# --- samples ------------------------------------------------------------------------------------
-
-
-def run_samples(arguments: argparse.Namespace) -> int:
-    """Which sample is in which step."""
-    filters = [Filter.parse(text, arguments.table) for text in arguments.where]
-    with workflow_of(arguments) as workflow:
-        samples = workflow.samples().where(filters)
-    if filters and not samples.rows:
-        raise ItemNotFound(f"no sample has {' and '.join(arguments.where)}")
-    if arguments.summary:
-        _print_samples_summary(samples, as_json=arguments.json)
-    elif arguments.json:
-        print_json("samples", steps=samples.steps, samples=samples.rows)
-    else:
-        columns = ("TaskID", *samples.steps)
-        rows = (
-            (sample.task_id, *(sample.cell(step).text for step in samples.steps))
-            for sample in samples.rows
-        )
-        if arguments.csv:
-            csv_writer().writerows([columns, *rows])
-        else:
-            print_table(columns, rows)
-    return 0
-
-
-def _print_samples_summary(samples: Samples, *, as_json: bool) -> None:
-    summary = summary_of_samples(samples)
-    if as_json:
-        print_json("samples", summary=summary)
-        return
-    rows = [("samples", summary.samples), ("finished", summary.finished)]
-    for step in samples.steps:
-        rows += [(f"in {step}", summary.in_step[step]), (f"stuck in {step}", summary.stuck[step])]
-    rows.append(("not begun", summary.not_begun))
-    print_table(("Where", "Samples"), ((where, str(count)) for where, count in rows))
-
-
-# --- items, show, logs --------------------------------------------------------------------------
+    add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
 
 
 def run_items(arguments: argparse.Namespace) -> int:
@@ -364,9 +183,6 @@ def run_logs(arguments: argparse.Namespace) -> int:
     if shown < size:
         print(f"the last {shown} of {size} bytes; all of them with --whole", file=sys.stderr)
     return 0
-
-
-# --- failures, jobs -----------------------------------------------------------------------------
 
 
 def run_failures(arguments: argparse.Namespace) -> int:
