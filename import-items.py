@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from pyanamo.signals import exit_at_once_on_signals, exit_code, stop_signals
+from pyanamo.startup import start_up
 
-exit_at_once_on_signals()
+start_up()
 
 import argparse  # noqa: E402
 import json  # noqa: E402
@@ -23,6 +23,7 @@ from pyanamo.cli import (  # noqa: E402
 )
 from pyanamo.errors import PyAnamoError, UsageError  # noqa: E402
 from pyanamo.model import Item  # noqa: E402
+from pyanamo.signals import exit_code, stop_signals  # noqa: E402
 from pyanamo.tables import Added, Store  # noqa: E402
 from pyanamo.tables.attributes import new_item  # noqa: E402
 from pyanamo.taskfile import TaskFile, parse_task_file  # noqa: E402

@@ -7,9 +7,9 @@ import time
 
 STARTED = time.monotonic()  # the wall time counts from here, slow imports included
 
-from pyanamo.signals import exit_at_once_on_signals, exit_code  # noqa: E402
+from pyanamo.startup import start_up  # noqa: E402
 
-exit_at_once_on_signals()
+start_up()
 
 import argparse  # noqa: E402
 import logging  # noqa: E402
@@ -31,6 +31,7 @@ from pyanamo.pilot.keeping import Keeper  # noqa: E402
 from pyanamo.pilot.lease import SHORTEST_SECONDS  # noqa: E402
 from pyanamo.pilot.pilot import Pilot, Settings, Summary  # noqa: E402
 from pyanamo.pilot.pilotlog import start_logging  # noqa: E402
+from pyanamo.signals import exit_code  # noqa: E402
 
 MOST_AT_A_TIME = 10_000  # each is a process
 ITEMS_FAILED = 3  # the exit code of --fail-on-item-failure

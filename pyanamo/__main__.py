@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from pyanamo.signals import exit_at_once_on_signals
+from pyanamo.startup import start_up
 
 if __name__ == "__main__":
-    exit_at_once_on_signals()  # also while rich and the SDK are being imported
+    start_up()  # also while rich and the SDK are being imported
 
 import argparse
 

@@ -693,3 +693,20 @@ def test_a_guardian_that_is_killed_is_replaced(local: Place) -> None:
     pilot.signal_all(signal.SIGKILL)
     pilot.wait()
     local.wait_for_no_process()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_files_harm_no_task(local: Place, closed: str) -> None:
+    """No file of the pilot takes the place of one, neither for its tasks nor for its guardian."""
+    local.fill({"prints": "seq 3", "lasts": "bash -c 'echo x; sleep 1; echo y'"})
+    pilot = local.start(prefix=["bash", "-c", f'exec "$0" "$@" {closed}'])
+    assert pilot.wait().code == 0
+    assert result(local.item("prints")).stdout == "1\n2\n3\n"
+    assert result(local.item("lasts")).stdout == "x\ny\n"
+
+
+def test_a_locale_without_utf8_harms_no_command(local: Place) -> None:
+    local.environment.update(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    local.fill({"Probe ä": "bash -c 'echo \"$PYANAMO_ITEM_ID\" é'"})
+    assert local.run().counts["done"] == 1
+    assert result(local.item("Probe ä")).stdout == "Probe ä é\n"

@@ -107,11 +107,11 @@ class Child:
         """Start it. Raises `OSError` and `ValueError` where `subprocess.Popen` does."""
         self._open: set[Capture] = set(output.captures)  # what may still be written to
         self._process = subprocess.Popen(
-            words,
+            [_encoded(word) for word in words],
             stdin=subprocess.DEVNULL,
             stdout=output.stdout.writer,
             stderr=output.stderr.writer,
-            env=environment,
+            env={name: _encoded(value) for name, value in environment.items()},
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -245,6 +245,11 @@ def _not_started(error: Exception, command: str, environment: Mapping[str, str])
     if error.errno == errno.EACCES:
         return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not executable: {name}")
     return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"can't be started: {name}: {error.strerror}")
+
+
+def _encoded(text: str) -> bytes:
+    """What a command gets: UTF-8, as task files and tables are, whatever the locale."""
+    return text.encode(errors="surrogateescape")
 
 
 def _process_handle(pid: int) -> int | None:
