@@ -119,7 +119,7 @@ def _add_log_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-k", "--bucket-key", metavar="PREFIX", help="its prefix (the bucket's own, or PyAnamo)"
     )
-    group.add_argument("--log-dir", type=Path, metavar="DIR", help="a folder")
+    group.add_argument("--log-dir", metavar="DIR", help="a folder")
     group.add_argument(
         "--max-log",
         type=size,
@@ -142,8 +142,8 @@ def keeper_of(arguments: argparse.Namespace) -> Keeper:
             profile=arguments.profile or None,
         )
     elif arguments.log_dir:
-        store = LogFolder(arguments.log_dir)
-    spare = arguments.log_dir or Path("pyanamo-logs")
+        store = LogFolder(Path(arguments.log_dir))
+    spare = Path(arguments.log_dir or "pyanamo-logs")
     return Keeper(store=store, spare_folder=spare, max_log=arguments.max_log)
 
 

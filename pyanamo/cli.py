@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.tables import Store
 
+REQUIREMENTS = ("boto3", "botocore", "rich")
 LOCAL_FILE = "pyanamo.db"
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
@@ -126,6 +127,13 @@ def run_command_line(main: Callable[[], int]) -> int:
     except BrokenPipeError:
         # Who read our output has gone; the interpreter must not try to write it once more.
         _discard_output()
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in REQUIREMENTS:
+            raise
+        print(
+            f"{error.name} is missing: python -m pip install -r requirements.txt", file=sys.stderr
+        )
         return 1
     except OSError as error:  # of our own files: those of others are told with what was done
         print(error, file=sys.stderr)

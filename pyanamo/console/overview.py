@@ -66,8 +66,9 @@ def add_commands(commands: Commands) -> None:
         metavar="STEP=STATE",
         help="only samples that are so; STEP= for none there",
     )
-    samples.add_argument("--csv", action="store_true", help="comma-separated")
-    samples.add_argument("--summary", action="store_true", help="how many samples are where")
+    form = samples.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="comma-separated")
+    form.add_argument("--summary", action="store_true", help="how many samples are where")
 
 
 def run_status(arguments: argparse.Namespace) -> int:
