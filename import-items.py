@@ -18,6 +18,7 @@ from pathlib import Path  # noqa: E402
 from pyanamo.cli import (  # noqa: E402
     add_store_flags,
     check_table_name,
+    delimiter_of,
     run_command_line,
     store_of,
 )
@@ -68,8 +69,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def read_tasks(arguments: argparse.Namespace) -> TaskFile:
     """The items of the file that the command line names."""
-    delimiter = _delimiter("-d", arguments.delimiter)
-    nested = _delimiter(
+    delimiter = delimiter_of("-d", arguments.delimiter)
+    nested = delimiter_of(
         "-n", "," if arguments.nested_delimiter is None else arguments.nested_delimiter
     )
     if delimiter == nested:
@@ -161,13 +162,6 @@ def _stdin() -> bytes:
     if sys.stdin is None:
         raise PyAnamoError("stdin is closed: name a file instead of -")
     return sys.stdin.buffer.read()
-
-
-def _delimiter(flag: str, text: str) -> str:
-    delimiter = text.replace(r"\t", "\t")
-    if not delimiter or "\n" in delimiter or "\r" in delimiter:
-        raise UsageError(f"{flag} {text!r}: a delimiter is one or more characters of a line")
-    return delimiter
 
 
 def main() -> int:

@@ -79,6 +79,14 @@ def check_table_name(name: str) -> None:
         )
 
 
+def delimiter_of(flag: str, text: str) -> str:
+    """The delimiter that a flag's value means. Raises `UsageError` for what can't be one."""
+    delimiter = text.replace(r"\t", "\t")
+    if not delimiter or "\n" in delimiter or "\r" in delimiter:
+        raise UsageError(f"{flag} {text!r}: a delimiter is one or more characters of a line")
+    return delimiter
+
+
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `30m`, `2h` or `1d`; for argparse."""
     parts = _DURATION.fullmatch(text.strip())

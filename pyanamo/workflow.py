@@ -277,8 +277,10 @@ class Workflow:
         return next(table for table in self._tables if table.name == name)
 
     def _find(self, item_id: str) -> Item:
+        # Bytes that aren't UTF-8, as a command line may have them, are in no name.
+        is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
         for table in self._checked():
-            if item := table.get(item_id):
+            if is_text and (item := table.get(item_id)):
                 return item
         names = ", ".join(table.name for table in self._tables)
         raise ItemNotFound(f"item {item_id!r} is not in {names}")
@@ -314,7 +316,12 @@ class Workflow:
     def _change(
         self, selection: Selection, act: Callable[[WorkflowTable, str], Amended]
     ) -> Changed:
-        """Act on the items that are meant, several at a time, and on each but once."""
+        """Act on the items that are meant, several at a time, and on each but once.
+
+        Raises `UsageError` for a selection that nothing was said about: it means every item.
+        """
+        if selection.is_all:
+            raise UsageError("an empty selection means every item: if so, say pattern='*'")
         self._require_names(selection)
         meant = (
             (table, item_id)

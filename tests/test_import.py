@@ -532,7 +532,7 @@ CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 def test_stopping_an_import_to_a_file(
     local_place: Place, tmp_path: Path, number: signal.Signals
 ) -> None:
-    rows = 6000
+    rows = 40_000  # enough for the lock to come in between
     file = large(tmp_path, rows)
     local_place.create()
     process = local_place.start_import("-i", file)

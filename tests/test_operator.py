@@ -525,7 +525,7 @@ def test_delete(stocked: Operator) -> None:
 
 
 def test_delete_of_nested_tasks(stocked: Operator) -> None:
-    assert stocked.sees("delete", "parts", "--task", "Task_0") == "changed 1\n"
+    assert stocked.sees("delete", "parts", "--task", "Task_0", "--yes") == "changed 1\n"
     item = stocked.item("parts")
     assert [task.name for task in item.tasks] == ["Task_1", "Task_2"]
     assert set(item.results) == {"Task_1", "Task_2"}
@@ -791,3 +791,13 @@ def test_watching_into_a_pipe(shelf: Operator) -> None:
     watched = finish(process)
     assert [line.split("\t")[0] for line in lines] == ["Table", "Align"] * 2
     assert (watched.code, watched.stderr) == (130, "")
+
+
+def test_an_empty_selection_changes_nothing(stocked: Operator) -> None:
+    """In Python, where nobody asks: who means every item says so."""
+    before = stocked.sees("export")
+    with stocked.workflow() as workflow:
+        for change in (workflow.delete, workflow.restart, workflow.hold):
+            with pytest.raises(UsageError, match="pattern"):
+                change(Selection())
+    assert stocked.sees("export") == before

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
+from pyanamo.tables import Store
 from tests.support.pilots import (
     LOG_LINE,
     Place,
@@ -710,3 +711,14 @@ def test_a_locale_without_utf8_harms_no_command(local: Place) -> None:
     local.fill({"Probe ä": "bash -c 'echo \"$PYANAMO_ITEM_ID\" é'"})
     assert local.run().counts["done"] == 1
     assert result(local.item("Probe ä")).stdout == "Probe ä é\n"
+
+
+def test_a_copy_of_the_file_has_all_that_a_pilot_did(local: Place) -> None:
+    """Nothing of it is left in the files that SQLite keeps beside it."""
+    local.fill({f"item{number}": "true" for number in range(5)})
+    local.table.close()
+    assert local.run("-i", "2").counts["done"] == 5
+    copy = local.folder / "copy.db"
+    copy.write_bytes((local.folder / "table.db").read_bytes())
+    rows = Store(local=copy).open(local.table_name).summaries()
+    assert {row.state for row in rows} == {DONE}

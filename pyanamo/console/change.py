@@ -127,6 +127,7 @@ def run_delete(arguments: argparse.Namespace) -> int:
             arguments,
             "changed",
             lambda workflow, selection: workflow.delete_tasks(selection, arguments.task),
+            always_ask=True,
         )
     return _run(arguments, "deleted", Workflow.delete, always_ask=True)
 

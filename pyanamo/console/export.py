@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable
 
+from pyanamo.cli import delimiter_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import csv_writer, plain
 from pyanamo.errors import TaskFileError
@@ -44,7 +45,9 @@ def run_export(arguments: argparse.Namespace) -> int:
     with workflow_of(arguments) as workflow:
         items = workflow.export()
         if arguments.task_file:
-            return _print_task_file(items, arguments.delimiter, arguments.nested_delimiter)
+            delimiter = delimiter_of("-d", arguments.delimiter)
+            nested_delimiter = delimiter_of("-n", arguments.nested_delimiter)
+            return _print_task_file(items, delimiter, nested_delimiter)
         if arguments.csv:
             return _print_csv(items)
         for item in items:

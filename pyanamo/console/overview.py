@@ -25,7 +25,7 @@ from pyanamo.console.screen import (
     print_json,
     print_table,
 )
-from pyanamo.errors import ItemNotFound
+from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.progress import Filter, Samples, Status, summary_of_samples
 from pyanamo.signals import StoppedBySignal, raising_signals
@@ -73,6 +73,8 @@ def add_commands(commands: Commands) -> None:
 
 def run_status(arguments: argparse.Namespace) -> int:
     """How far each table is."""
+    if arguments.watch == 0:
+        raise UsageError("--watch 0 leaves no time between two looks")
     with workflow_of(arguments) as workflow:
         if arguments.watch is not None and can_redraw() and not arguments.json:
             return _watch(workflow, arguments.watch)

@@ -79,12 +79,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
         table = Table(*columns)
         for row in rows:
-            table.add_row(*(Text(cell, style=state_style(cell)) for cell in row))
+            table.add_row(*(Text(harmless(cell), style=state_style(cell)) for cell in row))
         show(table)
         return
     print("\t".join(columns))
     for row in rows:
         print("\t".join(map(one_line, row)))
+
+
+def harmless(cell: str) -> str:
+    """A cell without what makes a terminal do things; lines stay lines."""
+    return cell if cell.isprintable() else "\n".join(map(one_line, cell.split("\n")))
 
 
 def print_line(text: str) -> None:

@@ -68,7 +68,11 @@ def _work(number: int, make_worker: MakeWorker, stop: Stop, sender: Connection) 
             stop.set(PILOT_GONE, grace=GRACE_SECONDS)
 
     try:
-        make_worker(number, stop, report).work()
+        worker = make_worker(number, stop, report)
+        try:
+            worker.work()
+        finally:
+            worker.table.close()  # the last one leaves an embedded table's file whole, for copies
         return 0 if stop.signal is None else exit_code(stop.signal)
     except PyAnamoError as error:
         with suppress(OSError):

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pyanamo.errors import StoreUnavailable, TableNotFound
+from pyanamo.errors import AccessDenied, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
 from pyanamo.tables import Added, Amended, transitions
 from pyanamo.tables.attributes import (
@@ -339,6 +339,8 @@ class SQLiteTable(HoldersVerbs):
         except sqlite3.Error as error:
             if "no such table" in str(error):  # a file that is there, but empty
                 raise self._not_found() from error
+            if "readonly" in str(error):  # it won't pass
+                raise AccessDenied(f"{self._file} may not be written to: {error}") from error
             raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
 
 
