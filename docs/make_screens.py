@@ -9,9 +9,11 @@ writes docs/status.svg, docs/samples.svg and docs/failures.svg.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,12 +96,19 @@ def wait_for_long_tasks() -> None:
             time.sleep(0.2)
 
 
-def take(command: str) -> None:
-    """Write the picture of a command."""
-    sys.argv = ["pyanamo", command, "-t", *STEPS]
+def take(command: str, *flags: str, watches: bool = False) -> None:
+    """Write the picture of a command; one that watches is stopped as a person stops it."""
+    sys.argv = ["pyanamo", command, "-t", *STEPS, *flags]
     with screen.recorded(WIDTH) as console:
+        if watches:
+
+            def stop() -> None:
+                console.export_text(clear=True)  # what it shows in the end is the picture
+                os.kill(os.getpid(), signal.SIGINT)
+
+            threading.Timer(2.0, stop).start()
         pyanamo()
-    typed = " ".join(("python -m pyanamo", command, "-t", *STEPS))
+    typed = " ".join(("python -m pyanamo", command, "-t", *STEPS, *flags))
     file = ROOT / "docs" / f"{command}.svg"
     console.save_svg(str(file), title=typed)
     print(file.relative_to(ROOT))
@@ -113,7 +122,7 @@ def main() -> None:
         fill(folder)
         with pilots(folder):
             wait_for_long_tasks()
-            take("status")
+            take("status", "--watch", watches=True)
             take("samples")
             take("failures")
 

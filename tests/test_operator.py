@@ -583,6 +583,22 @@ def test_export(stocked: Operator) -> None:
     assert all("Log" not in item and "History" not in item for item in lean)
 
 
+def test_logs_and_export_as_json(stocked: Operator) -> None:
+    (name,) = (row[0] for row in stocked.rows("items", "--columns", "itemID", "parts"))
+    task = stocked.item(name).results
+    first = next(iter(task))
+    answer = stocked.json("logs", name, first)
+    assert answer == {
+        "item_id": name,
+        "stream": "stdout",
+        "text": task[first].stdout,
+        "size": task[first].stdout_bytes,
+    }
+    exported = stocked.json("export", "--no-logs")["items"]
+    assert {item["itemID"] for item in exported} == set(stocked.states())
+    assert not any("Log" in item for item in exported)
+
+
 def test_export_as_a_task_file(shelf: Operator, tmp_path: Path) -> None:
     """What an import makes of it is the same items, to be done from the beginning."""
     text = shelf.sees("export", "--task-file")

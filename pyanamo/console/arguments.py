@@ -25,7 +25,6 @@ def add_command(
     example: str,
     *,
     takes_items: bool = False,
-    has_json: bool = True,
 ) -> argparse.ArgumentParser:
     """A command with what all have: which tables, where they are, `--json`."""
     parser = commands.add_parser(
@@ -46,8 +45,7 @@ def add_command(
         help="a workflow step; may be given several times",
     )
     add_place_flags(where)
-    if has_json:
-        parser.add_argument("--json", action="store_true", help="JSON, version 1")
+    parser.add_argument("--json", action="store_true", help="JSON, version 1")
     return parser
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from pyanamo.cli import delimiter_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
-from pyanamo.console.screen import csv_writer, plain
+from pyanamo.console.screen import csv_writer, print_json_list
 from pyanamo.errors import TaskFileError
 from pyanamo.model import Item
-from pyanamo.tables.attributes import item_attributes
+from pyanamo.tables.attributes import Attributes, item_attributes
 from pyanamo.taskfile import ALL_COLUMNS, task_line
 
 
@@ -24,7 +24,6 @@ def add_commands(commands: Commands) -> None:
         run_export,
         "all items, whole, as JSON lines",
         "export -t Align --task-file > align.txt",
-        has_json=False,
     )
     export.add_argument("--no-logs", action="store_true", help="without Log and History")
     form = export.add_mutually_exclusive_group()
@@ -44,6 +43,10 @@ def run_export(arguments: argparse.Namespace) -> int:
     """All items."""
     with workflow_of(arguments) as workflow:
         items = workflow.export()
+        if arguments.json:
+            exported = (_attributes(item, arguments.no_logs) for item in items)
+            print_json_list("export", "items", exported)
+            return 0
         if arguments.task_file:
             delimiter = delimiter_of("-d", arguments.delimiter)
             nested_delimiter = delimiter_of("-n", arguments.nested_delimiter)
@@ -51,12 +54,14 @@ def run_export(arguments: argparse.Namespace) -> int:
         if arguments.csv:
             return _print_csv(items)
         for item in items:
-            attributes = item_attributes(item)
-            if arguments.no_logs:
-                attributes.pop("Log", None)
-                attributes.pop("History", None)
-            print(json.dumps(plain(attributes), ensure_ascii=False))
+            print(json.dumps(_attributes(item, arguments.no_logs), ensure_ascii=False))
     return 0
+
+
+def _attributes(item: Item, no_logs: bool) -> Attributes:
+    left_out = ("Log", "History") if no_logs else ()
+    attributes = item_attributes(item)
+    return {name: value for name, value in attributes.items() if name not in left_out}
 
 
 def _print_csv(items: Iterable[Item]) -> int:

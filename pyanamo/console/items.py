@@ -72,7 +72,6 @@ def add_commands(commands: Commands) -> None:
         "what an item's task printed",
         "logs -t Align Sample1 Task_3 --stderr --whole",
         takes_items=True,
-        has_json=False,
     )
     logs.add_argument("item", metavar="ITEM")
     logs.add_argument("task", nargs="?", metavar="TASK", help="of a nested item: Task_3, say")
@@ -174,10 +173,16 @@ def run_logs(arguments: argparse.Namespace) -> int:
     """What an item's task printed: the tail, or the whole."""
     stream: Stream = "stderr" if arguments.stderr else "stdout"
     with workflow_of(arguments) as workflow:
-        if arguments.whole:
+        if arguments.whole and not arguments.json:
             write_bytes(workflow.logs(arguments.item, arguments.task, stream=stream))
             return 0
         tail, size = tail_of(workflow.result(arguments.item, arguments.task), stream)
+        if arguments.whole:
+            whole = b"".join(workflow.logs(arguments.item, arguments.task, stream=stream))
+            tail = whole.decode(errors="replace")
+    if arguments.json:
+        print_json("logs", item_id=arguments.item, stream=stream, text=tail, size=size)
+        return 0
     sys.stdout.write(tail)
     shown = len(tail.encode())
     if shown < size:
