@@ -325,8 +325,9 @@ class SQLiteTable(HoldersVerbs):
         return database
 
     def _require_own_file(self, database: sqlite3.Connection) -> None:
-        (application,) = database.execute("PRAGMA application_id").fetchone()
+        # In this order: somebody may be making our tables, and mark the file as ours, just now.
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application,) = database.execute("PRAGMA application_id").fetchone()
         if tables and application != APPLICATION_ID:
             raise StoreUnavailable(
                 f"{self._file} is a SQLite file of another program: name another file"
