@@ -191,6 +191,7 @@ class Pilot:
             return
         if isinstance(message, ItemEnded):
             self._count(message)
+            self._shared.hear(worker.number)
         else:
             self._summary.error = self._summary.error or message
 

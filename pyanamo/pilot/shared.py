@@ -18,8 +18,8 @@ STOP_REASONS = (
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
-_WORKER_NUMBERS = 3
-_COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
+_WORKER_NUMBERS = 4
+_COUNT, _SECONDS, _DEADLINE, _HEARD = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
@@ -67,6 +67,14 @@ class SharedNumbers:
     def deadline(self, worker: int) -> float:
         """What was set for that worker."""
         return self._numbers[self._at(worker) + _DEADLINE]
+
+    def hear(self, worker: int) -> None:
+        """Count a message of a worker as heard. (Called by the pilot.)"""
+        self._numbers[self._at(worker) + _HEARD] += 1
+
+    def heard(self, worker: int) -> float:
+        """How many messages of a worker the pilot has heard."""
+        return self._numbers[self._at(worker) + _HEARD]
 
     def _at(self, worker: int) -> int:
         return _PILOT_NUMBERS + worker * _WORKER_NUMBERS

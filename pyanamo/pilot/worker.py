@@ -21,6 +21,7 @@ from pyanamo.tables import WorkflowTable
 log = logging.getLogger(__name__)
 
 FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two looks at an empty table
+HEARD_SECONDS = 5.0  # how long to wait for the pilot to count a failure
 LONGEST_BACKOFF = 10.0  # seconds between two tries of what the store did not take
 
 
@@ -175,7 +176,13 @@ class Worker:
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
+        heard = self.shared.heard(self.number)
         self.report(ended)
+        if ended.ending is Ending.FAILED:  # it may be the one after which nothing is claimed
+            give_up_at = time.monotonic() + HEARD_SECONDS
+            while self.shared.heard(self.number) == heard and time.monotonic() < give_up_at:
+                if self.stop.wait(0.001):
+                    return
 
 
 def backoff(tries: int) -> float:
