@@ -21,6 +21,7 @@ from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.process import WorkerProcess, start_worker
 from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
 from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.spawn import keep_open_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import ItemEnded, Worker
@@ -112,6 +113,7 @@ class Pilot:
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
         adopt_orphans()
+        keep_open_files()
         self._guardian.start()
         again = Halt()
         try:
