@@ -9,7 +9,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ import pytest
 from botocore.stub import Stubber
 
 from pyanamo import __main__
+from pyanamo.console import submit as console
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.jobs import Jobs
 from pyanamo.pilot.arguments import pilot_parser
 from pyanamo.submit import Left, PilotJob, array_sizes, job_name_of
 from pyanamo.tables import Store
-from tests.support.cli import Finished, finish, wait_until
+from tests.support.cli import SECONDS, Finished, finish, wait_until
 from tests.support.documents import Example, examples, make_checkout, run_example
-from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang
+from tests.support.fake_batch import FakeBatch
+from tests.support.faulty_proxy import Decide, Fault, FaultyProxy
 from tests.support.moto_server import batch_queue, running_moto
 from tests.support.operator import Operator, add, claimed, ended
 from tests.support.tables import done, failed, single
@@ -108,7 +111,7 @@ class Submitter:
         self.operator = operator
         self.table = operator.table
         self.queue = queue
-        self._batch = boto3.client("batch", endpoint_url=batch)
+        self.batch = boto3.client("batch", endpoint_url=batch)
 
     def flags(self, *flags: str) -> list[str]:
         """The flags of every submission, and others."""
@@ -122,9 +125,14 @@ class Submitter:
         """Begin to submit; `finish` is to be called."""
         return self.operator.start("submit", *self.flags(*flags))
 
+    def tells(self, variable: str, value: str) -> None:
+        """Have another value in the environment from now on."""
+        environment = {**self.operator.environment, variable: value}
+        self.operator = replace(self.operator, environment=environment)
+
     def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
         """What Batch knows of the jobs of that name (the table's), without arrays' children."""
-        pages = self._batch.get_paginator("list_jobs").paginate(jobQueue=self.queue)
+        pages = self.batch.get_paginator("list_jobs").paginate(jobQueue=self.queue)
         found = [job for page in pages for job in page["jobSummaryList"]]
         ids = [job["jobId"] for job in found if job["jobName"] == (name or job_name_of(self.table))]
         ids = [job_id for job_id in ids if ":" not in job_id]
@@ -132,8 +140,16 @@ class Submitter:
 
     def described(self, *job_ids: str) -> list[dict[str, Any]]:
         """What Batch knows of jobs, in their order."""
-        known = {job["jobId"]: job for job in self._batch.describe_jobs(jobs=job_ids)["jobs"]}
+        known = {job["jobId"]: job for job in self.batch.describe_jobs(jobs=job_ids)["jobs"]}
         return [known[job_id] for job_id in job_ids]
+
+
+@pytest.fixture
+def batch(submitter: Submitter) -> Iterator[FakeBatch]:
+    """A Batch of the submitter's own."""
+    with FakeBatch() as batch:
+        submitter.tells("AWS_ENDPOINT_URL_BATCH", batch.url)
+        yield batch
 
 
 def told(job: dict[str, Any]) -> dict[str, str]:
@@ -220,20 +236,28 @@ def test_flags_alone_leave_the_scripts_of_the_image(submitter: Submitter) -> Non
     assert told(job) == {"PYANAMO_TABLE": submitter.table}
 
 
-def test_many_pilots_are_several_arrays(submitter: Submitter) -> None:
-    ran = submitter.submits("-p", "10001")
-    assert (ran.code, ran.stderr) == (0, "submitted 2 array jobs with 10001 pilots\n")
-    jobs = submitter.described(*ran.stdout.split())
-    assert [job["arrayProperties"]["size"] for job in jobs] == [5_001, 5_000]
-    assert len(submitter.jobs()) == 2
+def test_many_pilots_are_several_arrays(submitter: Submitter, batch: FakeBatch) -> None:
+    ran = submitter.submits("-p", "25000", "-i", "4")
+    assert ran == Finished(
+        code=0,
+        stdout="".join(f"{job_id}\n" for job_id in batch.jobs),
+        stderr="submitted 3 array jobs with 25000 pilots\n",
+    )
+    assert batch.sizes == [8_334, 8_333, 8_333]
+    first, second, _ = batch.jobs.values()
+    assert {**first, "arrayProperties": {"size": 8_333}} == second
 
 
 # --- How many are wanted --------------------------------------------------------------------------
 
 
-def test_as_many_as_find_work(submitter: Submitter) -> None:
+def test_as_many_as_find_work(submitter: Submitter, dynamodb: str) -> None:
     fill(submitter, todo=7, lost=2, busy=3)
-    ran = submitter.submits("-i", "4")
+    with FaultyProxy(dynamodb) as proxy:
+        submitter.tells("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        ran = submitter.submits("-i", "4")
+        # What an operator must be allowed to do, beside batch:SubmitJob.
+        assert set(proxy.operations) == {"Query", "BatchGetItem"}
     (job,) = submitter.jobs()
     assert job["arrayProperties"]["size"] == 3
     assert ran.stdout == f"{job['jobId']}\n"
@@ -268,10 +292,7 @@ def test_nobody_is_wanted_twice(submitter: Submitter) -> None:
         **{"version": 1, "command": "submit"},
         **{"jobs": [], "not_submitted": 0},
     }
-    assert submitter.submits("--dry-run").stdout == ""
     assert submitter.jobs() == []
-    assert submitter.submits("-p", "1").code == 0  # who asks for one gets it: it may wait
-    assert len(submitter.jobs()) == 1
 
 
 # --- What would be sent ---------------------------------------------------------------------------
@@ -279,11 +300,9 @@ def test_nobody_is_wanted_twice(submitter: Submitter) -> None:
 
 def test_a_dry_run_sends_nothing(submitter: Submitter) -> None:
     fill(submitter, todo=5)
-    # Not even a question.
-    nobody = {**submitter.operator.environment, "AWS_ENDPOINT_URL_BATCH": "http://127.0.0.1:9"}
-    dry = replace(submitter.operator, environment=nobody)
-    flags = submitter.flags("-i", "2", "-w", "90", "--dry-run", "--", "--retries", "1")
-    ran = dry.types("submit", *flags)
+    submitter.tells("AWS_ENDPOINT_URL_BATCH", "http://127.0.0.1:9")  # not even a question
+    flags = ("-i", "2", "-w", "90", "--dry-run")
+    ran = submitter.submits(*flags, "--", "--retries", "1")
     assert (ran.code, ran.stderr) == (
         0,
         f"{submitter.table}: 5 todo; 2 items at a time: 3 pilots\n",
@@ -299,17 +318,18 @@ def test_a_dry_run_sends_nothing(submitter: Submitter) -> None:
         ["Environment", "PYANAMO_WALL_TIME=90"],
         ["Command", "- --spot-notice --retries 1"],
     ]
-    flags[flags.index("--dry-run")] = "--json"
-    flags.insert(0, "--dry-run")
-    (request,) = json.loads(dry.types("submit", *flags).stdout)["requests"]
+    answer = json.loads(submitter.submits(*flags, "--json", "--", "--retries", "1").stdout)
+    assert answer["dry_run"] is True
     assert submitter.jobs() == []
-    # It is what is sent, and what Batch takes.
-    submitter._batch.submit_job(**request)
-    assert submitter.submits("-i", "2", "-w", "90", "--", "--retries", "1").code == 0
-    sent, submitted = submitter.jobs()
-    assert told(sent) == told(submitted)
-    assert sent["container"]["command"] == submitted["container"]["command"]
-    assert sent["arrayProperties"] == submitted["arrayProperties"]
+    (request,) = answer["requests"]
+    submitter.batch.submit_job(**request)  # it is what Batch takes
+    (job,) = submitter.jobs()
+    assert told(job) == {
+        "PYANAMO_TABLE": submitter.table,
+        **{"PYANAMO_ITEMS": "2", "PYANAMO_WALL_TIME": "90"},
+    }
+    assert job["container"]["command"] == ["-", "--spot-notice", "--retries", "1"]
+    assert job["arrayProperties"]["size"] == 3
 
 
 def test_a_dry_run_of_several_arrays(submitter: Submitter) -> None:
@@ -322,15 +342,6 @@ def test_a_dry_run_of_several_arrays(submitter: Submitter) -> None:
     ]
     assert lines[-1] == "Command\tthe job definition's"
     assert submitter.jobs() == []
-
-
-def test_json(submitter: Submitter) -> None:
-    answer = json.loads(submitter.submits("-p", "3", "--json").stdout)
-    (job,) = submitter.jobs()
-    assert answer == {
-        **{"version": 1, "command": "submit"},
-        **{"jobs": [{"job_id": job["jobId"], "pilots": 3}], "not_submitted": 0},
-    }
 
 
 # --- What can't be --------------------------------------------------------------------------------
@@ -401,9 +412,8 @@ def test_flags_that_cannot_be_read(
 
 def test_a_table_in_a_file(submitter: Submitter, tmp_path: Path) -> None:
     file = str(tmp_path / "pyanamo.db")
-    environment = {**submitter.operator.environment, "PYANAMO_LOCAL": file}
-    operator = replace(submitter.operator, environment=environment)
-    ran = operator.types("submit", *submitter.flags("-p", "1"))
+    submitter.tells("PYANAMO_LOCAL", file)
+    ran = submitter.submits("-p", "1")
     assert (ran.code, ran.stdout) == (2, "")
     assert ran.stderr == (
         f"table {submitter.table!r} is in the file {file!r}, which pilots in AWS Batch can't see: "
@@ -448,18 +458,17 @@ def test_no_access() -> None:
 def proxy(submitter: Submitter, moto: str) -> Iterator[FaultyProxy]:
     """What the submitter's requests to Batch go through."""
     with FaultyProxy(moto) as proxy:
-        environment = {**submitter.operator.environment, "AWS_ENDPOINT_URL_BATCH": proxy.url}
-        submitter.operator = replace(submitter.operator, environment=environment)
+        submitter.tells("AWS_ENDPOINT_URL_BATCH", proxy.url)
         yield proxy
 
 
-def at(number: int, act: Callable[[], Action]) -> Callable[[str, Any, int], Action]:
-    """Do something when the request of that number comes."""
-    return lambda _operation, _body, count: act() if count == number else Fault.NONE
+def on_first(fault: Fault) -> Decide:
+    """Let something become of the first request."""
+    return lambda _operation, _body, count: fault if count == 1 else Fault.NONE
 
 
 def test_a_request_that_is_too_many_is_sent_again(submitter: Submitter, proxy: FaultyProxy) -> None:
-    proxy.decide = at(1, lambda: Fault.THROTTLE)
+    proxy.decide = on_first(Fault.THROTTLE)
     ran = submitter.submits("-p", "2")
     (job,) = submitter.jobs()
     assert (ran.code, ran.stdout) == (0, f"{job['jobId']}\n")
@@ -467,96 +476,105 @@ def test_a_request_that_is_too_many_is_sent_again(submitter: Submitter, proxy: F
 
 
 def test_after_a_lost_answer_there_may_be_two(submitter: Submitter, proxy: FaultyProxy) -> None:
-    proxy.decide = at(1, lambda: Fault.DROP_AFTER)
+    proxy.decide = on_first(Fault.DROP_AFTER)
     ran = submitter.submits("-p", "2")
     first, second = submitter.jobs()
     assert (ran.code, ran.stdout) == (0, f"{second['jobId']}\n")
     assert first["container"]["command"] == second["container"]["command"]
 
 
-def test_an_array_that_is_refused_after_others(
-    submitter: Submitter, proxy: FaultyProxy, moto: str
-) -> None:
-    batch = boto3.client("batch", endpoint_url=moto)
-    name = f"{submitter.queue}-brief"
-    batch.create_job_queue(
-        jobQueueName=name,
-        state="ENABLED",
-        priority=1,
-        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": submitter.queue}],
-    )
-
-    def delete() -> Action:
-        batch.update_job_queue(jobQueue=name, state="DISABLED")
-        batch.delete_job_queue(jobQueue=name)
-        return Fault.NONE
-
-    proxy.decide = at(3, delete)
-    ran = submitter.submits("-p", "30000", "--queue", name)
-    submitted = ran.stdout.split()
-    assert len(submitted) == 2
-    assert [job["arrayProperties"]["size"] for job in submitter.described(*submitted)] == [
-        10_000,
-        10_000,
-    ]
+def test_an_array_that_is_refused_after_others(submitter: Submitter, batch: FakeBatch) -> None:
+    batch.refuse = lambda count: "JobQueue has gone" if count == 3 else ""
+    ran = submitter.submits("-p", "45000")
     assert ran.code == 1
-    assert re.fullmatch(
-        rf"AWS Batch in us-east-1 doesn't take the job for queue '{name}' and .* does not exist; "
-        "submitted 2 array jobs with 20000 pilots; not submitted: an array job with 10000 pilots\n",
-        ran.stderr,
+    assert ran.stdout.split() == list(batch.jobs)
+    assert batch.sizes == [9_000, 9_000]
+    assert ran.stderr == (
+        f"AWS Batch in us-east-1 doesn't take the job for queue {submitter.queue!r} and job "
+        f"definition {submitter.queue!r}: JobQueue has gone; submitted 2 array jobs with 18000 "
+        "pilots; not submitted: 3 array jobs with 27000 pilots\n"
     )
 
 
-def test_ctrl_c_waits_for_the_request_under_way(submitter: Submitter, proxy: FaultyProxy) -> None:
+def test_a_job_whose_answer_never_comes_may_be_there(
+    submitter: Submitter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in submitter.operator.environment.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("batch")
+    monkeypatch.setattr(console, "Jobs", lambda **_: Jobs(client=client))
+    command = submitter.operator.command("submit", *submitter.flags("-p", "10001"))
+    monkeypatch.setattr(sys, "argv", command[2:])
+    with Stubber(client) as stub:
+        stub.add_response("submit_job", {"jobName": "n", "jobId": "the-first"})
+        stub.add_client_error("submit_job", "ServerException", "try later", 500)
+        with pytest.raises(PyAnamoError) as failed_so:
+            __main__.main()
+    assert capsys.readouterr().out == "the-first\n"
+    assert str(failed_so.value).endswith(
+        "ServerException: try later; the job that got no answer may have been submitted all the "
+        "same; submitted an array job with 5001 pilots; not submitted: an array job with 5000 "
+        "pilots"
+    )
+
+
+def test_ctrl_c_waits_for_the_request_under_way(submitter: Submitter, batch: FakeBatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
-    def stop() -> Action:
+    def stop(count: int) -> str:
         wait_until(lambda: started)
-        started[0].send_signal(signal.SIGINT)
-        return Fault.NONE
+        if count == 2:
+            started[0].send_signal(signal.SIGINT)
+        return ""
 
-    proxy.decide = at(1, stop)
-    started.append(submitter.starts("-p", "10001", "--json"))
+    batch.refuse = stop
+    started.append(submitter.starts("-p", "25000", "--json"))
     ran = finish(started[0])
-    (job,) = submitter.jobs()
     assert ran.code == 130
     answer = json.loads(ran.stdout)
-    assert answer["jobs"] == [{"job_id": job["jobId"], "pilots": 5001}]
-    assert answer["not_submitted"] == 5000
+    assert [job["job_id"] for job in answer["jobs"]] == list(batch.jobs)
+    assert [job["pilots"] for job in answer["jobs"]] == batch.sizes == [8_334, 8_333]
+    assert answer["not_submitted"] == 8_333
     assert ran.stderr == (
         "stopping after the request under way; once more to stop at once\n"
-        "submitted an array job with 5001 pilots; not submitted: an array job with 5000 pilots\n"
+        "submitted 2 array jobs with 16667 pilots; not submitted: an array job with 8333 pilots\n"
     )
 
 
-def test_a_second_signal_does_not_wait(submitter: Submitter, proxy: FaultyProxy) -> None:
-    proxy.decide = at(2, lambda: Hang(60))
+def test_a_second_signal_does_not_wait(submitter: Submitter, batch: FakeBatch) -> None:
+    waiting = threading.Event()
+
+    def hang(count: int) -> str:
+        if count == 2:
+            waiting.set()
+            batch.closing.wait(SECONDS)
+        return ""
+
+    batch.refuse = hang
     process = submitter.starts("-p", "10001")
     assert process.stdout is not None
     assert process.stderr is not None
-    first = process.stdout.readline().decode().strip()  # named before the second is there
-    wait_until(lambda: proxy.count("submitjob") == 2)
+    assert process.stdout.readline().decode().split() == list(batch.jobs)  # before all are there
+    assert waiting.wait(SECONDS)
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline().startswith(b"stopping after the request under way")
     process.send_signal(signal.SIGINT)
     assert finish(process).code == 130
-    assert submitter.jobs()[0]["jobId"] == first
 
 
-def test_a_job_that_cannot_be_printed_is_named(submitter: Submitter) -> None:
-    command = submitter.operator.command("submit", *submitter.flags("-p", "10001"))
+def test_a_job_that_cannot_be_printed_is_named(submitter: Submitter, batch: FakeBatch) -> None:
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
-            command,
+            submitter.operator.command("submit", *submitter.flags("-p", "10001")),
             env={**os.environ, **submitter.operator.environment},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
-    (job,) = submitter.jobs()
+    (job_id,) = batch.jobs
     assert ran.returncode == 1
-    assert ran.stderr.startswith(f"job {job['jobId']} is submitted, but can't be printed: ")
+    assert ran.stderr.startswith(f"job {job_id} is submitted, but can't be printed: ")
     assert "not submitted: an array job with 5000 pilots\n" in ran.stderr
 
 

@@ -52,8 +52,8 @@ def add_commands(commands: Commands) -> None:
     submit.add_argument(
         "flags",
         nargs="*",
-        metavar="FLAG",
-        help="behind --, more flags for the pilots: see pyanamo.py --help",
+        metavar="-- FLAG",
+        help="more flags for the pilots: see pyanamo.py --help",
     )
     _add_job_flags(submit.add_argument_group("the jobs"))
     _add_pilot_flags(submit.add_argument_group("the pilots (else as the job definition has it)"))
