@@ -33,10 +33,11 @@ fail() {
 
 stop() {
     trap '' TERM INT
+    exec 2>/dev/null # Bash tells of what was killed.
     local running
     running=$(jobs -p)
     # Nothing of what it does is worth a wait.
-    [[ -z $running ]] || kill -KILL "$running" 2>/dev/null || true
+    [[ -z $running ]] || kill -KILL "$running" || true
     wait
     exit "$1"
 }
@@ -60,12 +61,17 @@ fetch() { # FILE
 
 check() { # FILE
     local found
-    run sha256sum "$1" >"$folder/sha256" || fail "$archive: its SHA-256 can't be computed"
-    read -r found _ <"$folder/sha256"
+    run sha256sum "$1" >"$1.sha256" || fail "$archive: its SHA-256 can't be computed"
+    read -r found _ <"$1.sha256"
     found=${found#\\} # It has a backslash in front if there is one in the name.
     [[ $found == "$sha256" ]] \
         || fail "$archive has the SHA-256 $found, but PYANAMO_ARCHIVE_SHA256 is $sha256: one of them is out of date"
 }
+
+# Process 1 of a container gets no signal for which it has no handler.
+trap clean_up EXIT
+trap 'stop 143' TERM
+trap 'stop 130' INT
 
 (($# > 0)) || fail 'ARCHIVE is missing: Fetch_and_Run.sh ARCHIVE [FLAG OF THE PILOT ...], where ARCHIVE is s3://BUCKET/KEY.tar.gz (or .tgz, .tar, .zip), or - for none' 2
 archive=$1
@@ -84,10 +90,6 @@ if [[ -n $sha256 ]]; then
     [[ $archive != - ]] || fail 'PYANAMO_ARCHIVE_SHA256 is set, but ARCHIVE is -: give one or the other' 2
 fi
 
-trap clean_up EXIT
-trap 'stop 143' TERM
-trap 'stop 130' INT
-
 folder=$(mktemp -d "$PWD/PyAnamo.XXXXXX") \
     || fail "no folder can be made in $PWD: give the container a work folder that user $(id -u) can write to"
 scripts=$folder/scripts
@@ -97,11 +99,12 @@ if [[ $archive == - ]]; then
     ln -s "$home/use_cases" "$home"/*.sh "$scripts"
     pipeline=$home/use_cases/example_docker
 else
-    file=$folder/archive$suffix
+    mkdir "$folder/fetched"
+    file=$folder/fetched/archive$suffix
     fetch "$file"
     [[ -z $sha256 ]] || check "$file"
     run python "$home/use_cases/example_docker/unpack.py" "$file" "$scripts" "$archive" || exit 1
-    rm -- "$file"
+    rm -r -- "$folder/fetched"
     pipeline=$scripts
 fi
 

@@ -25,6 +25,7 @@ _DAMAGE = (
     NotImplementedError,  # zipfile's, for ways of packing that it doesn't know
     lzma.LZMAError,
     tarfile.TarError,
+    ValueError,  # tarfile's, for names with a zero byte in them
     zipfile.BadZipFile,
     zlib.error,
 )
