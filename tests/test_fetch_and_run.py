@@ -122,11 +122,15 @@ def test_tasks_find_their_scripts_in_the_archive(container: Container, suffix: s
     assert flags == ["s3", "cp", "--only-show-errors", "--region", "us-east-1"]
 
 
-def test_a_script_of_the_archive_is_on_the_path(container: Container) -> None:
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+def test_a_script_of_the_archive_is_on_the_path(container: Container, suffix: str) -> None:
     place = container.place
-    container.serve(make_tar(place.folder / "made.tar.gz", member("count", COUNT, mode=0o755)))
+    make = make_zip if suffix == ".zip" else make_tar
+    container.serve(make(place.folder / f"made{suffix}", member("count", COUNT, mode=0o777)))
     place.fill({"one": "count 1", "two": ["count 1", "count 2"]})
-    assert container.run(URI + ".tar.gz").counts["done"] == 2
+    assert container.run(URI + suffix).counts["done"] == 2
+    mode = (container.left_behind[0] / "scripts/count").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o755  # nobody else may write to it
 
 
 def test_the_aws_cli_and_s3(container: Container, s3: str) -> None:
@@ -371,6 +375,11 @@ HOSTILE = {
     "hard link to absolute": [hard_link("h", "/etc/hostname")],
     "hard link to parent": [hard_link("h", OUTSIDE)],
     "hard link to a link": [link("a/b/l", "../../f"), hard_link("h", "a/b/l"), FILE],
+    "hard link to a link in a file's place": [
+        member("a/b/l"),
+        link("a/b/l", "../../f"),
+        hard_link("h", "a/b/l"),
+    ],
     "hard link to nothing": [hard_link("h", "f")],
     "fifo": [member("p", b"", type=tarfile.FIFOTYPE)],
     "device": [member("p", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],

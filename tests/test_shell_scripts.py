@@ -11,6 +11,7 @@ import pytest
 from tests.support.container import DOCKERFILE, ROOT
 
 SHELLS = ("sh", "bash", "dash")
+PIP = "python -m pip install -r requirements-dev.txt"
 
 
 def linter(name: str, install: str) -> str:
@@ -60,11 +61,11 @@ def lint(*command: str) -> None:
 def test_shellcheck_finds_nothing() -> None:
     scripts = shell_scripts()
     assert {".ci/run", "use_cases/example_docker/Fetch_and_Run.sh"} <= set(scripts)
-    shellcheck = linter("shellcheck", "apt-get install shellcheck")
+    shellcheck = linter("shellcheck", f"{PIP}, or apt-get install shellcheck")
     lint(shellcheck, "--external-sources", "--severity=style", *scripts)
 
 
 def test_hadolint_finds_nothing_and_ignores_nothing() -> None:
-    hadolint = linter("hadolint", "python -m pip install -r requirements-dev.txt")
+    hadolint = linter("hadolint", PIP)
     lint(hadolint, "--failure-threshold=style", "--disable-ignore-pragma", str(DOCKERFILE))
     assert not list(ROOT.glob(".hadolint.y*ml"))

@@ -19,7 +19,8 @@
 #     PIPELINE                a folder that is to come first on the tasks' PATH (that of the scripts)
 #
 # The exit code is the pilot's (see pyanamo.py --help), and before there is one: 1 the scripts can't
-# be had, 2 wrong usage, 130 and 143 stopped by SIGINT and SIGTERM. Then nothing is left behind.
+# be had, 2 wrong usage, 130 and 143 stopped by SIGINT and SIGTERM. Then nothing is left behind;
+# a pilot's folder stays where it is, and goes with the container.
 
 set -euo pipefail
 
