@@ -123,3 +123,10 @@ class Container:
     def left_behind(self) -> list[Path]:
         """The folders that it has made and not removed."""
         return sorted(self.place.folder.glob("PyAnamo.*"))
+
+
+def the_error(ended: Ended, code: int) -> str:
+    """What it said, which must be one line, before it ended with that code."""
+    assert (ended.code, ended.stdout) == (code, ""), ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return line
