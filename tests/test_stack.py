@@ -387,12 +387,12 @@ def assert_denied(run: Finished, permission: str) -> None:
     assert f"access denied to {operation}" in line
 
 
-def test_a_pilot_has_nothing_to_look_for_elsewhere(stack: Stack, tmp_path: Path, moto: str) -> None:
-    credentials = credentials_of(moto, stack.outputs["PilotRole"])
-    other = create_stack(moto, f"{stack.table}-2")
-    assert_denied(run_pilot(other, credentials, tmp_path), "dynamodb:Query")
-    elsewhere = run_pilot(stack, credentials, tmp_path, "-b", f"s3://{stack.bucket}/results-2")
-    assert_denied(elsewhere, "s3:PutObject")
+def test_a_pilot_has_nothing_to_look_for_elsewhere(stack: Stack, tmp_path: Path) -> None:
+    credentials = credentials_of(stack.endpoint, stack.outputs["PilotRole"])
+    other_table = run_pilot(stack, credentials, tmp_path, "-t", f"{stack.table}-2")
+    assert_denied(other_table, "dynamodb:Query")
+    other_prefix = run_pilot(stack, credentials, tmp_path, "-b", f"s3://{stack.bucket}/Other")
+    assert_denied(other_prefix, "s3:PutObject")
 
 
 def test_a_pilot_can_not_import(stack: Stack, tmp_path: Path) -> None:
@@ -477,23 +477,20 @@ def a_workflow_of(
 def test_an_operator_submits_to_the_stacks_queue_only(
     stack: Stack, operator: dict[str, str], moto: str
 ) -> None:
-    other = create_stack(moto, f"{stack.table}-2")
-    session = boto3.session.Session(*operator.values())
-    batch = session.client("batch", endpoint_url=moto)
+    batch = boto3.session.Session(*operator.values()).client("batch", endpoint_url=moto)
     set_moto(moto, "config", {"batch": {"use_docker": False}})
-
-    def submit(queue: Stack, definition: Stack) -> str:
-        job = {"jobName": "pilot", "jobQueue": queue.outputs["Queue"]}
-        answer = batch.submit_job(**job, jobDefinition=definition.outputs["JobDefinition"])
-        return str(answer["jobId"])
-
+    job = {
+        "jobName": "pilot",
+        "jobQueue": stack.outputs["Queue"],
+        "jobDefinition": stack.outputs["JobDefinition"],
+    }
     with enforced(moto):
-        job = submit(stack, stack)
-        assert [one["jobId"] for one in batch.describe_jobs(jobs=[job])["jobs"]] == [job]
-        batch.terminate_job(jobId=job, reason="test")
-        for queue, definition in ((other, stack), (stack, other)):
+        job_id = batch.submit_job(**job)["jobId"]
+        assert [one["jobId"] for one in batch.describe_jobs(jobs=[job_id])["jobs"]] == [job_id]
+        batch.terminate_job(jobId=job_id, reason="test")
+        for other in ({"jobQueue": "another"}, {"jobDefinition": "another"}):
             with pytest.raises(ClientError, match="not authorized to perform: batch:SubmitJob"):
-                submit(queue, definition)
+                batch.submit_job(**{**job, **other})
 
 
 # --- The end of a stack -------------------------------------------------------------------------
