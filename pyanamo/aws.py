@@ -126,7 +126,8 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
         if error.response["Error"].get("Code") == "ConditionalCheckFailedException":
             raise ConditionFailed(error.response.get("Item")) from error  # type: ignore[arg-type]
         known = error.response["Error"]
-        raise aws_error(known.get("Code", ""), known.get("Message", ""), client, what) from error
+        code, message = known.get("Code", ""), known.get("Message", "")
+        raise aws_error(code, message, client, what, error.operation_name) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise AccessDenied(
             f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
@@ -145,14 +146,20 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
         ) from error
 
 
-def aws_error(code: str, message: str, client: Client, what: str) -> PyAnamoError:
-    """Our error for one of AWS's, by its code and message; `what` as above."""
+def aws_error(
+    code: str, message: str, client: Client, what: str, operation: str = ""
+) -> PyAnamoError:
+    """Our error for one of AWS's, by its code and message; `what` as above.
+
+    S3 doesn't say what was denied, so that the message names the operation, if it is known.
+    """
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
     if code == "ResourceNotFoundException":
         return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
     if code in _DENIED:
-        return AccessDenied(f"{what} in {where}: access denied ({code}): {message}")
+        to_do = f" to {operation}" if operation else ""
+        return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}")
     if code in ("NoSuchBucket", "NoSuchKey"):
         return PyAnamoError(f"{what} is not there: {message}")
     if code == "ValidationException" and "index" in message and _name(client) == "DynamoDB":
