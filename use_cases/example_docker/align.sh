@@ -28,10 +28,13 @@ align() {
 # Sets $reads and $mapped; there must be some of both.
 count() {
     local sample=$1 bam=$2
-    samtools flagstat -O tsv "$bam" >"$work/flagstat" &
+    samtools flagstat -O tsv "$bam" | awk -F '\t' '
+        $3 == "primary" { reads = $1 }
+        $3 == "primary mapped" { mapped = $1 }
+        END { print reads, mapped }
+    ' >"$work/counts" &
     finish "counting the reads of $sample"
-    reads=$(awk -F '\t' '$3 == "primary" { print $1 }' "$work/flagstat")
-    mapped=$(awk -F '\t' '$3 == "primary mapped" { print $1 }' "$work/flagstat")
+    read -r reads mapped <"$work/counts" || fail "counting the reads of $sample failed$(room_left)"
     ((reads > 0)) || fail "no reads in $READS/${sample}_1.fastq.gz"
     ((mapped > 0)) || fail "none of the $reads reads of $sample is like the reference $REFERENCE"
 }

@@ -19,7 +19,7 @@ variants() {
     local sample=$1 vcf=$2
     bcftools view --no-version -a -s "$sample" -Ou "$vcf" |
         bcftools view --no-version -i 'GT="alt"' -Ou |
-        bcftools norm --no-version -f "$reference" -m -any -Ou 2>"$work/norm.log" |
+        bcftools norm --no-version -f "$reference" -m -any -Ou |
         bcftools query -i 'GT="alt"' -f '%CHROM:%POS:%REF:%ALT\t[%GT]\n' |
         sed 's/|/\//; s/1\/0$/0\/1/'
 }
@@ -27,8 +27,8 @@ variants() {
 # Prints a sample's row; exits with 1 if it isn't good enough.
 compare() {
     local sample=$1 calls=$2 truth=$3
-    variants "$sample" "$truth" >"$work/known"
-    variants "$sample" "$calls" >"$work/called"
+    variants "$sample" "$truth" >"$work/known" || fail "reading $truth failed: see above"
+    variants "$sample" "$calls" >"$work/called" || fail "reading $calls failed: see above"
     awk -F '\t' -v sample="$sample" -v min="$MIN_SHARE" '
         FILENAME ~ /known$/ { known[$1] = $2; all++; next }
         { called++ }

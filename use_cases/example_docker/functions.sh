@@ -8,6 +8,7 @@
 # run in the background, with `finish` after them: Bash minds a signal at once only while it waits.
 
 set -euo pipefail
+export LC_ALL=C # the same order and the same letters everywhere
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 step=$(basename -- "$0")
@@ -58,7 +59,7 @@ start_work() {
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    work=$(mktemp -d -- "$SCRATCH/pyanamo-$step.XXXXXX") ||
+    work=$(mktemp -d -- "$(realpath -- "$SCRATCH")/pyanamo-$step.XXXXXX") ||
         fail "can't write to SCRATCH, $SCRATCH: make room there, or name another folder"
 }
 
@@ -76,7 +77,14 @@ clean_up() {
 
 # finish WHAT: wait for the command or pipeline that was just put in the background; it must succeed.
 finish() {
-    wait "$!" || fail "$1 failed, with exit code $?: what it said is above"
+    wait "$!" || fail "$1 failed, with exit code $?: what it said is above$(room_left)"
+}
+
+# room_left: where there is next to none in $work, print that: not all tools do.
+room_left() {
+    local left
+    left=$(df -Pk -- "$work" | awk 'NR == 2 { print $4 }')
+    ((left >= 1024)) || printf '; %s KB are left in SCRATCH, %s' "$left" "$SCRATCH"
 }
 
 # --- Files, here or in S3 -----------------------------------------------------------------------
@@ -147,6 +155,7 @@ check_sample() {
 # split_chromosomes LIST: set chromosomes to the names of a comma-separated list.
 split_chromosomes() {
     local name seen=,
+    [[ $1 =~ ^[A-Za-z0-9_.,-]*$ ]] || misused "not a list of chromosomes: '$1'"
     # The comma at the end keeps an empty last name, so that it is seen to be wrong.
     IFS=, read -r -a chromosomes <<<"$1,"
     for name in "${chromosomes[@]}"; do
