@@ -17,7 +17,7 @@ TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
 	@echo "  ARGS='-k name'       arguments for pytest, with make test"
@@ -74,7 +74,7 @@ check-python:
 			"install its venv module (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
 
 check-tools:
-	@bash -c '. $(CASE_SCRIPTS)/functions.sh; need bwa samtools bcftools wgsim'
+	@bash -c '. $(CASE_SCRIPTS)/functions.sh; need bwa samtools bcftools wgsim' make
 
 dynamodb-local:
 	@$(PYTHON) -m tests.support.dynamodb_local fetch

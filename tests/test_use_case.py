@@ -212,7 +212,7 @@ def _results_in_the_way(bench: Bench) -> None:
 
 
 def _no_scratch(bench: Bench) -> None:
-    bench.environment["SCRATCH"] = str(bench.folder / "nowhere")
+    bench.environment["SCRATCH"] = str(bench.folder / "not" / "there")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def _no_scratch(bench: Bench) -> None:
         (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 3"),
         (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 4"),
         (_results_in_the_way, "in the way: the folder "),
-        (_no_scratch, "/nowhere: make room there, or name another folder"),
+        (_no_scratch, "/not/there: make room there, or name another folder"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_left(

@@ -19,16 +19,21 @@ variants() {
     local sample=$1 vcf=$2
     bcftools view --no-version -a -s "$sample" -Ou "$vcf" |
         bcftools view --no-version -i 'GT="alt"' -Ou |
-        bcftools norm --no-version -f "$reference" -m -any -Ou |
+        bcftools norm --no-version -f "$reference" -m -any -Ou 2>"$work/norm.log" |
         bcftools query -i 'GT="alt"' -f '%CHROM:%POS:%REF:%ALT\t[%GT]\n' |
         sed 's/|/\//; s/1\/0$/0\/1/'
+}
+
+unreadable() {
+    cat -- "$work/norm.log" >&2
+    fail "reading $1 failed: see above"
 }
 
 # Prints a sample's row; exits with 1 if it isn't good enough.
 compare() {
     local sample=$1 calls=$2 truth=$3
-    variants "$sample" "$truth" >"$work/known" || fail "reading $truth failed: see above"
-    variants "$sample" "$calls" >"$work/called" || fail "reading $calls failed: see above"
+    variants "$sample" "$truth" >"$work/known" || unreadable "$truth"
+    variants "$sample" "$calls" >"$work/called" || unreadable "$calls"
     awk -F '\t' -v sample="$sample" -v min="$MIN_SHARE" '
         FILENAME ~ /known$/ { known[$1] = $2; all++; next }
         { called++ }
@@ -54,7 +59,7 @@ main() {
     fetch "$2" 'make-cohort.sh makes it'
     truth=$fetched
     printf 'sample\tknown\tcalled\trecall\tprecision\tgenotypes\n'
-    bcftools query -l "$truth" >"$work/samples"
+    bcftools query -l "$truth" >"$work/samples" || fail "reading $truth failed: see above"
     while read -r sample; do
         compare "$sample" "$calls" "$truth" || bad+=("$sample")
     done <"$work/samples"

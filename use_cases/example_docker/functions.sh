@@ -9,6 +9,7 @@
 
 set -euo pipefail
 export LC_ALL=C # the same order and the same letters everywhere
+unset CDPATH    # with it cd may print where it goes
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 step=$(basename -- "$0")
@@ -48,7 +49,9 @@ need() {
         esac
     done
     ((${#missing[@]} == 0)) ||
-        fail "missing: ${missing[*]} (Debian, Ubuntu: apt-get install ${packages[*]})"
+        fail "missing: ${missing[*]} (Debian, Ubuntu: apt-get install $(
+            printf '%s\n' "${packages[@]}" | sort -u | paste -sd ' '
+        ))"
 }
 
 # --- The folder for temporary files -------------------------------------------------------------
@@ -59,7 +62,7 @@ start_work() {
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    work=$(mktemp -d -- "$(realpath -- "$SCRATCH")/pyanamo-$step.XXXXXX") ||
+    work=$(cd -- "$SCRATCH" && mktemp -d -- "$PWD/pyanamo-$step.XXXXXX") ||
         fail "can't write to SCRATCH, $SCRATCH: make room there, or name another folder"
 }
 

@@ -6,7 +6,8 @@
 #
 # Reads the names in COHORT_SAMPLES and their gVCFs in GVCFS; writes NAME.vcf.gz, its index and
 # NAME.counts.tsv in MERGED, and prints how many sites there are. Each sample keeps the genotypes
-# that it was called with: this is no joint genotyping. See job-conf.sh and functions.sh.
+# that it was called with: this is no joint genotyping. It was tried with bcftools' gVCFs only, not
+# with GATK's. See job-conf.sh and functions.sh.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
