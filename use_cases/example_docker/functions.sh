@@ -54,8 +54,6 @@ need() {
         ))"
 }
 
-# --- The folder for temporary files -------------------------------------------------------------
-
 # start_work: make $work, and see to it that it goes in the end.
 start_work() {
     trap clean_up EXIT
@@ -89,8 +87,6 @@ room_left() {
     left=$(df -Pk -- "$work" | awk 'NR == 2 { print $4 }')
     ((left >= 1024)) || printf '; %s KB are left in SCRATCH, %s' "$left" "$SCRATCH"
 }
-
-# --- Files, here or in S3 -----------------------------------------------------------------------
 
 # fetch ADDRESS HINT: set $fetched to a file's path, that of a copy in $work if it is in S3. Where it
 # is missing the message ends with the hint.
@@ -143,8 +139,6 @@ publish() {
     mv -f -- "$part/$name" "$folder/$name" || fail "can't write $folder/$name: see above"
     rmdir -- "$part"
 }
-
-# --- Names --------------------------------------------------------------------------------------
 
 # Names become parts of paths and commands: nothing but these, and no dot or hyphen in front.
 readonly NAME='^[A-Za-z0-9_][A-Za-z0-9_.-]*$'

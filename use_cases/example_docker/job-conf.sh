@@ -5,7 +5,7 @@
 # Each setting can be given in the environment instead. Folders are relative to the one where a
 # step is started, the pilot's; all but COHORT_SAMPLES and SCRATCH may be in S3: s3://BUCKET/PREFIX.
 
-# --- What is read -------------------------------------------------------------------------------
+# What is read:
 
 : "${COHORT:=build/use-case/cohort}" # as make-cohort.sh makes it
 
@@ -17,7 +17,7 @@
 : "${COHORT_SAMPLES:=$COHORT/samples.txt}"     # a sample's name a line
 : "${CHROMOSOMES:=chr1,chr2,chr3}"             # those that are called and merged
 
-# --- What is written ----------------------------------------------------------------------------
+# What is written:
 
 : "${RESULTS:=build/use-case/results}"
 : "${ALIGNMENTS:=$RESULTS/alignments}" # SAMPLE.bam or SAMPLE.cram, with SAMPLE.bam.bai or .cram.crai
@@ -27,7 +27,7 @@
 # Where the temporary files go: it needs room for a sample's reads, twice.
 : "${SCRATCH:=${TMPDIR:-/tmp}}"
 
-# --- How ----------------------------------------------------------------------------------------
+# How:
 
 : "${CALLER:=}"          # gatk or bcftools; empty: gatk, if it is on the PATH
 : "${THREADS:=1}"        # of a task; a pilot runs several tasks at once
