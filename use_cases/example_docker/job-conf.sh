@@ -3,7 +3,7 @@
 # Where the steps of the variant-calling workflow read and write, and how they work.
 #
 # Each setting can be given in the environment instead. Folders are relative to the one where a
-# step is started, the pilot's; all but COHORT_SAMPLES and SCRATCH may be in S3: s3://BUCKET/PREFIX.
+# step is started, the pilot's; all but SCRATCH may be in S3: s3://BUCKET/PREFIX.
 
 # What is read:
 
