@@ -56,11 +56,11 @@ def test_workers_of_one_pilot_keep_out_of_each_others_way() -> None:
     assert early[1] < early[0] / 2
 
 
-def test_the_last_items_are_found_at_the_first_look() -> None:
-    """Though the first page may begin behind them."""
+def test_the_last_item_is_found_at_the_first_look() -> None:
+    """Though the first page may begin behind it, as 4 of 5 do."""
     for seed in range(10):
-        figures = simulate(replace(SMALL, pilots=1, items=2, seed=seed))
-        assert figures["claims"] == 2
+        figures = simulate(replace(SMALL, pilots=1, items=1, seed=seed))
+        assert figures["claims"] == 1
         assert figures["longest_idle_seconds"] < 1  # a second look is later than that
 
 
