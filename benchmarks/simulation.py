@@ -37,7 +37,7 @@ from benchmarks.simulated_time import Simulation
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim
 from pyanamo.pilot.worker import backoff
-from pyanamo.tables.candidates import Share
+from pyanamo.tables.candidates import OwnShortlist
 from pyanamo.tables.dynamodb import DynamoDBTable
 
 # On-demand, us-east-1, since November 2024 (aws.amazon.com/dynamodb/pricing/on-demand).
@@ -98,10 +98,10 @@ class Run:
         cluster = self.cluster
         for _ in range(cluster.pilots):
             starts_at = self.random.random() * cluster.start_seconds
-            for number in range(cluster.workers):
-                share = Share.of_worker(number, cluster.workers)
+            shortlist = OwnShortlist(cluster.workers)
+            for _ in range(cluster.workers):
                 self.starts.append(starts_at)
-                self.simulation.start(partial(self._work, share), starts_at)
+                self.simulation.start(partial(self._work, shortlist), starts_at)
         self.simulation.run()
 
     def counts(self) -> Counts:
@@ -114,12 +114,12 @@ class Run:
             requests=self.client.by_second.total(),
         )
 
-    def _work(self, share: Share) -> None:
+    def _work(self, shortlist: OwnShortlist) -> None:
         """What a worker does."""
         now = self.simulation.now
         table = DynamoDBTable(
             "simulated",
-            share=share,
+            shortlists=shortlist,
             clock=now,
             steady_clock=now,
             rng=self.random,

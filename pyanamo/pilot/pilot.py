@@ -20,7 +20,7 @@ from pyanamo.pilot.identity import pilot_name, runs_in_batch
 from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.process import WorkerProcess, start_worker
 from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
-from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.shared import Quota, SharedNumbers, SharedShortlist
 from pyanamo.pilot.spawn import keep_open_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.walltime import WallTime
@@ -88,6 +88,7 @@ class Pilot:
         self._name = pilot_name()
         self._shared = SharedNumbers(settings.items)
         self._quota = Quota(settings.max_items)
+        self._shortlist = SharedShortlist(settings.items)
         self._crew = Crew(settings.items)
         self._walltime = WallTime(
             settings.wall_time,
@@ -128,6 +129,7 @@ class Pilot:
         finally:
             self._guardian.end()
             again.close()
+            self._shortlist.close()
         return self._summary
 
     def _check_stores(self) -> None:
@@ -274,7 +276,7 @@ class Pilot:
         return Worker(
             number=number,
             pilot=self._name,
-            table=settings.store.open(settings.table, worker=number, workers=settings.items),
+            table=settings.store.open(settings.table, shortlists=self._shortlist),
             runner=runner,
             stop=stop,
             shared=self._shared,

@@ -1,15 +1,17 @@
-"""A few numbers that a pilot's processes share: no locks, since any of them may be killed.
-
-Each number has one writer and is eight aligned bytes, which are stored at once.
-"""
+"""What a pilot's processes share, any of which may be killed at any moment."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
+
+from pyanamo.tables.candidates import Shortlist
 
 STOP_REASONS = (
     "stopped by SIGTERM",
@@ -23,7 +25,10 @@ _COUNT, _SECONDS, _DEADLINE, _HEARD = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
-    """Memory that processes forked later share."""
+    """Memory that processes forked later share.
+
+    Without locks: each number has one writer, and is eight aligned bytes, which are stored at once.
+    """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -100,14 +105,52 @@ class Quota:
 
     def _change(self, by: int) -> bool:
         assert self._file is not None
-        # Locks of lockf belong to the process, not to the open file: forked processes exclude
-        # each other, and the kernel frees the lock of one that dies.
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
-        try:
+        with _locked(self._file):
             left = int.from_bytes(os.pread(self._file.fileno(), 8, 0), "big") + by
             if left < 0:
                 return False
             os.pwrite(self._file.fileno(), left.to_bytes(8, "big"), 0)
             return True
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+class SharedShortlist:
+    """A shortlist of items to claim for all workers together. A process that dies harms nothing."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+
+    @contextmanager
+    def open(self) -> Iterator[Shortlist]:
+        """It, for one process at a time."""
+        with _locked(self._file):
+            shortlist = self._read()
+            yield shortlist
+            content = json.dumps(vars(shortlist)).encode()
+            os.pwrite(self._file.fileno(), content, 0)
+            os.ftruncate(self._file.fileno(), len(content))
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def _read(self) -> Shortlist:
+        content = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0)
+        try:
+            return Shortlist(**json.loads(content))
+        except ValueError:  # the first one to look, or somebody died while writing
+            return Shortlist()
+
+
+@contextmanager
+def _locked(file: IO[bytes]) -> Iterator[None]:
+    """Alone among the processes that have this file in common.
+
+    Locks of lockf belong to the process, not to the open file: forked processes exclude each other,
+    and the kernel frees the lock of one that dies.
+    """
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN)

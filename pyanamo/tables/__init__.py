@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.tables.candidates import Shortlists
 from pyanamo.tables.transitions import Changes
 
 if TYPE_CHECKING:
@@ -127,24 +128,20 @@ class Store:
     profile: str | None = None
     endpoint_url: str | None = None
 
-    def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
+    def open(self, name: str, *, shortlists: Shortlists | None = None) -> WorkflowTable:
         """The table of that name, in this process. It need not be there yet.
 
-        Workers of one pilot say which they are, of how many: they then try different items.
+        Workers of one pilot give the shortlist that they have in common.
         """
         # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
             return SQLiteTable(name, self.local)
-        from pyanamo.tables.candidates import Share
         from pyanamo.tables.dynamodb import DynamoDBTable
 
         return DynamoDBTable(
-            name,
-            session=self._session,
-            endpoint_url=self.endpoint_url,
-            share=Share.of_worker(worker, workers),
+            name, session=self._session, endpoint_url=self.endpoint_url, shortlists=shortlists
         )
 
     @cached_property

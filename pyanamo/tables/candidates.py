@@ -6,21 +6,21 @@ emptied would begin with the same item, the first one after it. When one turns o
 others work on the same items: the rest of the page is dropped, the next page is read from another
 place, and is kept for a shorter time.
 
-Workers of one pilot do better than chance: each has a share of all item ids, and tries those of
-others only when it finds none of its own.
+Workers of one pilot do better than chance: they have one shortlist of items between them, and each
+gets others from it.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from pyanamo.tables.attributes import slot
-
-PAGE = 25  # items of one share: rows of some 200 bytes, so that a query takes about 1 read unit
-MOST_SHARES = 8
+PAGE = 25  # items a worker: rows of some 200 bytes, so that a query takes about 1 read unit
+MOST_PAGES = 8  # at a time: workers beyond that read more often
 
 # How long a page is worth trying. The older it is, the more of it is taken; the more pilots there
 # are for the items that wait, the sooner. Nobody counts them: each conflict makes it shorter, each
@@ -30,33 +30,54 @@ SHORTEST_FRESH, FIRST_FRESH, LONGEST_FRESH = 0.1, 1.0, 5.0  # seconds
 SHORTER, LONGER = 0.25, 1.1
 
 TAKEN_SECONDS = 1.0  # how long the index may still show an item as todo that isn't
-
-
-@dataclass(frozen=True)
-class Share:
-    """The part of all items that a worker tries first: one of so many, evenly."""
-
-    number: int = 0
-    shares: int = 1
-
-    @classmethod
-    def of_worker(cls, number: int, workers: int) -> Share:
-        """Of a worker of a pilot with so many; where they are many, some have the same share."""
-        shares = min(workers, MOST_SHARES)
-        return cls(number % shares, shares)
-
-    @property
-    def page(self) -> int:
-        """How many items a page must have, so that the share in it is worth a query."""
-        return PAGE * self.shares
-
-    def has(self, item_id: str) -> bool:
-        """Whether an item is in it."""
-        return self.shares == 1 or int(slot(item_id), 16) % self.shares == self.number
-
-
-WHOLE = Share()
 FRONT = "00000000"
+
+
+@dataclass
+class Shortlist:
+    """The items that some workers may try, and what they know of the others."""
+
+    left: list[str] = field(default_factory=list)  # ids, the next one last
+    read_at: float = 0.0
+    fresh_seconds: float = FIRST_FRESH  # how long after that they are worth trying
+    fits_a_page: bool = False  # all that waits does
+    taken: dict[str, float] = field(default_factory=dict)  # ids, and since when
+
+    def give(self, now: float) -> str | None:
+        """An item that nobody else of these workers tries, or None."""
+        if not self.left:
+            return None
+        item_id = self.left.pop()
+        self.taken[item_id] = now
+        return item_id
+
+    def forget(self, now: float) -> None:
+        """Let go of what the index must know by now."""
+        self.taken = {
+            item_id: since for item_id, since in self.taken.items() if now - since <= TAKEN_SECONDS
+        }
+
+
+class Shortlists(Protocol):
+    """Keeps a shortlist."""
+
+    workers: int  # that have it in common
+
+    def open(self) -> AbstractContextManager[Shortlist]:
+        """It, for nobody else until the block ends, which may change it."""
+
+
+class OwnShortlist:
+    """A shortlist within a process."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self._shortlist = Shortlist()
+
+    @contextmanager
+    def open(self) -> Iterator[Shortlist]:
+        """It."""
+        yield self._shortlist
 
 
 class Candidates:
@@ -69,62 +90,67 @@ class Candidates:
         self,
         page: Callable[[str, int], Sequence[str]],
         *,
-        share: Share = WHOLE,
+        shortlists: Shortlists | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
+        """`clock` must be the same for all that have the shortlist in common."""
         self._read_page = page
-        self._share = share
+        self._shortlists = shortlists or OwnShortlist()
+        self._page_items = PAGE * min(self._shortlists.workers, MOST_PAGES)
         self._clock = clock
         self._random = rng or random.Random()
-        self._page: list[str] = []  # what is left of it
-        self._read_at = 0.0
-        self._fresh = FIRST_FRESH  # seconds
-        self._fits_a_page = False  # all that is left
-        self._taken: dict[str, float] = {}  # id -> when it was found to be taken
 
     def next(self) -> str | None:
         """An item to try, or None when the index shows none."""
-        if not self._page or self._clock() - self._read_at > self._fresh:
-            self._refill()
-        return self._page.pop() if self._page else None
+        asked_at = self._clock()
+        with self._shortlists.open() as shortlist:
+            is_fresh = asked_at - shortlist.read_at <= shortlist.fresh_seconds
+            if is_fresh and (item_id := shortlist.give(asked_at)) is not None:
+                return item_id
+            fits_a_page = shortlist.fits_a_page
+        page = page_around(self._read_page, self._page_items, self._random, fits_a_page=fits_a_page)
+        with self._shortlists.open() as shortlist:
+            self._add(shortlist, page, asked_at)
+            return shortlist.give(self._clock())
 
     def taken(self, item_id: str) -> None:
         """Somebody else has it: look elsewhere, and don't believe the index about it for now."""
-        self._page.clear()
-        self._fresh = max(SHORTEST_FRESH, self._fresh * SHORTER)
-        self._taken[item_id] = self._clock()
+        with self._shortlists.open() as shortlist:
+            shortlist.left.clear()
+            shortlist.fresh_seconds = max(SHORTEST_FRESH, shortlist.fresh_seconds * SHORTER)
+            shortlist.taken[item_id] = self._clock()
 
     def claimed(self, item_id: str) -> None:
         """We have it: don't believe the index about it for now."""
-        self._taken[item_id] = self._clock()
+        with self._shortlists.open() as shortlist:
+            shortlist.taken[item_id] = self._clock()
 
-    def _refill(self) -> None:
-        self._read_at = self._clock()
-        self._fresh = min(LONGEST_FRESH, self._fresh * LONGER)
-        self._taken = {
-            item_id: when
-            for item_id, when in self._taken.items()
-            if self._read_at - when <= TAKEN_SECONDS
-        }
-        page = [item_id for item_id in self._read_around() if item_id not in self._taken]
-        own = [item_id for item_id in page if self._share.has(item_id)]
-        self._page = own or page
-        self._random.shuffle(self._page)
+    def _add(self, shortlist: Shortlist, page: Sequence[str], asked_at: float) -> None:
+        """Put a page on the shortlist, in place of what is there unless that is newer."""
+        now = self._clock()
+        shortlist.forget(now)
+        others = shortlist.left if shortlist.read_at > asked_at else []
+        found = dict.fromkeys((*others, *page))
+        shortlist.left = [item_id for item_id in found if item_id not in shortlist.taken]
+        self._random.shuffle(shortlist.left)
+        shortlist.read_at = now
+        shortlist.fresh_seconds = min(LONGEST_FRESH, shortlist.fresh_seconds * LONGER)
+        shortlist.fits_a_page = len(page) < self._page_items
 
-    def _read_around(self) -> Sequence[str]:
-        """A page from a random place on, and from the front on where the index ends before that."""
-        if self._fits_a_page:  # nearly nothing is left: one query shows it all
-            page = list(self._read_page(FRONT, self._share.page))
-        else:
-            page = list(self._read_page(random_slot(self._random), self._share.page))
-            if len(page) < self._share.page:
-                front = self._read_page(FRONT, self._share.page)
-                page = list(dict.fromkeys((*page, *front)))
-        self._fits_a_page = len(page) < self._share.page
+
+def page_around(
+    read_page: Callable[[str, int], Sequence[str]],
+    limit: int,
+    rng: random.Random,
+    *,
+    fits_a_page: bool,
+) -> Sequence[str]:
+    """A page from a random place on, and from the front on where the index ends before that.
+
+    Where there is no more than fits a page, one from the front on shows it all.
+    """
+    page = read_page(FRONT if fits_a_page else f"{rng.getrandbits(32):08x}", limit)
+    if fits_a_page or len(page) == limit:
         return page
-
-
-def random_slot(rng: random.Random) -> str:
-    """A random place of the index."""
-    return f"{rng.getrandbits(32):08x}"
+    return list(dict.fromkeys((*page, *read_page(FRONT, limit))))

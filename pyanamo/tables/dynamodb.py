@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -31,7 +32,7 @@ from pyanamo.tables.attributes import (
     read_item,
     read_summary,
 )
-from pyanamo.tables.candidates import FRONT, PAGE, WHOLE, Candidates, Share, random_slot
+from pyanamo.tables.candidates import FRONT, PAGE, Candidates, Shortlists, page_around
 from pyanamo.tables.capacity import Units
 from pyanamo.tables.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.holding import HoldersVerbs
@@ -66,7 +67,7 @@ class DynamoDBTable(HoldersVerbs):
         *,
         session: Session | None = None,
         endpoint_url: str | None = None,
-        share: Share = WHOLE,
+        shortlists: Shortlists | None = None,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -77,11 +78,12 @@ class DynamoDBTable(HoldersVerbs):
         self._client = client or make_client("dynamodb", session=session, endpoint_url=endpoint_url)
         self._random = rng or random.Random()
         self._candidates = Candidates(
-            lambda slot, limit: self._page(ItemState.TODO, slot, limit),
-            share=share,
+            partial(self._page, ItemState.TODO),
+            shortlists=shortlists,
             clock=steady_clock,
             rng=self._random,
         )
+        self._locked_fit_a_page = False
         self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token
 
     def check(self) -> None:
@@ -231,10 +233,10 @@ class DynamoDBTable(HoldersVerbs):
 
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
         """Look through a random page of locked items for one whose lease has expired."""
-        locked = self._page(ItemState.LOCKED, random_slot(self._random), PAGE)
-        if len(locked) < PAGE:  # the index ends there: go on at its front
-            front = self._page(ItemState.LOCKED, FRONT, PAGE)
-            locked = list(dict.fromkeys((*locked, *front)))
+        read_page = partial(self._page, ItemState.LOCKED)
+        fits = self._locked_fit_a_page
+        locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
+        self._locked_fit_a_page = len(locked) < PAGE
         for item in self._read_leases(locked):
             now = self._clock()
             if item.lease_expires is None or item.lease_expires > now:
