@@ -1,0 +1,194 @@
+"""Measure what PyAnamo promises, next to what the machine allows.
+
+    python -m benchmarks.bench           all, into benchmarks/results.json and benchmarks/README.md
+    python -m benchmarks.bench --quick   less of all, printed only; what is counted is checked
+    python -m benchmarks.bench --only rate --only memory
+
+DynamoDB Local needs Java and npm, as for `make test`. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import backlog, conflicts, costs, footprint, imports, machine, rates, report
+from benchmarks.figures import Figure, at_least
+from benchmarks.places import Place, places
+from tests.support.dynamodb_local import DynamoDBLocalError
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is measured."""
+
+    rounds: int
+    tasks: int  # of the rates
+    dynamodb_rounds: int
+    dynamodb_tasks: int
+    import_rows: int
+    batch_writer_rows: int
+    backlog: Sequence[int]
+    backlog_rounds: int
+    pilots: int
+    drained: int
+
+
+FULL = Amounts(
+    rounds=9,
+    tasks=1000,
+    dynamodb_rounds=5,
+    dynamodb_tasks=1000,
+    import_rows=100_000,
+    batch_writer_rows=10_000,
+    backlog=(100, 1000, 10_000, 100_000),
+    backlog_rounds=7,
+    pilots=100,
+    drained=10_000,
+)
+QUICK = Amounts(
+    rounds=1,
+    tasks=500,
+    dynamodb_rounds=1,
+    dynamodb_tasks=200,
+    import_rows=2000,
+    batch_writer_rows=1000,
+    backlog=(100, 2000),
+    backlog_rounds=1,
+    pilots=20,
+    drained=2000,
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured where, how much of it."""
+
+    amounts: Amounts
+    embedded: Place
+    dynamodb: Place
+
+    def rate_single(self) -> Iterator[Figure]:
+        """Single items in an embedded table."""
+        tasks = self.amounts.tasks
+        found = rates.single_items(
+            self.embedded, workers=2, rounds=self.amounts.rounds, tasks=tasks
+        )
+        what = f"rate of {tasks:,} single items `true`, embedded, `-i 2`"
+        yield rates.ratio_figure("rate_single", what, found, at_least(0.5))
+
+    def rate_nested(self) -> Iterator[Figure]:
+        """Nested tasks in an embedded table."""
+        tasks = self.amounts.tasks
+        found = rates.nested_tasks(
+            self.embedded, threads=2, rounds=self.amounts.rounds, tasks=tasks
+        )
+        what = f"rate of an item of {tasks:,} nested tasks `true`, embedded, `-n 2`"
+        yield rates.ratio_figure("rate_nested", what, found, at_least(0.5))
+
+    def rate_dynamodb(self) -> Iterator[Figure]:
+        """Single items in DynamoDB Local."""
+        tasks, rounds = self.amounts.dynamodb_tasks, self.amounts.dynamodb_rounds
+        found = rates.single_items(self.dynamodb, workers=4, rounds=rounds, tasks=tasks)
+        what = f"rate of {tasks:,} single items `true`, DynamoDB Local, `-i 4`"
+        yield rates.ratio_figure("rate_dynamodb", what, found, at_least(0.9))
+
+    def requests(self) -> Iterator[Figure]:
+        """What items cost."""
+        yield costs.single_items(self.dynamodb, items=500, workers=4)
+        yield costs.nested_item(self.dynamodb)
+        yield from costs.units(self.dynamodb, items=20)
+
+    def imports(self) -> Iterator[Figure]:
+        """Imports."""
+        yield from imports.import_rows(
+            self.dynamodb, self.amounts.import_rows, self.amounts.batch_writer_rows
+        )
+
+    def start(self) -> Iterator[Figure]:
+        """The start of a pilot."""
+        for place in (self.embedded, self.dynamodb):
+            yield footprint.start_up(place, self.amounts.rounds)
+
+    def memory(self) -> Iterator[Figure]:
+        """The memory of a pilot."""
+        for place in (self.embedded, self.dynamodb):
+            yield footprint.memory(place, 3 if self.amounts.rounds > 1 else 1)
+
+    def backlog(self) -> Iterator[Figure]:
+        """Claims from long and short backlogs."""
+        for place in (self.embedded, self.dynamodb):
+            yield from backlog.claims(place, self.amounts.backlog, self.amounts.backlog_rounds)
+
+    def conflicts(self) -> Iterator[Figure]:
+        """Many pilots on one table."""
+        yield conflicts.drain(self.dynamodb, self.amounts.pilots, self.amounts.drained)
+
+    @property
+    def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:
+        """All of them, by the names that `--only` takes."""
+        return {
+            "rate-single": self.rate_single,
+            "rate-nested": self.rate_nested,
+            "rate-dynamodb": self.rate_dynamodb,
+            "requests": self.requests,
+            "import": self.imports,
+            "start": self.start,
+            "memory": self.memory,
+            "backlog": self.backlog,
+            "conflicts": self.conflicts,
+        }
+
+
+def measure(amounts: Amounts, only: Sequence[str]) -> list[Figure]:
+    """Measure, telling of each figure as it is there."""
+    figures: list[Figure] = []
+    with places() as (embedded, dynamodb):
+        for name, figures_of in Bench(amounts, embedded, dynamodb).measures.items():
+            if only and not any(name.startswith(word) for word in only):
+                continue
+            started = time.monotonic()
+            for figure in figures_of():
+                figures.append(figure)
+                what, target, *rest = report.row(figure)
+                print(f"{what}: {'; '.join(filter(None, (target, *rest)))}", flush=True)
+            print(f"({name}: {time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+    return figures
+
+
+def main() -> int:
+    """Measure; 1 if a quick run finds that something costs more than it should."""
+    parser = argparse.ArgumentParser(description="Measure what PyAnamo promises.")
+    parser.add_argument("--quick", action="store_true", help="less of all; check what is counted")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="some of it")
+    arguments = parser.parse_args()
+    described = machine.describe()
+    started = time.monotonic()
+    try:
+        figures = measure(QUICK if arguments.quick else FULL, arguments.only)
+    except (DynamoDBLocalError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    seconds = time.monotonic() - started
+    table = report.markdown(figures)
+    on = ", ".join(f"{name} {value}" for name, value in described.items())
+    print(f"\n{table}\n\n{on}; {seconds:.0f} s")
+    if arguments.quick:
+        missed = [figure for figure in figures if figure.is_count and figure.is_met is False]
+        for figure in missed:
+            print(f"misses its target: {figure.what}", file=sys.stderr)
+        return 1 if missed else 0
+    if not arguments.only:
+        (HERE / "results.json").write_text(report.as_json(described, seconds, figures))
+        report.put_between_marks(HERE / "README.md", f"{table}\n\nMeasured in {seconds:.0f} s: {on}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""How often pilots get into each other's way."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.metering import Meter, count
+from benchmarks.places import Place
+from benchmarks.processes import in_own_process
+from pyanamo.aws import Client, make_client
+from pyanamo.model import Ending, Outcome, Result, TaskStatus
+from pyanamo.tables.dynamodb import DynamoDBTable
+
+DONE = Outcome(
+    ending=Ending.DONE,
+    results={"Task_0": Result(status=TaskStatus.DONE, exit_code=0, run_seconds=0.001)},
+    exit_code=0,
+)
+
+
+def drain(place: Place, pilots: int, items: int) -> Figure:
+    """Have pilots that start at once, and run nothing, work through all items to the end."""
+    meter = Meter(place.folder / "conflicts.meter")
+    table = place.fill(items)
+    environment = {**place.environment, **meter.environment}
+    done = in_own_process(environment, _drain, table, pilots)
+    requests = meter.take()
+    if sum(done) != items:
+        raise RuntimeError(f"{sum(done)} of {items} items were done")
+    conflicts = sum(one.is_conflict for one in requests)
+    counts = count(requests)
+    return Figure(
+        name="conflicts",
+        what=f"conflicts: failed conditional updates a claim, {pilots} pilots (threads) on "
+        f"{items:,} items, DynamoDB Local, the end included",
+        unit="%",
+        values=[100 * conflicts / items],
+        target=at_most(5),
+        is_count=True,
+        beside=f"{conflicts} conflicts; {counts.total() / items:.2f} requests an item, "
+        f"{counts['Query']} queries",
+    )
+
+
+def _drain(table: str, pilots: int) -> list[int]:
+    """How many items each of the pilots has done."""
+    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    start = threading.Barrier(pilots)
+    with ThreadPoolExecutor(pilots) as pool:
+        return list(pool.map(partial(_work, client, table, start), range(pilots)))
+
+
+def _work(client: Client, name: str, start: threading.Barrier, number: int) -> int:
+    """What a pilot's worker does, without the tasks: an empty answer is believed the second time."""
+    table = DynamoDBTable(name, client=client)
+    done = empty = 0
+    start.wait(60)
+    while empty < 2:
+        if claim := table.claim(f"pilot-{number}", lease=900, max_attempts=3):
+            empty = 0
+            done += table.finish(claim, DONE)
+        else:
+            empty += 1
+            time.sleep(table.settle_seconds * random.uniform(0.8, 1.0))
+    return done
