@@ -8,14 +8,14 @@ SEED ?=
 
 DEMO_DB := build/demo.db
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
-	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py docs/*.py)
+	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo test chaos lint clean check-python dynamodb-local
+.PHONY: help demo test chaos bench bench-quick lint clean check-python dynamodb-local
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
 	@echo "  ARGS='-k name'       arguments for pytest, with make test"
@@ -36,6 +36,12 @@ test: check-python dynamodb-local lint  ## Check everything: lint, then all test
 chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
 		-s --timeout=0 tests/test_chaos.py $(ARGS)
+
+bench: check-python dynamodb-local .venv-test/.installed  ## Measure all, into benchmarks/README.md (10 minutes)
+	.venv-test/bin/python -m benchmarks.bench
+
+bench-quick: check-python dynamodb-local .venv-test/.installed  ## Measure less, and check what is counted
+	.venv-test/bin/python -m benchmarks.bench --quick
 
 # The script pyanamo.py has the package's module name, which mypy takes for one thing at a time:
 # so it gets the script as text, and the error messages for it say "<string>".

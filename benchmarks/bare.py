@@ -7,13 +7,15 @@
 
 `start` starts and reaps `true`, its output in files; `update` makes two conditional updates of each
 of a table's items, as a claim and an end must; `write` has boto3's `batch_writer` write the rows of
-an import. Prints the seconds from the moment when all are ready until the last one has ended.
+an import. Prints the seconds from the moment when all are ready until the last one has ended, and
+the processor time of all.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import subprocess
 import tempfile
 import time
@@ -122,21 +124,21 @@ def _set_ready(barrier: Barrier) -> None:
     _ready = barrier
 
 
-def work_in_process(arguments: argparse.Namespace, process: int) -> tuple[float, float]:
-    """Do a process's part of the work, once all are ready; when it began and ended."""
+def work_in_process(arguments: argparse.Namespace, process: int) -> tuple[float, float, float]:
+    """Do a process's part, once all are ready; when it began and ended, and its processor time."""
     work = WORK[arguments.what](arguments)
     threads = arguments.threads
     step = arguments.processes * threads
     parts = [range(process * threads + thread, arguments.tasks, step) for thread in range(threads)]
     assert _ready is not None
     _ready.wait(READY_SECONDS)
-    started = time.monotonic()
+    started, cpu_before = time.monotonic(), sum(os.times()[:4])
     if threads == 1:
         work(parts[0])
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, parts))
-    return started, time.monotonic()
+    return started, time.monotonic(), sum(os.times()[:4]) - cpu_before
 
 
 def main() -> None:
@@ -152,8 +154,8 @@ def main() -> None:
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(count, fork, _set_ready, (fork.Barrier(count),)) as pool:
         times = list(pool.map(partial(work_in_process, arguments), range(count)))
-    started, ended = zip(*times, strict=True)
-    print(max(ended) - min(started))
+    started, ended, cpu = zip(*times, strict=True)
+    print(max(ended) - min(started), sum(cpu))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench           all, into benchmarks/results.json and benchmarks/README.md
     python -m benchmarks.bench --quick   less of all, printed only; what is counted is checked
-    python -m benchmarks.bench --only rate --only memory
+    python -m benchmarks.bench --only rate-single --only memory
 
 DynamoDB Local needs Java and npm, as for `make test`. See benchmarks/README.md.
 """
@@ -22,6 +22,17 @@ from benchmarks.places import Place, places
 from tests.support.dynamodb_local import DynamoDBLocalError
 
 HERE = Path(__file__).parent
+MEASURES = (
+    "rate-single",
+    "rate-nested",
+    "rate-dynamodb",
+    "requests",
+    "import",
+    "start",
+    "memory",
+    "backlog",
+    "conflicts",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,60 +144,75 @@ class Bench:
     @property
     def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:
         """All of them, by the names that `--only` takes."""
-        return {
-            "rate-single": self.rate_single,
-            "rate-nested": self.rate_nested,
-            "rate-dynamodb": self.rate_dynamodb,
-            "requests": self.requests,
-            "import": self.imports,
-            "start": self.start,
-            "memory": self.memory,
-            "backlog": self.backlog,
-            "conflicts": self.conflicts,
-        }
+        functions = (
+            self.rate_single,
+            self.rate_nested,
+            self.rate_dynamodb,
+            self.requests,
+            self.imports,
+            self.start,
+            self.memory,
+            self.backlog,
+            self.conflicts,
+        )
+        return dict(zip(MEASURES, functions, strict=True))
 
 
 def measure(amounts: Amounts, only: Sequence[str]) -> list[Figure]:
-    """Measure, telling of each figure as it is there."""
+    """Measure, telling of each figure on stderr as soon as it is there."""
     figures: list[Figure] = []
     with places() as (embedded, dynamodb):
         for name, figures_of in Bench(amounts, embedded, dynamodb).measures.items():
-            if only and not any(name.startswith(word) for word in only):
+            if only and name not in only:
                 continue
             started = time.monotonic()
             for figure in figures_of():
                 figures.append(figure)
-                what, target, *rest = report.row(figure)
-                print(f"{what}: {'; '.join(filter(None, (target, *rest)))}", flush=True)
-            print(f"({name}: {time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+                tell("; ".join(filter(None, report.row(figure))))
+            tell(f"({name}: {time.monotonic() - started:.0f} s)")
     return figures
 
 
-def main() -> int:
-    """Measure; 1 if a quick run finds that something costs more than it should."""
+def missed_counts(figures: Sequence[Figure]) -> list[Figure]:
+    """What costs more than it should, on any machine."""
+    return [figure for figure in figures if figure.is_count and figure.is_met is False]
+
+
+def tell(text: str) -> None:
+    """Say something that isn't the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Measure what PyAnamo promises.")
     parser.add_argument("--quick", action="store_true", help="less of all; check what is counted")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="some of it")
-    arguments = parser.parse_args()
+    parser.add_argument("--only", action="append", default=[], choices=MEASURES, help="some of it")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure; 1 if it can't, or if a quick run finds that something costs more than it should."""
+    arguments = parse_arguments()
     described = machine.describe()
     started = time.monotonic()
     try:
         figures = measure(QUICK if arguments.quick else FULL, arguments.only)
     except (DynamoDBLocalError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return 1
     seconds = time.monotonic() - started
-    table = report.markdown(figures)
     on = ", ".join(f"{name} {value}" for name, value in described.items())
-    print(f"\n{table}\n\n{on}; {seconds:.0f} s")
+    text = f"{report.markdown(figures)}\n\nMeasured in {seconds:.0f} s: {on}."
+    print(text)
     if arguments.quick:
-        missed = [figure for figure in figures if figure.is_count and figure.is_met is False]
+        missed = missed_counts(figures)
         for figure in missed:
-            print(f"misses its target: {figure.what}", file=sys.stderr)
+            tell(f"misses its target: {figure.what}: {figure.median:g}, not {figure.target}")
         return 1 if missed else 0
     if not arguments.only:
         (HERE / "results.json").write_text(report.as_json(described, seconds, figures))
-        report.put_between_marks(HERE / "README.md", f"{table}\n\nMeasured in {seconds:.0f} s: {on}.")
+        report.put_between_marks(HERE / "README.md", text)
     return 0
 
 

@@ -56,7 +56,7 @@ def _drain(table: str, pilots: int) -> list[int]:
 
 
 def _work(client: Client, name: str, start: threading.Barrier, number: int) -> int:
-    """What a pilot's worker does, without the tasks: an empty answer is believed the second time."""
+    """What a pilot's worker does, but for the tasks: two empty answers are believed."""
     table = DynamoDBTable(name, client=client)
     done = empty = 0
     start.wait(60)

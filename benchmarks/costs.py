@@ -86,7 +86,8 @@ def nested_item(place: Place) -> Figure:
     others = count(one for one in requests if one.operation != "UpdateItem")
     return Figure(
         name="requests_nested",
-        what=f"requests for a nested item of {NESTED} tasks of 0.1 s, beyond 2, a second of its run",
+        what=f"requests for a nested item of {NESTED} tasks of 0.1 s, `-n 4`: a second of its run, "
+        "beyond the first 2",
         unit="requests",
         values=[(sent - 2) / seconds],
         target=at_most(1),

@@ -68,8 +68,3 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def rate_text(rates: Sequence[float], of: str) -> str:
-    """The median of some rates, for `beside`."""
-    return f"{of} {number(statistics.median(rates))}/s"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 import psutil
 
 from benchmarks.figures import Figure, at_most
@@ -19,7 +22,7 @@ def start_up(place: Place, rounds: int) -> Figure:
     for _ in range(rounds):
         table = place.fill(1, f"{TASK} 60")
         with place.running_pilot(table) as pilot:
-            wait_for(lambda pilot=pilot: running_tasks(pilot) == 1, "a task runs")
+            wait_for(partial(runs, pilot, 1), "a task runs")
             values.append(sum(_cpu_seconds(process) for process in tree(pilot)))
     return Figure(
         name=f"start_up_{place.key}",
@@ -39,7 +42,7 @@ def memory(place: Place, rounds: int) -> Figure:
     for _ in range(rounds):
         table = place.fill(WORKERS, f"{TASK} 60")
         with place.running_pilot(table, "-i", str(WORKERS)) as pilot:
-            wait_for(lambda pilot=pilot: running_tasks(pilot) == WORKERS, "all workers run a task")
+            wait_for(partial(runs, pilot, WORKERS), "all workers run a task")
             own = [process for process in tree(pilot) if process.name() != TASK]
             values.append(sum(process.memory_full_info().pss for process in own) / 1e6)
     return Figure(
@@ -52,9 +55,16 @@ def memory(place: Place, rounds: int) -> Figure:
     )
 
 
-def running_tasks(pilot: psutil.Process) -> int:
-    """How many tasks a pilot has running."""
-    return sum(process.name() == TASK for process in pilot.children(recursive=True))
+def runs(pilot: psutil.Process, tasks: int) -> bool:
+    """Whether a pilot has so many tasks running."""
+    names = [_name(process) for process in pilot.children(recursive=True)]
+    return names.count(TASK) == tasks
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return process.name()
+    return ""
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from statistics import fmean
 
 from benchmarks.figures import Figure, at_least, at_most, number
 from benchmarks.places import Place, task_file
-from benchmarks.processes import ROOT, run
+from benchmarks.rates import bare
 
 
 def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
@@ -16,17 +15,17 @@ def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
     table = place.new_table()
     ran = place.import_file(table, task_file(place.folder, rows, "true"))
     place.keep_filled(rows, table)
-    bare = fmean((before, batch_writer_rate(place, beside_rows)))
+    beside = fmean((before, batch_writer_rate(place, beside_rows)))
     rate = rows / ran.seconds
     return [
         Figure(
             name="import_rate",
             what=f"import of {rows:,} rows, DynamoDB Local, next to boto3's `batch_writer`",
             unit="of its rate",
-            values=[rate / bare],
+            values=[rate / beside],
             target=at_least(0.6),
             beside=f"import-items.py with its start {number(rate)} rows/s, "
-            f"batch_writer {number(bare)} rows/s, which overwrites what is there",
+            f"batch_writer {number(beside)} rows/s, which overwrites what is there",
         ),
         Figure(
             name="import_memory",
@@ -41,6 +40,4 @@ def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
 def batch_writer_rate(place: Place, rows: int) -> float:
     """The rows a second that boto3's `batch_writer` writes, on one thread, into a new table."""
     table = place.fill(1)  # the same row comes again, and is overwritten
-    command = [sys.executable, "-m", "benchmarks.bare", "write", "--tasks", str(rows)]
-    ran = run([*command, "--table", table], place.environment, ROOT)
-    return rows / float(ran.stdout)
+    return bare(place, "write", rows, "--table", table).rate

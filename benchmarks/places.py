@@ -124,6 +124,9 @@ def task_file(folder: Path, items: int, script: str) -> Path:
 @contextmanager
 def places() -> Iterator[tuple[Place, Place]]:
     """An embedded one, and one with a DynamoDB Local that keeps its tables in memory."""
-    with TemporaryDirectory() as embedded, TemporaryDirectory() as folder:
-        with DynamoDBLocal() as server:
-            yield Place(Path(embedded)), Place(Path(folder), server.endpoint)
+    with (
+        TemporaryDirectory() as embedded,
+        TemporaryDirectory() as folder,
+        DynamoDBLocal() as server,
+    ):
+        yield Place(Path(embedded)), Place(Path(folder), server.endpoint)

@@ -107,9 +107,9 @@ def in_own_process(
     **kwargs: P.kwargs,
 ) -> T:
     """What a function returns in a new Python process that has this in its environment too."""
-    with _environment(environment):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(function, *args, **kwargs).result()
+    spawn = get_context("spawn")
+    with _environment(environment), ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *args, **kwargs).result()
 
 
 @contextmanager
