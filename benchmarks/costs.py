@@ -23,7 +23,10 @@ def single_items(place: Place, items: int, workers: int) -> Figure:
     meter = Meter(place.folder / "single.meter")
     table = place.fill(items)
     place.pilot(table, "-i", str(workers), done=items, environment=meter.environment)
-    counts = count(meter.take())
+    requests = meter.take()
+    counts = count(requests)
+    last_end = max(one.at for one in requests if one.operation == "UpdateItem")
+    at_end = count(one for one in requests if one.at > last_end)
     return Figure(
         name=f"requests_single_i{workers}",
         what=f"requests a single item, claim to done, {items} items `true`, `-i {workers}`",
@@ -31,7 +34,7 @@ def single_items(place: Place, items: int, workers: int) -> Figure:
         values=[counts.total() / items],
         target=at_most(2.1),
         is_count=True,
-        beside=listed(counts),
+        beside=f"{listed(counts)}; {at_end.total()} of these after the last item had ended",
     )
 
 
