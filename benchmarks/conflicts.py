@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from benchmarks.figures import Figure, at_most
-from benchmarks.metering import Meter, count
+from benchmarks.metering import Meter, Request, count
 from benchmarks.places import Place
 from benchmarks.processes import in_own_process
 from pyanamo.aws import Client, make_client
 from pyanamo.model import Ending, Outcome, Result, TaskStatus
 from pyanamo.tables.dynamodb import DynamoDBTable
 
+BEFORE_END = 0.9
 DONE = Outcome(
     ending=Ending.DONE,
     results={"Task_0": Result(status=TaskStatus.DONE, exit_code=0, run_seconds=0.001)},
@@ -33,6 +35,7 @@ def drain(place: Place, pilots: int, items: int) -> Figure:
     if sum(done) != items:
         raise RuntimeError(f"{sum(done)} of {items} items were done")
     conflicts = sum(one.is_conflict for one in requests)
+    before_end = _until(requests, int(BEFORE_END * items))
     counts = count(requests)
     return Figure(
         name="conflicts",
@@ -42,9 +45,21 @@ def drain(place: Place, pilots: int, items: int) -> Figure:
         values=[100 * conflicts / items],
         target=at_most(5),
         is_count=True,
-        beside=f"{conflicts} conflicts; {counts.total() / items:.2f} requests an item, "
-        f"{counts['Query']} queries",
+        beside=f"until {BEFORE_END:.0%} of the items were done "
+        f"{100 * before_end / (BEFORE_END * items):.1f} %; "
+        f"{counts.total() / items:.2f} requests an item, {counts['Query']} queries",
     )
+
+
+def _until(requests: Sequence[Request], items: int) -> int:
+    """The conflicts until so many items had ended."""
+    conflicts = writes = 0
+    for one in sorted(requests, key=lambda one: one.at):
+        conflicts += one.is_conflict
+        writes += one.operation == "UpdateItem" and not one.error
+        if writes >= 2 * items:  # each is claimed and ended
+            break
+    return conflicts
 
 
 def _drain(table: str, pilots: int) -> list[int]:
