@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Cost:
 
 
 def claims(place: Place, sizes: Sequence[int], rounds: int) -> list[Figure]:
-    """Claim from tables with so many items, one after another, the shortest first."""
+    """Claim from tables with so many items, from the shortest to the longest, in turns."""
     tables = {size: place.filled(size) for size in sizes}
     costs = in_own_process(
         {**place.environment, **_meter(place).environment}, _measure, place, tables, rounds
@@ -65,9 +66,11 @@ def claims(place: Place, sizes: Sequence[int], rounds: int) -> list[Figure]:
 
 def _measure(place: Place, tables: Mapping[int, str], rounds: int) -> dict[int, list[Cost]]:
     costs: dict[int, list[Cost]] = {size: [] for size in tables}
+    sizes = deque(tables)
     for _ in range(rounds):
-        for size, table in tables.items():
-            costs[size].append(_claim_some(place, table))
+        for size in sizes:
+            costs[size].append(_claim_some(place, tables[size]))
+        sizes.rotate()  # so that none always comes first
     return costs
 
 
