@@ -1,8 +1,10 @@
 """Where to look for an item to claim.
 
 Pilots don't agree on who takes what. Each reads a page of the index from a random place and tries
-its items one after another. When one turns out to be taken, somebody else walks the same stretch:
-the rest of the page is dropped, and the next page is read from another place.
+its items in a random order: were it the index's, all that read at a stretch which others have
+emptied would begin with the same item, the first one after it. When one turns out to be taken,
+others work on the same items: the rest of the page is dropped, the next page is read from another
+place, and is kept for a shorter time.
 
 Workers of one pilot do better than chance: each has a share of all item ids, and tries those of
 others only when it finds none of its own.
@@ -12,7 +14,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,14 @@ from pyanamo.tables.attributes import slot
 
 PAGE = 25  # items of one share: rows of some 200 bytes, so that a query takes about 1 read unit
 MOST_SHARES = 8
-FRESH_SECONDS = 5.0  # how long a page is worth trying: longer, and most of it is taken
+
+# How long a page is worth trying. The older it is, the more of it is taken; the more pilots there
+# are for the items that wait, the sooner. Nobody counts them: each conflict makes it shorter, each
+# page that is read a little longer. These numbers settle at a conflict every 15 pages or so; a
+# conflict costs five to ten times what a query does.
+SHORTEST_FRESH, FIRST_FRESH, LONGEST_FRESH = 0.1, 1.0, 5.0  # seconds
+SHORTER, LONGER = 0.25, 1.1
+
 TAKEN_SECONDS = 1.0  # how long the index may still show an item as todo that isn't
 
 
@@ -44,7 +52,7 @@ class Share:
 
     def has(self, item_id: str) -> bool:
         """Whether an item is in it."""
-        return int(slot(item_id), 16) % self.shares == self.number
+        return self.shares == 1 or int(slot(item_id), 16) % self.shares == self.number
 
 
 WHOLE = Share()
@@ -69,20 +77,22 @@ class Candidates:
         self._share = share
         self._clock = clock
         self._random = rng or random.Random()
-        self._page: deque[str] = deque()
+        self._page: list[str] = []  # what is left of it
         self._read_at = 0.0
+        self._fresh = FIRST_FRESH  # seconds
         self._fits_a_page = False  # all that is left
         self._taken: dict[str, float] = {}  # id -> when it was found to be taken
 
     def next(self) -> str | None:
         """An item to try, or None when the index shows none."""
-        if not self._page or self._clock() - self._read_at > FRESH_SECONDS:
+        if not self._page or self._clock() - self._read_at > self._fresh:
             self._refill()
-        return self._page.popleft() if self._page else None
+        return self._page.pop() if self._page else None
 
     def taken(self, item_id: str) -> None:
         """Somebody else has it: look elsewhere, and don't believe the index about it for now."""
         self._page.clear()
+        self._fresh = max(SHORTEST_FRESH, self._fresh * SHORTER)
         self._taken[item_id] = self._clock()
 
     def claimed(self, item_id: str) -> None:
@@ -91,6 +101,7 @@ class Candidates:
 
     def _refill(self) -> None:
         self._read_at = self._clock()
+        self._fresh = min(LONGEST_FRESH, self._fresh * LONGER)
         self._taken = {
             item_id: when
             for item_id, when in self._taken.items()
@@ -98,14 +109,13 @@ class Candidates:
         }
         page = [item_id for item_id in self._read_around() if item_id not in self._taken]
         own = [item_id for item_id in page if self._share.has(item_id)]
-        self._page = deque(own or page)
+        self._page = own or page
+        self._random.shuffle(self._page)
 
     def _read_around(self) -> Sequence[str]:
         """A page from a random place on, and from the front on where the index ends before that."""
         if self._fits_a_page:  # nearly nothing is left: one query shows it all
             page = list(self._read_page(FRONT, self._share.page))
-            turn = self._random.randrange(len(page)) if page else 0
-            page = page[turn:] + page[:turn]
         else:
             page = list(self._read_page(random_slot(self._random), self._share.page))
             if len(page) < self._share.page:

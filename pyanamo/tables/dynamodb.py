@@ -67,6 +67,8 @@ class DynamoDBTable(HoldersVerbs):
         endpoint_url: str | None = None,
         share: Share = WHOLE,
         clock: Callable[[], float] = time.time,
+        steady_clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
         client: Client | None = None,
     ) -> None:
         self.name = name
@@ -74,10 +76,11 @@ class DynamoDBTable(HoldersVerbs):
         self._client = client or make_client(
             "dynamodb", region=region, profile=profile, endpoint_url=endpoint_url
         )
-        self._random = random.Random()
+        self._random = rng or random.Random()
         self._candidates = Candidates(
             lambda slot, limit: self._page(ItemState.TODO, slot, limit),
             share=share,
+            clock=steady_clock,
             rng=self._random,
         )
         self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token

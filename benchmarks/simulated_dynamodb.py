@@ -1,0 +1,272 @@
+"""DynamoDB in a simulation: how long it takes, how far its index lags, and what it refuses.
+
+`SimulatedClient` has the three operations of a boto3 client that a claim and its end need. What the
+model takes for granted, with the pages of the Amazon DynamoDB Developer Guide that it comes from:
+
+- A request takes single-digit milliseconds ("What is Amazon DynamoDB?"). That its time is
+  log-normal is an assumption.
+- An index follows its table within a fraction of a second ("Using Global Secondary Indexes"). That
+  the lag is log-normal, and each change has its own, is an assumption; an item's changes keep
+  their order.
+- A partition takes 1,000 write units and 3,000 read units a second ("DynamoDB burst and adaptive
+  capacity"), a new on-demand table 4,000 and 12,000 ("On-demand mode"): so it has 4 partitions. A
+  value of `ItemState` has one partition of the index, unless more are asked for: that DynamoDB
+  splits it by `Slot` when it is hot isn't counted on. Capacity saved up in idle times isn't either.
+- A write that the index can't take is refused ("GSI back-pressure"). A change of an index key is
+  two writes to the index: a row goes, a row comes. A failed condition costs what a write to the
+  table does ("Condition expressions").
+- A query reads what its rows' projected attributes take, rounded up to 4 KB; half of it, since an
+  index has no consistent reads. An item of a batch read is rounded up by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count, cycle, islice
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from sortedcontainers import SortedList
+
+from benchmarks.simulated_time import Simulation
+from pyanamo.aws import ATTEMPTS
+from pyanamo.model import ItemState
+from pyanamo.tables.attributes import slot
+
+PARTITION_WRITES, PARTITION_READS = 1000, 3000  # units a second
+TABLE_PARTITIONS = 4
+SLOTS = 1 << 32
+DRAWN = 1 << 17  # random numbers that are drawn once and used again and again
+LONGEST_BACKOFF = 20.0  # seconds; of the SDKs' "standard" retry mode, as are the following
+THROTTLING_SECONDS = 1.0  # the first wait is up to so long, the next up to twice as long, ...
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """How fast the simulated DynamoDB is; log-normal times by median and sigma."""
+
+    latency: float = 0.006  # seconds; 99 % take less than 0.02
+    latency_sigma: float = 0.5
+    lag: float = 0.05  # seconds; 1 change of 1,000 takes more than 1
+    lag_sigma: float = 1.0
+    index_partitions: int = 1  # of one value of `ItemState`
+    row_bytes: int = 200  # of an item in the index
+
+
+class Refused(Exception):
+    """A partition has taken what it takes in a second."""
+
+
+class Capacity:
+    """What partitions may still read and write in this second."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left: dict[tuple[str, str, int], tuple[float, float]] = {}  # units, as of when
+
+    def write(self, *partitions: tuple[str, int]) -> None:
+        """Write a unit to each of these partitions, or to none."""
+        self._take(1, PARTITION_WRITES, [("write", *partition) for partition in partitions])
+
+    def read(self, partition: tuple[str, int], units: float) -> None:
+        """Read so many units."""
+        self._take(units, PARTITION_READS, [("read", *partition)])
+
+    def _take(self, units: float, a_second: float, keys: list[tuple[str, str, int]]) -> None:
+        now = self._clock()
+        left = []
+        for key in keys:
+            before, when = self._left.get(key, (a_second, now))
+            left.append(min(a_second, before + (now - when) * a_second))
+        if min(left) < units:
+            raise Refused
+        for key, there in zip(keys, left, strict=True):
+            self._left[key] = (there - units, now)
+
+
+class SimulatedTable:
+    """The items with their states, and what the index shows of them.
+
+    An item is a number: its place among all, in the order of their slots. Its id is another.
+    """
+
+    def __init__(
+        self, items: int, service: Service, clock: Callable[[], float], rng: random.Random
+    ) -> None:
+        self._service = service
+        self._clock = clock
+        by_slot = sorted((int(slot(str(serial)), 16), serial) for serial in range(items))
+        self._slots = array("Q", (place for place, _ in by_slot))
+        self._ids = array("Q", (serial for _, serial in by_slot))
+        self._numbers = array("Q", bytes(8 * items))  # by id
+        for number, serial in enumerate(self._ids):
+            self._numbers[serial] = number
+        self._states = [ItemState.TODO.value] * items
+        self._tokens: dict[int, str] = {}  # of locked items
+        self._shown = {state.value: SortedList[int]() for state in ItemState}
+        self._shown[ItemState.TODO.value].update(range(items))
+        # What the index will show: a heap by when.
+        self._coming: list[tuple[float, int, int, str, str]] = []
+        self._order = count()
+        self._shown_at = array("d", bytes(8 * items))
+        self._lags = log_normal(service.lag, service.lag_sigma, rng)
+        self._capacity = Capacity(clock)
+        self.waiting = items  # how many are todo
+        self.conflicts = 0  # updates whose condition failed
+        self.units: defaultdict[str, float] = defaultdict(float)  # "read", "write"
+
+    def update(self, item_id: str, new: Mapping[str, str], old: Mapping[str, str]) -> Answer:
+        """Give an item some attributes if it has others, and answer with what it then has."""
+        number = self._numbers[int(item_id)]
+        there = self._attributes(number)
+        partition = ("table", number % TABLE_PARTITIONS)
+        if any(there.get(name) != value for name, value in old.items()):
+            self._capacity.write(partition)
+            self.units["write"] += 1
+            self.conflicts += 1
+            raise _error("ConditionalCheckFailedException", "UpdateItem", there)
+        before = self._states[number]
+        after = new.get("ItemState", before)
+        if before == after:
+            self._capacity.write(partition)
+            self.units["write"] += 1
+        else:
+            part = self._slots[number] * self._service.index_partitions // SLOTS
+            self._capacity.write(partition, (before, part), (after, part))
+            self.units["write"] += 3
+            self._move(number, before, after, new.get("lockID"))
+        return {"Attributes": _row(self._attributes(number))}
+
+    def query(self, state: str, place: str, limit: int) -> Answer:
+        """The first so many rows of a state from a slot on, as the index shows them now."""
+        self._catch_up()
+        least = int(place, 16)
+        part = least * self._service.index_partitions // SLOTS
+        found = list(islice(self._shown[state].irange(bisect_left(self._slots, least)), limit))
+        units = max(1, math.ceil(len(found) * self._service.row_bytes / 4096)) / 2
+        self._capacity.read((state, part), units)
+        self.units["read"] += units
+        return {"Items": [{"itemID": {"S": str(self._ids[number])}} for number in found]}
+
+    def get(self, item_ids: Sequence[str]) -> list[Answer]:
+        """Items by their ids."""
+        self.units["read"] += len(item_ids) / 2
+        return [_row(self._attributes(self._numbers[int(item_id)])) for item_id in item_ids]
+
+    def _attributes(self, number: int) -> dict[str, str]:
+        attributes = {"itemID": str(self._ids[number]), "ItemState": self._states[number]}
+        if number in self._tokens:
+            attributes["lockID"] = self._tokens[number]
+        return attributes
+
+    def _move(self, number: int, before: str, after: str, token: str | None) -> None:
+        self._states[number] = after
+        if token is None:
+            self._tokens.pop(number, None)
+        else:
+            self._tokens[number] = token
+        self.waiting += (after == ItemState.TODO.value) - (before == ItemState.TODO.value)
+        shown_at = max(self._clock() + next(self._lags), self._shown_at[number])
+        self._shown_at[number] = shown_at
+        heappush(self._coming, (shown_at, next(self._order), number, before, after))
+
+    def _catch_up(self) -> None:
+        """Bring the index to what it shows now."""
+        now = self._clock()
+        while self._coming and self._coming[0][0] <= now:
+            _, _, number, before, after = heappop(self._coming)
+            self._shown[before].remove(number)
+            self._shown[after].add(number)
+
+
+class SimulatedClient:
+    """As much of a boto3 client as a claim and its end need. All workers can share it."""
+
+    def __init__(
+        self, table: SimulatedTable, service: Service, simulation: Simulation, rng: random.Random
+    ) -> None:
+        self._table = table
+        self._simulation = simulation
+        self._random = rng
+        self._latencies = log_normal(service.latency, service.latency_sigma, rng)
+        self.requests: Counter[str] = Counter()  # by what they are, and "throttled"
+        self.by_second: Counter[int] = Counter()
+        model = SimpleNamespace(service_name="dynamodb")
+        self.meta = SimpleNamespace(
+            region_name="simulated", endpoint_url="simulated", service_model=model
+        )
+
+    def update_item(self, **arguments: Any) -> Answer:
+        """A conditional update; of what it sets, only what the simulation knows."""
+        names = arguments["ExpressionAttributeNames"]
+        values = arguments["ExpressionAttributeValues"]
+        old = {}
+        for clause in arguments["ConditionExpression"].split(" AND "):
+            name, equals, value = clause.split(" ")
+            if equals != "=":
+                raise NotImplementedError(clause)
+            old[names[name]] = values[value]["S"]
+        set_to = {name: values.get(f":{name}") for name in ("ItemState", "lockID")}
+        new = {name: value["S"] for name, value in set_to.items() if value}
+        item_id = arguments["Key"]["itemID"]["S"]
+        return self._ask("UpdateItem", lambda: self._table.update(item_id, new, old))
+
+    def finish(self, item_id: str, token: str) -> Answer:
+        """The update by which a claim ends; nobody else makes it, so that it can be made here."""
+        new, old = {"ItemState": ItemState.DONE.value}, {"lockID": token}
+        return self._ask("UpdateItem", lambda: self._table.update(item_id, new, old))
+
+    def query(self, **arguments: Any) -> Answer:
+        """A page of the index."""
+        values = arguments["ExpressionAttributeValues"]
+        state, place = values[":state"]["S"], values[":slot"]["S"]
+        return self._ask("Query", lambda: self._table.query(state, place, arguments["Limit"]))
+
+    def batch_get_item(self, **arguments: Any) -> Answer:
+        """Items by their keys."""
+        ((name, request),) = arguments["RequestItems"].items()
+        item_ids = [key["itemID"]["S"] for key in request["Keys"]]
+        return self._ask("BatchGetItem", lambda: {"Responses": {name: self._table.get(item_ids)}})
+
+    def _ask(self, operation: str, answer: Callable[[], Answer]) -> Answer:
+        """Ask as the SDK does: what is refused is asked again, after a random wait."""
+        for attempt in range(ATTEMPTS):
+            half = next(self._latencies) / 2
+            self._simulation.sleep(half)
+            self.requests[operation] += 1
+            self.by_second[int(self._simulation.now())] += 1
+            try:
+                return answer()
+            except Refused:
+                self.requests["throttled"] += 1
+                wait = min(THROTTLING_SECONDS * 2.0**attempt, LONGEST_BACKOFF)
+            finally:
+                self._simulation.sleep(half)
+            self._simulation.sleep(self._random.random() * wait)
+        raise _error("ThrottlingException", operation)
+
+
+def log_normal(median: float, sigma: float, rng: random.Random) -> Iterator[float]:
+    """Random times, without end."""
+    return cycle([median * math.exp(rng.gauss(0, sigma)) for _ in range(DRAWN)])
+
+
+def _row(attributes: Mapping[str, str]) -> Answer:
+    return {name: {"S": value} for name, value in attributes.items()}
+
+
+def _error(code: str, operation: str, item: Mapping[str, str] | None = None) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": ""}}
+    if item:
+        answer["Item"] = _row(item)
+    return ClientError(answer, operation)

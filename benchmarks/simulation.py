@@ -1,0 +1,284 @@
+"""A cluster of ten thousand pilots with a million items, simulated: what does it take?
+
+    python benchmarks/simulation.py
+    python benchmarks/simulation.py --quick
+
+It prints conflicts, idle pilots, requests and dollars. The claims are made by the program's own
+code, `DynamoDBTable` with its candidates; DynamoDB, the clock and the tasks are simulated
+(`simulated_dynamodb.py` tells what is taken for granted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from heapq import heapify, heapreplace
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.simulated_dynamodb import (
+    Service,
+    SimulatedClient,
+    SimulatedTable,
+    log_normal,
+)
+from benchmarks.simulated_time import Simulation
+from pyanamo.errors import StoreUnavailable
+from pyanamo.model import Claim
+from pyanamo.pilot.worker import backoff
+from pyanamo.tables.candidates import Share
+from pyanamo.tables.dynamodb import DynamoDBTable
+
+# On-demand, us-east-1, since November 2024 (aws.amazon.com/dynamodb/pricing/on-demand).
+DOLLARS_A_WRITE, DOLLARS_A_READ = 0.625e-6, 0.125e-6
+IMPORT_UNITS = 2  # an item: one for the table, one for the index
+LEASE = 900.0  # seconds, renewed at each third of it
+END_ITEMS = 100  # so many left to be claimed: the end of the list
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What is simulated."""
+
+    pilots: int = 10_000
+    workers: int = 1  # of a pilot: -i
+    items: int = 1_000_000
+    task_seconds: float = 60.0  # the median; log-normal
+    task_sigma: float = 0.5
+    start_seconds: float = 300.0  # pilots start evenly over so long
+    seed: int = 1
+    service: Service = field(default_factory=Service)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What has been counted by some moment."""
+
+    when: float = 0.0
+    claims: int = 0
+    conflicts: int = 0
+    queries: int = 0
+    requests: int = 0
+
+
+class Run:
+    """One simulated run of a cluster, from its first pilot to its last."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.random = random.Random(cluster.seed)
+        self.simulation = Simulation()
+        clock = self.simulation.now
+        self.table = SimulatedTable(cluster.items, cluster.service, clock, self.random)
+        self.client = SimulatedClient(self.table, cluster.service, self.simulation, self.random)
+        self.task_seconds = log_normal(cluster.task_seconds, cluster.task_sigma, self.random)
+        self.starts: list[float] = []  # of workers
+        self.claims_at = array("d")
+        self.ran = array("d")  # seconds of each task, in the order of the claims
+        self.last_end = 0.0
+        self.longest_idle = 0.0
+        self.exits: list[tuple[float, float]] = []  # when a worker's last task ended; its exit
+        self.renewals = 0
+        self.end_began = Counts() if cluster.items <= END_ITEMS else None
+
+    def run(self) -> None:
+        """Run it."""
+        cluster = self.cluster
+        for _ in range(cluster.pilots):
+            starts_at = self.random.random() * cluster.start_seconds
+            for number in range(cluster.workers):
+                share = Share.of_worker(number, cluster.workers)
+                self.starts.append(starts_at)
+                self.simulation.start(partial(self._work, share), starts_at)
+        self.simulation.run()
+
+    def counts(self) -> Counts:
+        """What has been counted by now."""
+        return Counts(
+            when=self.simulation.now(),
+            claims=len(self.claims_at),
+            conflicts=self.table.conflicts,
+            queries=self.client.requests["Query"],
+            requests=self.client.by_second.total(),
+        )
+
+    def _work(self, share: Share) -> None:
+        """What a worker does."""
+        now = self.simulation.now
+        table = DynamoDBTable(
+            "simulated",
+            share=share,
+            clock=now,
+            steady_clock=now,
+            rng=self.random,
+            client=self.client,
+        )
+        free_since = now()
+        while claim := self._next_claim(table):
+            self.longest_idle = max(self.longest_idle, now() - free_since)
+            self.simulation.sleep(self._began())
+            free_since = self.last_end = now()
+            self._patiently(partial(self.client.finish, claim.item.item_id, claim.token))
+        self.exits.append((free_since, now()))
+
+    def _next_claim(self, table: DynamoDBTable) -> Claim | None:
+        """A claim by the rule of a pilot's worker: two empty answers are to be believed."""
+        claim = partial(table.claim, "pilot", lease=LEASE, max_attempts=3)
+        if found := self._patiently(claim):
+            return found
+        self.simulation.sleep(table.settle_seconds * self.random.uniform(0.8, 1.0))
+        return self._patiently(claim)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask until the store answers."""
+        for tries in count(1):
+            try:
+                return ask()
+            except StoreUnavailable:
+                self.simulation.sleep(backoff(tries))
+        raise AssertionError
+
+    def _began(self) -> float:
+        """Note that an item was claimed, and what that means for later; the seconds it runs."""
+        now = self.simulation.now()
+        self.claims_at.append(now)
+        if self.end_began is None and self.table.waiting <= END_ITEMS:
+            self.end_began = self.counts()
+        seconds = next(self.task_seconds)
+        self.ran.append(seconds)
+        renewals = int(seconds / (LEASE / 3))
+        self.renewals += renewals
+        for number in range(1, renewals + 1):
+            self.client.by_second[int(now + number * LEASE / 3)] += 1
+        return seconds
+
+
+def simulate(cluster: Cluster) -> dict[str, float]:
+    """The figures of a run. Seconds are simulated ones, but for the `cpu_seconds` it took here."""
+    started = time.process_time()
+    run = Run(cluster)
+    run.run()
+    all_ = run.counts()
+    before_end = run.end_began or all_
+    last_claim = max(run.claims_at, default=0.0)
+    waited_for_nothing = [last_claim - free_since for free_since, _ in run.exits]
+    writes = run.table.units["write"] + run.renewals + IMPORT_UNITS * cluster.items
+    dollars = writes * DOLLARS_A_WRITE + run.table.units["read"] * DOLLARS_A_READ
+    requests = all_.requests + run.renewals
+    end_claims = all_.claims - before_end.claims
+    return {
+        "claims": all_.claims,
+        "conflicts": all_.conflicts,
+        "conflicts_percent": 100 * all_.conflicts / all_.claims,
+        "longest_idle_seconds": max(run.longest_idle, *waited_for_nothing),
+        "left_early": sum(left < last_claim for _, left in run.exits),
+        "queries_a_claim": all_.queries / all_.claims,
+        "requests": requests,
+        "requests_a_second_mean": requests / all_.when,
+        "requests_a_second_peak": max(run.client.by_second.values()),
+        "renewals": run.renewals,
+        "throttled": run.client.requests["throttled"],
+        "write_units": writes,
+        "read_units": run.table.units["read"],
+        "dollars": dollars,
+        "dollars_a_thousand_items": 1000 * dollars / cluster.items,
+        "makespan_seconds": run.last_end,
+        "ideal_seconds": ideal_seconds(run.starts, run.ran),
+        "end_claims": end_claims,
+        "end_conflicts": all_.conflicts - before_end.conflicts,
+        "end_requests": all_.requests - before_end.requests,
+        "end_seconds": last_claim - before_end.when,
+        "last_exit_seconds": all_.when,
+        "cpu_seconds": time.process_time() - started,
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def ideal_seconds(starts: Iterable[float], tasks: Iterable[float]) -> float:
+    """When the last task would end if the next one began whenever a worker is free."""
+    free_at = list(starts)
+    heapify(free_at)
+    for seconds in tasks:
+        heapreplace(free_at, free_at[0] + seconds)
+    return max(free_at)
+
+
+def scenarios(arguments: argparse.Namespace) -> dict[str, Cluster]:
+    """What to simulate, by name."""
+    service = Service(
+        latency=arguments.latency / 1000,
+        lag=arguments.lag / 1000,
+        index_partitions=arguments.partitions,
+    )
+    common = Cluster(
+        pilots=arguments.pilots,
+        workers=arguments.workers,
+        items=arguments.items,
+        start_seconds=arguments.start,
+        seed=arguments.seed,
+        service=service,
+    )
+    if arguments.quick:
+        common = replace(common, pilots=min(common.pilots, 1000), items=min(common.items, 50_000))
+    clusters = {
+        f"tasks of {seconds:g} s": replace(common, task_seconds=seconds)
+        for seconds in arguments.task_seconds
+    }
+    few = f"{END_ITEMS} items, all pilots at once"
+    return clusters | {few: replace(common, items=END_ITEMS, start_seconds=0.0)}
+
+
+def run(clusters: Mapping[str, Cluster], processes: int = 2) -> dict[str, dict[str, float]]:
+    """The figures of some runs, several at a time."""
+    # A process a run, so that its memory is its own.
+    with get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
+        return dict(zip(clusters, pool.map(simulate, clusters.values(), 1), strict=True))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Simulate a large cluster.")
+    parser.add_argument("--pilots", type=int, default=10_000)
+    parser.add_argument("-i", "--workers", type=int, default=1, help="of each pilot")
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument(
+        "--task-seconds", type=float, nargs="+", default=[60.0, 7200.0], help="medians: a run each"
+    )
+    parser.add_argument(
+        "--start", type=float, default=300.0, help="seconds over which pilots start; 0: all at once"
+    )
+    parser.add_argument("--latency", type=float, default=6.0, help="of a request, median, in ms")
+    parser.add_argument("--lag", type=float, default=50.0, help="of the index, median, in ms")
+    parser.add_argument(
+        "--partitions", type=int, default=1, help="of the index, for one value of ItemState"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time")
+    parser.add_argument("--quick", action="store_true", help="1,000 pilots and 50,000 items")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run the scenarios and print a Markdown table, a column each."""
+    arguments = parse()
+    figures = run(scenarios(arguments), arguments.processes)
+    print("|", *(f"| {name}" for name in figures), "|")
+    print("| ---", *("| ---:" for _ in figures), "|")
+    for figure in next(iter(figures.values())):
+        print(f"| {figure}", *(f"| {column[figure]:,.6g}" for column in figures.values()), "|")
+
+
+if __name__ == "__main__":
+    main()
