@@ -17,7 +17,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import backlog, conflicts, costs, footprint, imports, machine, rates, report
+from benchmarks import (
+    backlog,
+    conflicts,
+    costs,
+    footprint,
+    imports,
+    machine,
+    rates,
+    report,
+    simulated,
+)
 from benchmarks.figures import Figure, at_least
 from benchmarks.places import Place, places
 from tests.support.dynamodb_local import DynamoDBLocalError
@@ -34,6 +44,7 @@ MEASURES = (
     "memory",
     "backlog",
     "conflicts",
+    "simulation",
 )
 
 
@@ -51,6 +62,7 @@ class Amounts:
     backlog_rounds: int
     pilots: int
     drained: int
+    simulation: Sequence[str] = ()  # arguments of its command line
 
 
 FULL = Amounts(
@@ -76,6 +88,7 @@ QUICK = Amounts(
     backlog_rounds=1,
     pilots=10,
     drained=1000,
+    simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
 )
 
 
@@ -145,6 +158,10 @@ class Bench:
         """Many pilots on one table."""
         yield conflicts.drain(self.dynamodb, self.amounts.pilots, self.amounts.drained)
 
+    def simulation(self) -> Iterator[Figure]:
+        """A large cluster, simulated."""
+        yield from simulated.clusters(self.amounts.simulation)
+
     @property
     def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:
         """All of them, by the names that `--only` takes."""
@@ -158,6 +175,7 @@ class Bench:
             self.memory,
             self.backlog,
             self.conflicts,
+            self.simulation,
         )
         return dict(zip(MEASURES, functions, strict=True))
 
