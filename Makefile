@@ -7,10 +7,12 @@ MINUTES ?= 10
 SEED ?=
 
 DEMO_DB := build/demo.db
+USE_CASE := build/use-case
+CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo test chaos bench bench-quick lint clean check-python dynamodb-local
+.PHONY: help demo use-case test chaos bench bench-quick lint clean check-python check-tools dynamodb-local
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -30,7 +32,19 @@ demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS accou
 	.venv/bin/python pyanamo.py --local $(DEMO_DB) -t Demo -i 2 -n 4 -w 60
 	.venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
 
-test: check-python dynamodb-local lint  ## Check everything: lint, then all tests
+# The same workflow with the tables in a file, and then in DynamoDB: what comes out must be the same.
+use-case: check-tools dynamodb-local .venv/.installed  ## Call a small cohort's variants, on both tables
+	rm -rf $(USE_CASE)
+	PYTHON=$(PYTHON) bash $(CASE_SCRIPTS)/make-cohort.sh $(USE_CASE)/cohort
+	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python PYANAMO_LOCAL=$(USE_CASE)/embedded.db \
+		bash $(CASE_SCRIPTS)/run-workflow.sh $(USE_CASE)/embedded
+	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python \
+		$(PYTHON) -m tests.support.dynamodb_local run \
+		bash $(CASE_SCRIPTS)/run-workflow.sh $(USE_CASE)/dynamodb
+	diff -r $(USE_CASE)/embedded/results $(USE_CASE)/dynamodb/results
+	@echo 'Both runs made the same files.'
+
+test: check-python check-tools dynamodb-local lint  ## Check everything: lint, then all tests
 	.venv-test/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
@@ -65,8 +79,11 @@ check-python:
 		echo "$(PYTHON) can't make virtual environments:" \
 			"install its venv module (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
 
+check-tools:
+	@bash -c '. $(CASE_SCRIPTS)/functions.sh; need bwa samtools bcftools wgsim' make
+
 dynamodb-local:
-	@$(PYTHON) tests/support/dynamodb_local.py fetch
+	@$(PYTHON) -m tests.support.dynamodb_local fetch
 
 .venv/.installed: requirements.txt | check-python
 	$(PYTHON) -m venv --clear .venv

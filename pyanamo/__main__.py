@@ -12,7 +12,7 @@ if __name__ == "__main__":
 import argparse
 
 from pyanamo.cli import run_command_line
-from pyanamo.console import change, export, items, overview, steps
+from pyanamo.console import change, export, items, overview, steps, submit
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
         epilog="python -m pyanamo COMMAND --help tells more, with an example.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (overview, items, change, steps, export):
+    for module in (overview, items, change, steps, submit, export):
         module.add_commands(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)

@@ -1,4 +1,4 @@
-"""The AWS Batch jobs that hold items, and whether they have ended.
+"""The AWS Batch jobs that pilots are: to submit them, and to tell whether they have ended.
 
 A pilot in AWS Batch is called `JOBID#ATTEMPT`. Batch starts a failed job again under the same id,
 so that the id alone doesn't tell whether the pilot that holds an item is still there.
@@ -13,7 +13,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from pyanamo.aws import Client, make_client, translated_errors
+from pyanamo.aws import Client, make_client, shortened, translated_errors
+from pyanamo.errors import PyAnamoError
 
 BATCH = 100  # job ids a request: AWS Batch API Reference, "DescribeJobs"
 
@@ -100,6 +101,26 @@ class Jobs:
         pilots = {name: parts for name in instance_ids if (parts := _parts(name))}
         jobs = {state.job_id: state for state in self.describe(job for job, _ in pilots.values())}
         return {name: replace(jobs[job], attempt=number) for name, (job, number) in pilots.items()}
+
+    def submit(self, request: Mapping[str, Any]) -> str:
+        """Submit a job, by the arguments of `SubmitJob` (AWS Batch API Reference); its id.
+
+        Raises `PyAnamoError` for what Batch refuses. Where the answer to a request was lost the SDK
+        sends it again, and as Batch has nothing to tell the two apart by, there may be two jobs. A
+        job may have been submitted, too, where `StoreUnavailable` is raised.
+        """
+        with translated_errors(self._client, "AWS Batch"):
+            try:
+                answer = self._client.submit_job(**request)
+            except self._client.exceptions.ClientException as error:
+                message = shortened(error.response["Error"].get("Message", ""))
+                raise PyAnamoError(
+                    f"AWS Batch in {self._client.meta.region_name} doesn't take the job for queue "
+                    f"{request['jobQueue']!r} and job definition {request['jobDefinition']!r}: "
+                    f"{message}"
+                ) from error
+        job_id: str = answer["jobId"]
+        return job_id
 
     def close(self) -> None:
         """Close the connections."""

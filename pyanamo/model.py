@@ -5,9 +5,9 @@ Dates are text as a table keeps them: ISO 8601, UTC, whole seconds, ending in `Z
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from enum import Enum
 
 SINGLE_TASK = "Task_0"
@@ -168,5 +168,4 @@ def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
 
 def utc_date(epoch_seconds: float) -> str:
     """`2026-01-31T23:59:59Z`."""
-    moment = datetime.fromtimestamp(int(epoch_seconds), tz=timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds))

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,11 @@ from tests.support.s3 import S3Server
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
 hypothesis.settings.load_profile("pyanamo")
+
+# A shell has its background jobs ignore it, and all that they start: a pilot too, until it has a
+# handler of its own.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # --- The environment ----------------------------------------------------------------------------
 

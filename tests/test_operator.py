@@ -36,7 +36,7 @@ from tests.support.terminal import COLUMNS, CTRL_C, Terminal, on_terminal
 KINDS = ["embedded", "dynamodb"]
 COMMANDS = (
     *("create", "drop", "capacity", "status", "samples", "items", "show", "logs", "failures"),
-    *("restart", "hold", "unhold", "release", "jobs", "delete", "export"),
+    *("restart", "hold", "unhold", "release", "jobs", "delete", "export", "submit"),
 )
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -640,7 +640,7 @@ def test_an_unknown_table_in_python(shelf: Operator) -> None:
         "delete": lambda workflow: workflow.delete(anything),
         "drop": Workflow.drop,
     }
-    assert {*acts, "create", "capacity"} == set(COMMANDS)
+    assert {*acts, "create", "capacity", "submit"} == set(COMMANDS)
     with Workflow("Exmaple", local=shelf.store.local) as workflow:
         for act in acts.values():
             with pytest.raises(TableNotFound, match="table 'Exmaple' is not there"):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
-# What the examples' items come to, when no HaplotypeCaller is there.
+# What the examples' items come to, where there is no cohort for the HaplotypeCaller.
 EXPECTED = {
     "Seq_Test_1": ("done", ""),
     "Seq_Test_2": ("done", ""),
@@ -53,9 +53,9 @@ def run_blocks(blocks: list[str], folder: Path, environment: dict[str, str]) -> 
 
 
 def test_the_first_block_is_what_ci_runs() -> None:
-    assert BLOCKS[0] == "make demo\nmake test\n"
+    assert BLOCKS[0] == "make demo\nmake use-case\nmake test\n"
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "for target in test demo; do" in ci
+    assert "for target in test demo use-case bench-quick; do" in ci
 
 
 @pytest.mark.parametrize("kind", ["embedded", "dynamodb"])
@@ -77,8 +77,14 @@ def test_every_other_block_works_as_it_stands(
     assert {row[0]: (row[2], row[3]) for row in rows[1:]} == EXPECTED
 
 
-def test_a_missing_script_is_named_in_the_reason(checkout: Path) -> None:
+def test_the_haplotype_caller_says_what_it_misses(checkout: Path) -> None:
     run_blocks(BLOCKS[1:], checkout, {})
-    item = Store(local=checkout / "pyanamo.db").open("Example_Table").get("Sample1")
-    assert item is not None
-    assert "use_cases/example_docker/HaplotypeCaller: No such file or directory" in item.reason
+    table = Store(local=checkout / "pyanamo.db").open("Example_Table")
+    for name, tasks in {"Sample1_chr1-3": 1, "Sample1": 3}.items():
+        item = table.get(name)
+        assert item is not None
+        assert item.reason == "exit code 1"
+        assert len(item.results) == tasks
+        for result in item.results.values():
+            assert "missing, or not readable: build/use-case/cohort/reference.fa" in result.stderr
+            assert "make-cohort.sh makes one" in result.stderr

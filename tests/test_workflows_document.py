@@ -1,6 +1,7 @@
 """The examples of "Creating and Managing Workflows.md", run as they stand, on both kinds of table.
 
-`jobs`, which needs AWS Batch, is in test_jobs.py and test_operator.py.
+What needs AWS Batch is elsewhere: `jobs` in test_jobs.py and test_operator.py, the examples of
+`submit` in test_submit.py.
 """
 
 from __future__ import annotations
@@ -226,8 +227,9 @@ def make_done_items(endpoint: str, name: str) -> None:
 def test_every_command_is_shown() -> None:
     text = "\n".join(example.text for example in SHELL)
     shown = set(re.findall(r"python -m pyanamo ([a-z]+)", text))
-    need_aws = {"jobs", "capacity"}
+    need_aws = {"jobs", "capacity", "submit"}
     assert shown | need_aws == {
         *("create", "drop", "capacity", "status", "samples", "items", "show", "logs"),
         *("failures", "restart", "hold", "unhold", "release", "jobs", "delete", "export"),
+        "submit",
     }

@@ -8,7 +8,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from pyanamo.model import Ending, utc_date
 from pyanamo.pilot.capture import Capture, TaskOutput
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
 from pyanamo.pilot.processes import kill_marked
+from pyanamo.pilot.spawn import spawn
 from pyanamo.signals import Halt
 from pyanamo.words import split_words
 
@@ -104,17 +104,9 @@ class Child:
         environment: Mapping[str, str],
         output: TaskOutput,
     ) -> None:
-        """Start it. Raises `OSError` and `ValueError` where `subprocess.Popen` does."""
+        """Start it. Raises `OSError` and `ValueError` where `spawn` does."""
         self._open: set[Capture] = set(output.captures)  # what may still be written to
-        self._process = subprocess.Popen(
-            [_encoded(word) for word in words],
-            stdin=subprocess.DEVNULL,
-            stdout=output.stdout.writer,
-            stderr=output.stderr.writer,
-            env={name: _encoded(value) for name, value in environment.items()},
-            start_new_session=True,
-        )
-        self.pid = self._process.pid
+        self.pid = spawn(words, environment, output.stdout.writer, output.stderr.writer)
         for capture in output.captures:
             capture.close_writer()
         self.status: int | None = None  # the exit code, or minus the signal that ended it
@@ -189,7 +181,6 @@ class Child:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
             if pid == self.pid:
                 self.status = os.waitstatus_to_exitcode(status)
-                self._process.returncode = self.status  # so that Popen doesn't wait for it too
                 self.cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
                 self.max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
         return self.status is not None
@@ -245,11 +236,6 @@ def _not_started(error: Exception, command: str, environment: Mapping[str, str])
     if error.errno == errno.EACCES:
         return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not executable: {name}")
     return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"can't be started: {name}: {error.strerror}")
-
-
-def _encoded(text: str) -> bytes:
-    """What a command gets: UTF-8, as task files and tables are, whatever the locale."""
-    return text.encode(errors="surrogateescape")
 
 
 def _process_handle(pid: int) -> int | None:

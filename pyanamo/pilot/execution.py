@@ -40,6 +40,15 @@ Results = dict[str, Result]
 Record = Callable[[Mapping[str, Result]], object]
 
 
+@dataclass(frozen=True)
+class Work:
+    """An attempt at an item: what is the same for all of its tasks."""
+
+    claim: Claim
+    room: Room  # for what each of them prints
+    bounds: Bounds
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runner:
     """What a worker runs items with."""
@@ -60,18 +69,19 @@ class Runner:
         """
         todo = [task for task in claim.item.tasks if task.status is not TaskStatus.DONE]
         bounds = Bounds(halts=halts, timeout=self.task_timeout, kill_at=self.walltime.kill_at)
+        work = Work(claim, Room.of(claim.item), bounds)
         if claim.item.nested:
-            results = self._run_several(claim, todo, bounds, record)
+            results = self._run_several(work, todo, record)
         else:
-            results = self._run_single(claim, todo, bounds)
+            results = self._run_single(work, todo)
         why_stopped = next((halt.reason for halt in halts if halt), "the wall time is used up")
         return outcome_of(claim.item, results, why_stopped)
 
-    def run(self, claim: Claim, task: Task, bounds: Bounds) -> Result | None:
+    def _run(self, work: Work, task: Task) -> Result | None:
         """Run one task; None when it was interrupted."""
         try:
             with self.keeper.capture() as output:
-                result = self._run_into(claim, task, bounds, output)
+                result = self._run_into(work, task, output)
         except OSError as error:  # no files for its output: the disk is full, or too many are open
             reason = f"there is no room for the task's output: {error.strerror}"
             result = Result(
@@ -80,21 +90,20 @@ class Runner:
                 reason=reason,
                 start_date=utc_date(time.time()),
             )
-        if claim.item.nested and result is not None:
+        if work.claim.item.nested and result is not None:
             how = f"{result.status.value} in {result.run_seconds:.1f} s"
             why = f": {result.reason}" if result.reason else ""
-            log.debug("%s%s", how, why, extra=about(claim.item, task.name))
+            log.debug("%s%s", how, why, extra=about(work.claim.item, task.name))
         return result
 
-    def _run_into(
-        self, claim: Claim, task: Task, bounds: Bounds, output: TaskOutput
-    ) -> Result | None:
+    def _run_into(self, work: Work, task: Task, output: TaskOutput) -> Result | None:
+        item = work.claim.item
         own = {
             "PYANAMO_TABLE": self.table,
-            "PYANAMO_ITEM_ID": claim.item.item_id,
-            "PYANAMO_TASK_ID": claim.item.task_id,
+            "PYANAMO_ITEM_ID": item.item_id,
+            "PYANAMO_TASK_ID": item.task_id,
             "PYANAMO_TASK": task.name,
-            "PYANAMO_ATTEMPT": str(claim.item.attempts),
+            "PYANAMO_ATTEMPT": str(item.attempts),
             WORKER_MARK: self.mark,
         }
         names_of_marks = (WORKER_MARK, "PYANAMO_ITEM_ID", "PYANAMO_TASK")
@@ -102,7 +111,7 @@ class Runner:
             task.script,
             environment={**self.base_environment, **own},
             output=output,
-            bounds=bounds,
+            bounds=work.bounds,
             marks=[f"{name}={own[name]}" for name in names_of_marks],
         )
         if end.verdict.ending is Ending.INTERRUPTED:
@@ -117,25 +126,22 @@ class Runner:
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
         )
-        name = LogName(self.table, claim.item.item_id, task.name, claim.item.attempts)
-        extra = about(claim.item, task.name)
-        room = Room.of(claim.item)
-        return self.keeper.result(bare, output, name, room, bounds.halts, extra)
+        name = LogName(self.table, item.item_id, task.name, item.attempts)
+        extra = about(item, task.name)
+        return self.keeper.result(bare, output, name, work.room, work.bounds.halts, extra)
 
-    def _run_single(self, claim: Claim, todo: Sequence[Task], bounds: Bounds) -> Results:
-        startable = self._startable(todo, bounds)  # claiming may have taken long
-        results = {task.name: self.run(claim, task, bounds) for task in startable}
+    def _run_single(self, work: Work, todo: Sequence[Task]) -> Results:
+        startable = self._startable(todo, work.bounds)  # claiming may have taken long
+        results = {task.name: self._run(work, task) for task in startable}
         ended = {name: result for name, result in results.items() if result is not None}
         for result in ended.values():
             self.count_task(result.run_seconds)
         return ended
 
-    def _run_several(
-        self, claim: Claim, todo: Sequence[Task], bounds: Bounds, record: Record
-    ) -> Results:
+    def _run_several(self, work: Work, todo: Sequence[Task], record: Record) -> Results:
         """Run nested tasks, `nests` at a time; the results of those that ended."""
         ended: queue.SimpleQueue[tuple[Task, Result] | None] = queue.SimpleQueue()
-        startable = self._startable(todo, bounds)
+        startable = self._startable(todo, work.bounds)
         one_at_a_time = threading.Lock()
 
         def run_while_there_are_any() -> None:
@@ -145,7 +151,7 @@ class Runner:
                         task = next(startable, None)
                     if task is None:
                         return
-                    if result := self.run(claim, task, bounds):
+                    if result := self._run(work, task):
                         with one_at_a_time:  # before it asks whether another one fits
                             self.count_task(result.run_seconds)
                         ended.put((task, result))

@@ -32,3 +32,8 @@ def pilot_name(
         if name.startswith("i-"):
             return name
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def runs_in_batch(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether AWS Batch started this pilot."""
+    return bool(environment.get("AWS_BATCH_JOB_ID"))

@@ -51,15 +51,16 @@ class Keeper:
             stderr_bytes=output.stderr.size,
             results=output.results(room.results),
         )
+        limit = room.tail_beside(bare)
         addresses = [
             self._keep_whole(name.path(stream), capture, halts, extra)
             for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
-            if not capture.equals(self._tail(capture, room.tail_beside(bare)))
+            if not capture.equals(self._tail(capture, limit))
         ]
         address = next(filter(None, addresses), "")
-        if len(address.encode()) <= room.address:
+        if address and len(address.encode()) <= room.address:
             bare = replace(bare, log_uri=address)
-        limit = room.tail_beside(bare)
+            limit = room.tail_beside(bare)
         return replace(
             bare,
             stdout=self._tail(output.stdout, limit),

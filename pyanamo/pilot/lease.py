@@ -41,9 +41,11 @@ def lease_clock() -> float:
 class Held(Halt):
     """A claim that is being kept alive: a halt, set once the claim is lost."""
 
-    def __init__(self, deadline: float) -> None:
-        """`deadline`, of the lease clock: from then on the claim counts as lost."""
+    def __init__(self, claim: Claim, *, due: float, deadline: float) -> None:
+        """Of the lease clock: when to renew it, and from when on it counts as lost."""
         super().__init__()
+        self.claim = claim
+        self.due = due
         self.deadline = deadline
 
     def lose(self, reason: str) -> None:
@@ -63,67 +65,117 @@ class Held(Halt):
         return self._reason
 
 
-@contextmanager
-def keep_alive(
-    table: WorkflowTable,
-    claim: Claim,
-    lease: float,
-    claimed_at: float,
-    watch: Callable[[float], None] = lambda deadline: None,
-) -> Iterator[Held]:
-    """Renew the claim at every third of its lease, in a thread, until the block ends.
+class LeaseKeeper:
+    """Keeps the claims of a worker alive, one after another.
 
-    `claimed_at` is the lease clock just before the claim was made. `watch` is told each new
-    deadline, and 0 at the end. When a renewal is refused, or none has succeeded by the deadline,
-    the claim is lost: what is given is set, and nobody renews the claim any more.
+    One thread does it for all of them. It sleeps until a claim that is held now is due, so that a
+    claim which ends before that costs it nothing.
     """
-    held = Held(claimed_at + lease - margin(lease))
-    watch(held.deadline)
-    ended = threading.Event()
-    thread = threading.Thread(
-        target=_renew_until, args=(ended, held, table, claim, lease, watch), daemon=True
-    )
-    thread.start()
-    try:
-        yield held
-    finally:
-        ended.set()
-        # A renewal may hang in the network for longer than anybody wants to wait for it; it
-        # carries its token, so that it harms nobody once the claim has ended.
-        thread.join(timeout=0.1)
-        watch(0.0)
-        if not thread.is_alive():
-            held.close()
+
+    def __init__(
+        self,
+        table: WorkflowTable,
+        lease: float,
+        watch: Callable[[float], None] = lambda deadline: None,
+    ) -> None:
+        """`lease` in seconds. `watch` is told each new deadline of a claim, and 0 at its end."""
+        self._table = table
+        self._lease = lease
+        self._watch = watch
+        self._changed = threading.Condition()
+        self._held: Held | None = None
+        self._busy: Held | None = None  # what the thread is renewing just now
+        self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0  # the lease clock when the thread will look again
+
+    @contextmanager
+    def keep(self, claim: Claim, claimed_at: float) -> Iterator[Held]:
+        """Renew the claim at every third of its lease until the block ends.
+
+        `claimed_at` is the lease clock just before the claim was made. When a renewal is refused,
+        or none has succeeded by the deadline, the claim is lost: what is given is set, and nobody
+        renews the claim any more.
+        """
+        held = Held(claim, due=claimed_at + self._lease / 3, deadline=self._deadline(claimed_at))
+        self._watch(held.deadline)
+        with self._changed:
+            self._held = held
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._renew_when_due, daemon=True)
+                self._thread.start()
+            elif held.due < self._wakes_at:  # the claim took long
+                self._changed.notify_all()
+        try:
+            yield held
+        finally:
+            is_free = self._let_go(held)
+            self._watch(0.0)
+            if is_free:
+                held.close()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._thread = None
+            self._changed.notify_all()
+
+    def _let_go(self, held: Held) -> bool:
+        """Renew it no more; False if the thread has still to do with it."""
+        with self._changed:
+            self._held = None
+            # A renewal may hang in the network for longer than anybody wants to wait for it; it
+            # carries its token, so that it harms nobody once the claim has ended.
+            if self._changed.wait_for(lambda: self._busy is not held, timeout=0.1):
+                return True
+            self._busy = self._thread = None  # the next claim gets another thread
+            return False
+
+    def _renew_when_due(self) -> None:
+        while (held := self._next_due()) is not None:
+            self._renew(held)
+            with self._changed:
+                if self._busy is held:
+                    self._busy = None
+                    self._changed.notify_all()
+
+    def _next_due(self) -> Held | None:
+        """Wait until the claim that is held is due; None when this thread is wanted no more."""
+        with self._changed:
+            while self._thread is threading.current_thread():
+                # What is claimed from now on is due later than that.
+                now = lease_clock()
+                self._wakes_at = now + self._lease / 3
+                if (held := self._held) is not None and not held:
+                    if held.due <= now:
+                        self._busy = held
+                        return held
+                    self._wakes_at = min(self._wakes_at, held.due)
+                self._changed.wait(self._wakes_at - now)
+            return None
+
+    def _renew(self, held: Held) -> None:
+        started = lease_clock()
+        try:
+            renewed = self._table.renew(held.claim, lease=self._lease)
+        except PyAnamoError as error:  # it may pass: once more, soon
+            log.warning("not renewed: %s", error, extra=about(held.claim.item))
+            held.due = lease_clock() + random.uniform(0.5, 1.0) * min(5.0, self._lease / 10)
+            return
+        with self._changed:
+            # An answer that comes after the deadline comes too late: the tasks are being killed.
+            if self._held is not held or held:
+                return
+            if not renewed:
+                held.lose("somebody else has the item")
+                return
+            held.due = started + self._lease / 3
+            held.deadline = self._deadline(started)
+            self._watch(held.deadline)
+
+    def _deadline(self, since: float) -> float:
+        return since + self._lease - margin(self._lease)
 
 
 def margin(lease: float) -> float:
     """How long before the end of a lease its deadline is, in seconds."""
     return min(MARGIN_SECONDS, lease * MARGIN_SHARE)
-
-
-def _renew_until(
-    ended: threading.Event,
-    held: Held,
-    table: WorkflowTable,
-    claim: Claim,
-    lease: float,
-    watch: Callable[[float], None],
-) -> None:
-    wait = lease / 3
-    while not ended.wait(wait) and not held:
-        started = lease_clock()
-        try:
-            renewed = table.renew(claim, lease=lease)
-        except PyAnamoError as error:  # it may pass: once more, soon
-            log.warning("not renewed: %s", error, extra=about(claim.item))
-            wait = random.uniform(0.5, 1.0) * min(5.0, lease / 10)
-            continue
-        # An answer that comes after the deadline comes too late: the tasks are being killed.
-        if ended.is_set() or held:
-            return
-        if not renewed:
-            held.lose("somebody else has the item")
-            return
-        held.deadline = started + lease - margin(lease)
-        watch(held.deadline)
-        wait = lease / 3

@@ -16,11 +16,12 @@ from pyanamo.model import Ending
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.guardian import Guardian
-from pyanamo.pilot.identity import pilot_name
+from pyanamo.pilot.identity import pilot_name, runs_in_batch
 from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.process import WorkerProcess, start_worker
 from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
 from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.spawn import keep_open_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import ItemEnded, Worker
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = GRACE_SECONDS + 8.0
 HURRY_SECONDS = 3.0  # after a second signal
 QUICK_SECONDS = 5.0  # an item that fails sooner says something about the machine
+OVERDUE_SECONDS = 600.0  # a machine that is still there then won't be taken away
 DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
 
 
@@ -111,6 +113,7 @@ class Pilot:
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
         adopt_orphans()
+        keep_open_files()
         self._guardian.start()
         again = Halt()
         try:
@@ -119,11 +122,12 @@ class Pilot:
                     self._start_worker(number)
                 while self._workers:
                     self._wait_for_news(stop, again, wake)
+                self._summary.seconds = time.monotonic() - self._started
+                self._stay_until_taken_away(stop)
                 self._summary.stopped_by = stop.signal
         finally:
             self._guardian.end()
             again.close()
-        self._summary.seconds = time.monotonic() - self._started
         return self._summary
 
     def _check_stores(self) -> None:
@@ -181,6 +185,19 @@ class Pilot:
         if time.time() >= goes_at - SPARE_SECONDS and self._kill_workers_at is None:
             self._shared.stop_reason = "this machine is to be taken away"
             self._stop_workers(STOP_SECONDS)
+
+    def _stay_until_taken_away(self, stop: Stop) -> None:
+        """After a Spot notice, let AWS Batch see this machine go, not this pilot.
+
+        A job whose container ends has ended for Batch, with whatever code. One whose machine goes
+        has the status reason "Host EC2 (instance i-...) terminated", for which a retry strategy can
+        start it again (AWS Batch User Guide, "Automated job retries").
+        """
+        goes_at = self._spot.taken_away_at() if self._spot else None
+        if goes_at is None or self._summary.error or not runs_in_batch():
+            return
+        log.info("%s; staying until this machine goes, for AWS Batch to try again", self._summary)
+        stop.wait(goes_at + OVERDUE_SECONDS - time.time())
 
     def _hear(self, worker: WorkerProcess, stop: Stop) -> None:
         """Take one message of a worker; where there is none, it has ended."""

@@ -6,13 +6,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.model import Claim, Ending, Outcome, Result
 from pyanamo.pilot import unrecorded
 from pyanamo.pilot.execution import Runner
-from pyanamo.pilot.lease import Held, keep_alive, lease_clock
+from pyanamo.pilot.lease import Held, LeaseKeeper, lease_clock
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.signals import Halt
@@ -54,18 +55,19 @@ class Worker:
 
     def work(self) -> None:
         """Claim, run and record items until there is none left, no time left, or a stop."""
-        while self._may_claim() and self.quota.take():
-            taken = self._next_claim()
-            if taken is None:
-                self.quota.give_back()
-                break
-            claim, claimed_at = taken
-            log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
-            with keep_alive(self.table, claim, self.lease, claimed_at, self._watch) as held:
-                halts = (self.stop, held)
-                outcome = self.runner.execute(claim, halts, self._recorder(claim, held))
-                ended = self._settle(claim, claimed_at, outcome, held)
-            self._tell(claim, ended)
+        with closing(LeaseKeeper(self.table, self.lease, self._watch)) as leases:
+            while self._may_claim() and self.quota.take():
+                taken = self._next_claim()
+                if taken is None:
+                    self.quota.give_back()
+                    break
+                claim, claimed_at = taken
+                log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
+                with leases.keep(claim, claimed_at) as held:
+                    halts = (self.stop, held)
+                    outcome = self.runner.execute(claim, halts, self._recorder(claim, held))
+                    ended = self._settle(claim, claimed_at, outcome, held)
+                self._tell(claim, ended)
 
     def _may_claim(self) -> bool:
         return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()

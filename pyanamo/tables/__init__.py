@@ -12,11 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
 from pyanamo.tables.transitions import Changes
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +142,14 @@ class Store:
 
         return DynamoDBTable(
             name,
-            region=self.region,
-            profile=self.profile,
+            session=self._session,
             endpoint_url=self.endpoint_url,
             share=Share.of_worker(worker, workers),
         )
+
+    @cached_property
+    def _session(self) -> Session:
+        """One for all its tables: a pilot's workers inherit what the pilot's has read."""
+        from pyanamo.aws import make_session
+
+        return make_session(region=self.region, profile=self.profile)

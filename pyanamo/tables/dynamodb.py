@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from typing import Any
 
+from boto3.session import Session
+
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
@@ -62,8 +64,7 @@ class DynamoDBTable(HoldersVerbs):
         self,
         name: str,
         *,
-        region: str | None = None,
-        profile: str | None = None,
+        session: Session | None = None,
         endpoint_url: str | None = None,
         share: Share = WHOLE,
         clock: Callable[[], float] = time.time,
@@ -73,9 +74,7 @@ class DynamoDBTable(HoldersVerbs):
     ) -> None:
         self.name = name
         self._clock = clock
-        self._client = client or make_client(
-            "dynamodb", region=region, profile=profile, endpoint_url=endpoint_url
-        )
+        self._client = client or make_client("dynamodb", session=session, endpoint_url=endpoint_url)
         self._random = rng or random.Random()
         self._candidates = Candidates(
             lambda slot, limit: self._page(ItemState.TODO, slot, limit),

@@ -121,15 +121,16 @@ class SQLiteTable(HoldersVerbs):
         token = secrets.token_hex(8)
         with self._transaction() as database:
             now = self._clock()
-            if item := self._waiting(database):
+            if attributes := self._waiting(database):
                 changes = transitions.claimed(pilot, token, now, lease)
-                changes["Attempts"] = item.attempts + 1
-            elif item := self._expired(database, now, max_attempts):
-                changes = transitions.taken_over(item, pilot, token, now, lease)
+                changes["Attempts"] = attributes["Attempts"] + 1
+            elif attributes := self._expired(database, now, max_attempts):
+                lost = read_item(attributes)
+                changes = transitions.taken_over(lost, pilot, token, now, lease)
             else:
                 return None
-            self._write(database, item.item_id, changes)
-            return Claim(item=self._read(database, item.item_id), token=token)
+            self._write(database, attributes["itemID"], changes)
+        return Claim(item=read_item({**attributes, **changes}), token=token)
 
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
@@ -219,52 +220,62 @@ class SQLiteTable(HoldersVerbs):
             return Added(already_there=1)
         return Added(imported=1) if there is None else Added(replaced=1)
 
-    def _waiting(self, database: sqlite3.Connection) -> Item | None:
+    def _waiting(self, database: sqlite3.Connection) -> dict[str, Any] | None:
         """An item that is todo: the first behind a random place of the index, or the first."""
         key = (self.name, ItemState.TODO.value)
         query = f"SELECT * FROM items WHERE {_IN_STATE} AND Slot >= ? ORDER BY Slot LIMIT 1"
         for start in (secrets.token_hex(4), ""):
             row = database.execute(query, (*key, start)).fetchone()
             if row is not None:
-                return read_item(_present(row))
+                return _present(row)
         self._require_table(database)
         return None
 
-    def _expired(self, database: sqlite3.Connection, now: float, max_attempts: int) -> Item | None:
+    def _expired(
+        self, database: sqlite3.Connection, now: float, max_attempts: int
+    ) -> dict[str, Any] | None:
         """A locked item whose lease has expired; those lost too often become failed on the way."""
         query = f"SELECT * FROM items WHERE {_IN_STATE} AND Lease_Expires <= ? LIMIT 1"
         while True:
             row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
             if row is None:
                 return None
-            item = read_item(_present(row))
+            attributes = _present(row)
+            item = read_item(attributes)
             if item.times_lost + 1 < max_attempts:
-                return item
+                return attributes
             self._write(database, item.item_id, transitions.given_up(item, now))
 
     def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
         """Write the changes if the token is the item's; or it was our own write that ended it."""
-        with self._transaction() as database:
-            item = self._find(database, claim.item.item_id)
-            if item is not None and item.token == claim.token:
-                self._write(database, item.item_id, changes)
+        item_id, nothing = claim.item.item_id, {"lockID": claim.token}
+        with self._alone() as database:
+            if self._write(database, item_id, changes or nothing, token=claim.token):
                 return True
+        with self._transaction("DEFERRED") as database:  # a token that is gone stays gone
+            item = self._find(database, item_id)
             if item is None:
                 self._require_table(database)
             return ending is not None and transitions.is_landed(item, claim, ending)
 
-    def _write(self, database: sqlite3.Connection, item_id: str, changes: Attributes) -> None:
-        if changes:
-            values = _stored(changes)
-            assignments = ", ".join(f"{name} = ?" for name in values)
-            database.execute(
-                f"UPDATE items SET {assignments} WHERE {_THE_ITEM}",
-                (*values.values(), self.name, item_id),
-            )
-
-    def _read(self, database: sqlite3.Connection, item_id: str) -> Item:
-        row = database.execute(f"SELECT * FROM items WHERE {_THE_ITEM}", (self.name, item_id))
-        return read_item(_present(row.fetchone()))
+    def _write(
+        self,
+        database: sqlite3.Connection,
+        item_id: str,
+        changes: Attributes,
+        *,
+        token: str | None = None,
+    ) -> bool:
+        """Change an item, if it has that token where one is given; whether it was changed."""
+        values = _stored(changes)
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        is_ours = "" if token is None else " AND lockID = ?"
+        tokens = () if token is None else (token,)
+        written = database.execute(
+            f"UPDATE items SET {assignments} WHERE {_THE_ITEM}{is_ours}",
+            (*values.values(), self.name, item_id, *tokens),
+        )
+        return written.rowcount == 1
 
     def _find(self, database: sqlite3.Connection, item_id: str) -> Item | None:
         row = database.execute(
@@ -288,10 +299,7 @@ class SQLiteTable(HoldersVerbs):
 
         `DEFERRED` is for blocks that only read: they see one state, and block nobody.
         """
-        with self._lock, self._errors():
-            if self._connection is None:
-                self._connection = self._connect("rw")
-            database = self._connection
+        with self._alone() as database:
             database.execute(f"BEGIN {kind}")
             try:
                 yield database
@@ -299,6 +307,14 @@ class SQLiteTable(HoldersVerbs):
                 database.rollback()
                 raise
             database.commit()
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Alone with the connection; each statement is a transaction of its own."""
+        with self._lock, self._errors():
+            if self._connection is None:
+                self._connection = self._connect("rw")
+            yield self._connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         if mode == "rw" and not self._file.exists():

@@ -1,9 +1,14 @@
 """Amazon's DynamoDB Local: fetched once, checked, and run for the tests.
 
-    python tests/support/dynamodb_local.py fetch
+    python -m tests.support.dynamodb_local fetch
 
 fetches it into ``$XDG_CACHE_HOME/pyanamo`` (``~/.cache/pyanamo``), unless an intact one is there
-already, and says in one line what is missing on this machine. In a test:
+already, and says in one line what is missing on this machine.
+
+    python -m tests.support.dynamodb_local run COMMAND [ARGUMENT ...]
+
+runs a command with an empty one, which its environment names (AWS_ENDPOINT_URL_DYNAMODB), and exits
+as the command does. In a test:
 
     with DynamoDBLocal() as server:
         boto3.client("dynamodb", endpoint_url=server.endpoint)
@@ -380,12 +385,35 @@ def _death_guard() -> tuple[str, ...]:
     return guard
 
 
+def _run(command: list[str]) -> int:
+    """Run a command with a server of its own; its exit code."""
+    with DynamoDBLocal() as server:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL_DYNAMODB": server.endpoint,
+            # The SDK insists on them; the server takes any. They keep the real ones out of it.
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-1",
+        }
+        environment.pop("PYANAMO_LOCAL", None)  # would put the tables into a file
+        environment.pop("AWS_SESSION_TOKEN", None)
+        try:
+            return subprocess.run(command, env=environment, check=False).returncode
+        except OSError as error:
+            raise DynamoDBLocalError(f"can't run {command[0]}: {error}") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Amazon's DynamoDB Local, for PyAnamo's tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="fetch it, unless that is done already, and check it")
-    parser.parse_args()
+    run = commands.add_parser("run", help="run a command with one that is empty at first")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND [ARGUMENT ...]")
+    args = parser.parse_args()
     try:
+        if args.command == "run":
+            return _run(args.arguments or run.error("a command is needed"))
         folder = fetch()
     except DynamoDBLocalError as error:
         print(error, file=sys.stderr)

@@ -1,5 +1,7 @@
 """An HTTP proxy in front of DynamoDB that loses, delays and refuses what it is told to.
 
+It stands in front of AWS Batch as well, whose operations have no names but paths: "submitjob".
+
 def decide(operation, body, count):
     lost = operation == "UpdateItem" and count == 1
     return Fault.DROP_AFTER if lost else Fault.NONE
@@ -127,7 +129,8 @@ def _handler(proxy: FaultyProxy, target: str) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             request = self.rfile.read(int(self.headers["Content-Length"]))
-            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            name = self.headers["X-Amz-Target"] or self.path.replace("/", ".")
+            operation = name.rpartition(".")[2]
             body = json.loads(request)
             answer = self._answer(proxy._action(operation, body), request, body)
             if answer is None:

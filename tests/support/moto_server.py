@@ -17,6 +17,8 @@ from typing import Any
 
 import boto3
 
+from tests.support.cli import ROOT
+
 # It takes any port that is free, tells which, and lasts until its stdin ends: when the tests close
 # it, or when they die, however they do.
 _SERVER = """
@@ -30,12 +32,13 @@ sys.stdin.read()
 
 
 @contextmanager
-def running_moto() -> Iterator[str]:
-    """A server; its URL."""
+def running_moto(before: str = "") -> Iterator[str]:
+    """A server; its URL. `before` is Python that it runs first."""
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            [sys.executable, "-c", _SERVER],
+            [sys.executable, "-c", before + _SERVER],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

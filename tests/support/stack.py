@@ -1,0 +1,147 @@
+"""The CloudFormation stack of use_cases/aws: its document, and stacks made of it in moto."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+
+from pyanamo.tables import Store, WorkflowTable
+from tests.support.cli import ROOT, Finished, finish
+
+TEMPLATE = ROOT / "use_cases" / "aws" / "template.yaml"
+ACCOUNT = "123456789012"  # moto's
+REGION = "us-east-1"
+
+Document = dict[str, Any]
+
+
+def document() -> Document:
+    """The template, with `!Ref X` as `{"Ref": "X"}` and so on."""
+    loaded: Document = json.loads(json.dumps(cfn_yaml.load(str(TEMPLATE))))
+    return loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack that was made."""
+
+    endpoint: str
+    name: str
+    outputs: Mapping[str, str]
+
+    @property
+    def table(self) -> str:
+        """The name of its table."""
+        return self.outputs["TableName"]
+
+    @property
+    def bucket(self) -> str:
+        """The name of its bucket."""
+        return self.outputs["LogBucket"]
+
+    def client(self, service: Any) -> Any:
+        """A client of a service of the server."""
+        return boto3.client(service, endpoint_url=self.endpoint)
+
+    def opened(self) -> WorkflowTable:
+        """Its table, to be closed."""
+        return Store(endpoint_url=self.endpoint).open(self.table)
+
+    def policy(self, arn: str) -> Document:
+        """What a managed policy says."""
+        iam = self.client("iam")
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        answer = iam.get_policy_version(PolicyArn=arn, VersionId=version)
+        found: Document = answer["PolicyVersion"]["Document"]
+        return found
+
+    def pilots_policies(self) -> dict[str, Document]:
+        """What the policies of the pilots' role say, by their names."""
+        iam = self.client("iam")
+        role = self.outputs["PilotRole"].rpartition("/")[2]
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return {
+            name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            for name in names
+        }
+
+    def objects(self) -> list[str]:
+        """The keys of all objects in its bucket."""
+        listed = self.client("s3").list_objects_v2(Bucket=self.bucket)
+        return sorted(found["Key"] for found in listed.get("Contents", ()))
+
+    def run(self, credentials: Mapping[str, str], folder: Path, *command: str) -> Finished:
+        """Run a script of the project with these credentials, to its end."""
+        environment = {**os.environ, "AWS_ENDPOINT_URL": self.endpoint, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**environment, **credentials},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return finish(process)
+
+
+def create_stack(endpoint: str, table: str, **parameters: str) -> Stack:
+    """Make a stack, in moto's own network; it is complete, or this fails."""
+    name = f"s{uuid.uuid4().hex[:12]}"
+    ec2 = boto3.client("ec2", endpoint_url=endpoint)
+    cloudformation = boto3.client("cloudformation", endpoint_url=endpoint)
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
+    given = {
+        "TableName": table,
+        "VpcId": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+        "Subnets": ",".join(subnets[:2]),
+        "InstanceTypes": "optimal",  # moto takes the default for a list of letters
+        **parameters,
+    }
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(_for_moto(document(), name, _batch_role(endpoint))),
+        Parameters=[{"ParameterKey": key, "ParameterValue": given[key]} for key in given],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE", stack.get("StackStatusReason")
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return Stack(endpoint=endpoint, name=name, outputs=outputs)
+
+
+def _batch_role(endpoint: str) -> str:
+    """The role that AWS Batch makes for itself where nobody gives it one."""
+    iam = boto3.client("iam", endpoint_url=endpoint)
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName="AWSServiceRoleForBatch", AssumeRolePolicyDocument="{}")
+    arn: str = iam.get_role(RoleName="AWSServiceRoleForBatch")["Role"]["Arn"]
+    return arn
+
+
+def _for_moto(template: Document, stack: str, batch_role: str) -> Document:
+    """The template with what moto doesn't know by itself.
+
+    It wants a role for AWS Batch, names no repository as AWS does (in small letters), and of the
+    policies for a resource at the stack's end it knows Retain alone.
+    """
+    changed = copy.deepcopy(template)
+    for resource in changed["Resources"].values():
+        if resource["Type"] == "AWS::Batch::ComputeEnvironment":
+            resource["Properties"]["ServiceRole"] = batch_role
+        if resource["Type"] == "AWS::ECR::Repository":
+            resource["Properties"]["RepositoryName"] = stack
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"
+    return changed

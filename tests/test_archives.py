@@ -1,0 +1,162 @@
+"""The archives that Fetch_and_Run.sh doesn't take, and what it keeps of those that it does."""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.archives import hard_link, link, make_steps, make_tar, member
+from tests.support.container import Container, copy_into, the_error
+from tests.support.pilots import new_place
+
+URI = "s3://bucket/scripts/steps"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's files."""
+    image = tmp_path_factory.mktemp("image")
+    copy_into(image)
+    return image
+
+
+@pytest.fixture
+def container(
+    image: Path, tmp_path: Path, table_name: str, request: pytest.FixtureRequest
+) -> Iterator[Container]:
+    """A container that hasn't been started, with an embedded table."""
+    with new_place("embedded", tmp_path, table_name, request) as place:
+        place.table.create()
+        yield Container(image, place)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "no archive": lambda _: b"<Error/>" * 1000,
+    "empty": lambda _: b"",
+    "cut off": lambda data: data[: min(len(data) // 2, 700)],
+    "one byte is another": lambda data: data[:60] + bytes([data[60] ^ 255]) + data[61:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar", ".zip"])
+def test_a_damaged_archive(container: Container, suffix: str, damage: str) -> None:
+    archive = make_steps(container.place.folder, suffix)
+    archive.write_bytes(DAMAGE[damage](archive.read_bytes()))
+    container.serve(archive)
+    line = the_error(container.run(URI + suffix), 1)
+    assert f"{URI}{suffix} can't be unpacked" in line
+    assert container.left_behind == []
+
+
+@pytest.mark.parametrize("end", [1024, 1100, 1536, 1600])
+def test_a_tar_that_ends_between_or_in_members(container: Container, end: int) -> None:
+    archive = make_steps(container.place.folder, ".tar")
+    archive.write_bytes(archive.read_bytes()[:end])
+    container.serve(archive)
+    line = the_error(container.run(URI + ".tar"), 1)
+    assert "it ends too early" in line or "it is damaged" in line
+
+
+OUTSIDE = "../../outside"
+FILE = member("f")
+HOSTILE = {
+    "absolute": [member("/tmp/pyanamo-hostile")],
+    "parent": [member(OUTSIDE)],
+    "parent within": [member("a/../../../outside")],
+    "link to absolute": [link("l", "/etc")],
+    "link to parent": [link("a/l", "../..")],
+    "link over link": [link("b", "."), link("a", "b/../..")],
+    "through a link": [link("d", "e"), member("d/x")],
+    "through a later link": [member("d/x"), link("d", "e")],
+    "hard link to absolute": [hard_link("h", "/etc/hostname")],
+    "hard link to parent": [hard_link("h", OUTSIDE)],
+    "hard link to a link": [link("a/b/l", "../../f"), hard_link("h", "a/b/l"), FILE],
+    "hard link to a link in a file's place": [
+        member("a/b/l"),
+        link("a/b/l", "../../f"),
+        hard_link("h", "a/b/l"),
+    ],
+    "hard link to nothing": [hard_link("h", "f")],
+    "fifo": [member("p", b"", type=tarfile.FIFOTYPE)],
+    "device": [member("p", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_tar(container: Container, what: str) -> None:
+    # A good member comes first: of a bad archive nothing is unpacked.
+    members = [member("good"), *HOSTILE[what]] if HOSTILE[what] else []
+    container.serve(make_tar(container.place.folder / "made.tar.gz", *members))
+    line = the_error(container.run(URI + ".tar.gz"), 1)
+    assert f"{URI}.tar.gz can't be unpacked: " in line
+    assert "damaged" not in line
+    assert container.left_behind == []
+    assert not container.place.has("outside")
+    assert not Path("/tmp/pyanamo-hostile").exists()
+
+
+def zip_of(name: str, mode: int = stat.S_IFREG | 0o644) -> Callable[[Path], None]:
+    """What makes a zip of one member."""
+
+    def make(file: Path) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, b"../outside")
+
+    return make
+
+
+def encrypted(file: Path) -> None:
+    """A zip whose one member says that it is encrypted."""
+    zip_of("secret")(file)
+    data = bytearray(file.read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (zip_of("/tmp/pyanamo-hostile"), "outside its folder"),
+        (zip_of(OUTSIDE), "outside its folder"),
+        (zip_of("l", stat.S_IFLNK | 0o777), "'l' in it is a link, which only a tar may have"),
+        (encrypted, "'secret' in it is encrypted"),
+        (lambda file: zipfile.ZipFile(file, "w").close(), "there is nothing in it"),
+    ],
+)
+def test_a_hostile_zip(container: Container, make: Callable[[Path], None], said: str) -> None:
+    archive = container.place.folder / "made.zip"
+    make(archive)
+    container.serve(archive)
+    assert said in the_error(container.run(URI + ".zip"), 1)
+    assert container.left_behind == []
+    assert not container.place.has("outside")
+
+
+def test_modes_and_harmless_links_are_kept(container: Container) -> None:
+    place = container.place
+    members = [
+        member("./d/open", mode=0o4777, type=tarfile.REGTYPE),
+        member("d/plain", mode=0o640),
+        link("d/up", "../tool"),
+        link("latest", "d/open"),
+        member("tool", b"", mode=0o755, type=tarfile.LNKTYPE, linkname="d/open"),
+        link("top", "./d/up"),
+    ]
+    container.serve(make_tar(place.folder / "made.tgz", *members))
+    assert container.run(URI + ".tgz").code == 0
+    scripts = container.left_behind[0] / "scripts"
+    assert stat.S_IMODE((scripts / "d/open").stat().st_mode) == 0o755
+    assert stat.S_IMODE((scripts / "d/plain").stat().st_mode) == 0o640
+    assert (scripts / "top").readlink() == Path("d/up")
+    assert (scripts / "tool").samefile(scripts / "d/open")
+    assert (scripts / "latest").samefile(scripts / "top")

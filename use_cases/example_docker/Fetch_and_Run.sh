@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+#
+# What the container runs: fetches a workflow's scripts, and becomes the pilot that runs them.
+#
+#     Fetch_and_Run.sh ARCHIVE [FLAG OF THE PILOT ...]
+#     Fetch_and_Run.sh s3://BUCKET/scripts.tar.gz --spot-notice
+#
+# ARCHIVE is a .tar.gz, .tgz, .tar or .zip in S3, or - for none: the scripts of the container are
+# used. It is unpacked into a new folder in the current one, which is then the pilot's folder, so
+# that commands of a task file name scripts as the archive has them. From the environment:
+#
+#     PYANAMO_TABLE           the table; this one must be there, and the others may be empty
+#     PYANAMO_ITEMS           items at a time (1)
+#     PYANAMO_NESTS           nested tasks of each at a time (1)
+#     PYANAMO_WALL_TIME       nothing more is started after this time: 3600, 90m, 2h
+#     S3_BUCKET               where whole logs go: NAME, or s3://NAME/PREFIX
+#     AWS_REGION              where the table is
+#     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have
+#     PIPELINE                a folder that is to come first on the tasks' PATH (that of the scripts)
+#
+# The exit code is the pilot's (see pyanamo.py --help), and before there is one: 1 the scripts can't
+# be had, 2 wrong usage, 130 and 143 stopped by SIGINT and SIGTERM. Then nothing is left behind;
+# a pilot's folder stays where it is, and goes with the container.
+
+set -euo pipefail
+
+home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+folder=
+
+fail() {
+    printf 'Fetch_and_Run.sh: %s\n' "$1" >&2
+    exit "${2-1}"
+}
+
+stop() {
+    trap '' TERM INT
+    exec 2>/dev/null # Bash tells of what was killed.
+    local running
+    running=$(jobs -p)
+    # Nothing of what it does is worth a wait.
+    [[ -z $running ]] || kill -KILL "$running" || true
+    wait
+    exit "$1"
+}
+
+clean_up() {
+    [[ -z $folder ]] || rm -rf -- "$folder"
+}
+
+# Bash heeds a signal only after a command in the foreground, but at once while it waits.
+run() {
+    "$@" &
+    wait "$!"
+}
+
+fetch() { # FILE
+    local command=(aws s3 cp --only-show-errors)
+    [[ -z ${AWS_REGION-} ]] || command+=(--region "$AWS_REGION")
+    run "${command[@]}" "$archive" "$1" >&2 \
+        || fail "$archive can't be fetched: check that it is there, that the job's role has s3:GetObject on it, and that $PWD has the space"
+}
+
+check() { # FILE
+    local found
+    run sha256sum "$1" >"$1.sha256" || fail "$archive: its SHA-256 can't be computed"
+    read -r found _ <"$1.sha256"
+    found=${found#\\} # It has a backslash in front if there is one in the name.
+    [[ $found == "$sha256" ]] \
+        || fail "$archive has the SHA-256 $found, but PYANAMO_ARCHIVE_SHA256 is $sha256: one of them is out of date"
+}
+
+# Process 1 of a container gets no signal for which it has no handler.
+trap clean_up EXIT
+trap 'stop 143' TERM
+trap 'stop 130' INT
+
+(($# > 0)) || fail 'ARCHIVE is missing: Fetch_and_Run.sh ARCHIVE [FLAG OF THE PILOT ...], where ARCHIVE is s3://BUCKET/KEY.tar.gz (or .tgz, .tar, .zip), or - for none' 2
+archive=$1
+shift
+if [[ $archive =~ ^s3://[^/]+/.*[^/](\.tar\.gz|\.tgz|\.tar|\.zip)$ ]]; then
+    suffix=${BASH_REMATCH[1]}
+elif [[ $archive != - ]]; then
+    fail "ARCHIVE is '$archive': give s3://BUCKET/KEY.tar.gz (or .tgz, .tar, .zip), or - for none" 2
+fi
+[[ -n ${PYANAMO_TABLE-} ]] || fail 'PYANAMO_TABLE is not set: give the name of the table' 2
+sha256=${PYANAMO_ARCHIVE_SHA256-}
+sha256=${sha256,,}
+if [[ -n $sha256 ]]; then
+    [[ $sha256 =~ ^[0-9a-f]{64}$ ]] \
+        || fail "PYANAMO_ARCHIVE_SHA256 is '$PYANAMO_ARCHIVE_SHA256': give the 64 hex digits that sha256sum prints" 2
+    [[ $archive != - ]] || fail 'PYANAMO_ARCHIVE_SHA256 is set, but ARCHIVE is -: give one or the other' 2
+fi
+
+folder=$(mktemp -d "$PWD/PyAnamo.XXXXXX") \
+    || fail "no folder can be made in $PWD: give the container a work folder that user $(id -u) can write to"
+scripts=$folder/scripts
+mkdir "$scripts"
+if [[ $archive == - ]]; then
+    # The container's own files can't be written to, and a pilot leaves files in its folder.
+    ln -s "$home/use_cases" "$home"/*.sh "$scripts"
+    pipeline=$home/use_cases/example_docker
+else
+    mkdir "$folder/fetched"
+    file=$folder/fetched/archive$suffix
+    fetch "$file"
+    [[ -z $sha256 ]] || check "$file"
+    run python "$home/use_cases/example_docker/unpack.py" "$file" "$scripts" "$archive" || exit 1
+    rm -r -- "$folder/fetched"
+    pipeline=$scripts
+fi
+
+pilot=(python "$home/pyanamo.py" -t "$PYANAMO_TABLE" -i "${PYANAMO_ITEMS:-1}" -n "${PYANAMO_NESTS:-1}")
+[[ -z ${PYANAMO_WALL_TIME-} ]] || pilot+=(-w "$PYANAMO_WALL_TIME")
+[[ -z ${S3_BUCKET-} ]] || pilot+=(-b "$S3_BUCKET")
+[[ -z ${AWS_REGION-} ]] || pilot+=(-r "$AWS_REGION")
+export PIPELINE=${PIPELINE:-$pipeline}
+cd -- "$scripts"
+
+# From here on a signal is for the pilot.
+trap - TERM INT
+exec "${pilot[@]}" "$@"

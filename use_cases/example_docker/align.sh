@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+#
+# One task of the first step: aligns the reads of a sample to the reference.
+#
+#     bash align.sh SAMPLE
+#
+# Reads SAMPLE_1.fastq.gz and SAMPLE_2.fastq.gz in READS, writes SAMPLE.bam and SAMPLE.bam.bai in
+# ALIGNMENTS, and prints how many reads there were. See job-conf.sh and functions.sh.
+
+source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
+
+usage='Usage: bash align.sh SAMPLE'
+
+# Equal parts of the reads are aligned at a time, however many threads there are: bwa guesses the
+# fragments' length from each part, and so the result doesn't depend on the machine.
+readonly BASES_AT_A_TIME=10000000
+
+align() {
+    local sample=$1 bam=$2 first=$3 second=$4
+    bwa mem -v 1 -t "$THREADS" -K "$BASES_AT_A_TIME" -R "@RG\tID:$sample\tSM:$sample" \
+        "$reference" "$first" "$second" |
+        samtools sort --no-PG -@ "$THREADS" -T "$work/sort" -o "$bam" - &
+    finish "aligning $sample"
+    samtools index "$bam" &
+    finish "indexing $bam"
+}
+
+# Sets $reads and $mapped; there must be some of both.
+count() {
+    local sample=$1 bam=$2
+    samtools flagstat -O tsv "$bam" | awk -F '\t' '
+        $3 == "primary" { reads = $1 }
+        $3 == "primary mapped" { mapped = $1 }
+        END { print reads, mapped }
+    ' >"$work/counts" &
+    finish "counting the reads of $sample"
+    read -r reads mapped <"$work/counts" || fail "counting the reads of $sample failed$(room_left)"
+    ((reads > 0)) || fail "no reads in $READS/${sample}_1.fastq.gz"
+    ((mapped > 0)) || fail "none of the $reads reads of $sample is like the reference $REFERENCE"
+}
+
+main() {
+    (($# == 1)) || misused 'a sample is needed'
+    local sample=$1 mate reads_files=() hint='READS in job-conf.sh says where the reads are'
+    check_sample "$sample"
+    need bwa samtools
+    start_work
+    fetch_reference
+    fetch_with_reference .amb .ann .bwt .pac .sa
+    for mate in 1 2; do
+        fetch "$READS/${sample}_$mate.fastq.gz" "$hint"
+        reads_files+=("$fetched")
+    done
+    align "$sample" "$work/$sample.bam" "${reads_files[@]}"
+    count "$sample" "$work/$sample.bam"
+    publish "$work/$sample.bam" "$ALIGNMENTS" "$sample.bam"
+    publish "$work/$sample.bam.bai" "$ALIGNMENTS" "$sample.bam.bai"
+    result "$sample: $reads reads, $mapped mapped"
+}
+
+main "$@"

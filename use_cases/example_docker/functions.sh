@@ -1,0 +1,176 @@
+# shellcheck shell=bash
+#
+# What the steps of the variant-calling workflow have in common; each sources this first.
+#
+# A task may run twice, also at the same time, and may be stopped at any moment. So a step works in
+# a folder of its own below SCRATCH, $work, which goes when it ends, also where SIGTERM ends it (only
+# SIGKILL leaves it behind), and a result gets its name when it is whole. The tools that take long
+# run in the background, with `finish` after them: Bash minds a signal at once only while it waits.
+
+set -euo pipefail
+export LC_ALL=C # the same order and the same letters everywhere
+unset CDPATH    # with it cd may print where it goes
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+step=$(basename -- "$0")
+parts=() # folders beside results that aren't whole yet
+# shellcheck source-path=SCRIPTDIR source=job-conf.sh
+source "$here/job-conf.sh"
+
+# fail MESSAGE: end the task; the last line of stderr says why.
+fail() {
+    printf '%s: %s\n' "$step" "$1" >&2
+    exit 1
+}
+
+# misused MESSAGE: end it, as it was called wrongly. $usage is the step's.
+misused() {
+    # shellcheck disable=SC2154
+    printf '%s\n%s: %s\n' "$usage" "$step" "$1" >&2
+    exit 2
+}
+
+# result TEXT: a line that PyAnamo keeps in the item.
+result() {
+    printf 'PyAnamo:\t%s\n' "$1"
+}
+
+# need TOOL...: end the task unless all are on the PATH.
+need() {
+    local tool missing=() packages=()
+    for tool; do
+        command -v "$tool" >/dev/null && continue
+        missing+=("$tool")
+        case $tool in
+            wgsim) packages+=(samtools) ;;
+            bgzip) packages+=(tabix) ;;
+            aws) packages+=(awscli) ;;
+            *) packages+=("$tool") ;;
+        esac
+    done
+    ((${#missing[@]} == 0)) ||
+        fail "missing: ${missing[*]} (Debian, Ubuntu: apt-get install $(
+            printf '%s\n' "${packages[@]}" | sort -u | paste -sd ' '
+        ))"
+}
+
+# start_work: make $work, and see to it that it goes in the end.
+start_work() {
+    trap clean_up EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    work=$(cd -- "$SCRATCH" && mktemp -d -- "$PWD/pyanamo-$step.XXXXXX") ||
+        fail "can't write to SCRATCH, $SCRATCH: make room there, or name another folder"
+}
+
+clean_up() {
+    local code=$? running
+    trap '' HUP INT TERM
+    # All processes of all pipelines: [1]+ PID Running COMMAND, and PID | COMMAND below it.
+    running=$(jobs -l | awk '{ print $1 ~ /^\[/ ? $2 : $1 }')
+    # shellcheck disable=SC2086
+    [[ -z $running ]] || kill $running 2>/dev/null || true
+    wait
+    rm -rf -- "${work:-}" ${parts[@]+"${parts[@]}"}
+    exit "$code"
+}
+
+# finish WHAT: wait for the command or pipeline that was just put in the background; it must succeed.
+finish() {
+    wait "$!" || fail "$1 failed, with exit code $?: what it said is above$(room_left)"
+}
+
+# room_left: where there is next to none in $work, print that: not all tools do.
+room_left() {
+    local left
+    left=$(df -Pk -- "$work" | awk 'NR == 2 { print $4 }')
+    ((left >= 1024)) || printf '; %s KB are left in SCRATCH, %s' "$left" "$SCRATCH"
+}
+
+# fetch ADDRESS HINT: set $fetched to a file's path, that of a copy in $work if it is in S3. Where it
+# is missing the message ends with the hint.
+fetch() {
+    local address=$1 hint=$2
+    fetched=$address
+    if [[ $address == s3://* ]]; then
+        need aws
+        fetched=$work/${address##*/}
+        [[ -e $fetched ]] && return
+        aws s3 cp --only-show-errors "$address" "$fetched" &
+        wait "$!" || fail "can't fetch $address: see above; $hint"
+    else
+        [[ -f $fetched && -r $fetched ]] || fail "missing, or not readable: $fetched: $hint"
+    fi
+}
+
+# fetch_reference: set $reference to its path; its index, .fai, is beside it.
+fetch_reference() {
+    fetch "$REFERENCE" \
+        "REFERENCE in job-conf.sh says where it is; make-cohort.sh makes one to try this with"
+    reference=$fetched
+    fetch_with_reference .fai
+}
+
+# fetch_with_reference ENDING...: see to it that the files with these endings are beside it.
+fetch_with_reference() {
+    local ending
+    for ending; do
+        fetch "$REFERENCE$ending" "make-cohort.sh shows how the indexes of a reference are made"
+    done
+}
+
+# publish FILE FOLDER NAME: a local folder or one of S3; the file is there whole, or not at all.
+publish() {
+    local file=$1 folder=$2 name=$3 part
+    if [[ $folder == s3://* ]]; then
+        need aws
+        aws s3 cp --only-show-errors "$file" "$folder/$name" &
+        wait "$!" || fail "can't write $folder/$name: see above"
+        return
+    fi
+    mkdir -p -- "$folder" || fail "can't make the folder $folder"
+    [[ ! -d $folder/$name ]] || fail "in the way: the folder $folder/$name"
+    # Only within a file system is a rename all or nothing, and SCRATCH may be in another.
+    part=$(mktemp -d -- "$folder/.part.XXXXXX") || fail "can't write to $folder"
+    parts+=("$part")
+    cp -- "$file" "$part/$name" &
+    wait "$!" || fail "can't write $folder/$name: see above"
+    mv -f -- "$part/$name" "$folder/$name" || fail "can't write $folder/$name: see above"
+    rmdir -- "$part"
+}
+
+# Names become parts of paths and commands: nothing but these, and no dot or hyphen in front.
+readonly NAME='^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
+
+# check_sample NAME
+check_sample() {
+    [[ $1 =~ $NAME ]] ||
+        misused "not a sample's name: '$1': letters, digits, '_', '.' and '-', no '.' or '-' in front"
+}
+
+# split_chromosomes LIST: set chromosomes to the names of a comma-separated list.
+split_chromosomes() {
+    local name seen=,
+    [[ $1 =~ ^[A-Za-z0-9_.,-]*$ ]] || misused "not a list of chromosomes: '$1'"
+    # The comma at the end keeps an empty last name, so that it is seen to be wrong.
+    IFS=, read -r -a chromosomes <<<"$1,"
+    for name in "${chromosomes[@]}"; do
+        [[ $name =~ $NAME ]] || misused "not a chromosome's name: '$name' in '$1'"
+        [[ $seen != *",$name,"* ]] || misused "twice in the list: $name in '$1'"
+        seen+=$name,
+    done
+}
+
+# check_chromosomes: all of them must be in the reference.
+check_chromosomes() {
+    local name
+    for name in "${chromosomes[@]}"; do
+        [[ -n $(length_in_reference "$name") ]] || fail "not in the reference $REFERENCE: $name"
+    done
+}
+
+# length_in_reference CHROM: print its length, or nothing where it isn't there.
+length_in_reference() {
+    awk -F '\t' -v name="$1" '$1 == name { print $2 }' "$reference.fai"
+}

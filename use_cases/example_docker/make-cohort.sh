@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+#
+# Makes a small cohort to try the variant-calling workflow with; nothing is downloaded.
+#
+#     bash make-cohort.sh [FOLDER]
+#
+# FOLDER, COHORT of job-conf.sh if it isn't given, gets reference.fa with its indexes, samples.txt,
+# the samples' paired reads in reads/, and truth.vcf.gz, the variants that they have. Settings:
+#
+#     SAMPLES=4 LENGTH=30000 DEPTH=30 SEED=1 CHROMOSOMES=chr1,chr2,chr3
+#
+# LENGTH is that of each chromosome, in bases, DEPTH how often a base is read on average. The same
+# settings make the same files.
+
+source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
+
+usage='Usage: bash make-cohort.sh [FOLDER]'
+: "${SAMPLES:=4}" "${LENGTH:=30000}" "${DEPTH:=30}" "${SEED:=1}"
+
+readonly READ_LENGTH=100
+readonly FRAGMENT=300 FRAGMENT_DEVIATION=30 # bases
+readonly READ_ERRORS=0.001                  # of a base
+
+# What each step's tools need beside the reference.
+index_reference() {
+    samtools faidx "$1"
+    samtools dict -u reference.fa -o "${1%.fa}.dict" "$1"
+    bwa index "$1" 2>"$work/bwa.log" || fail "bwa index failed: $(<"$work/bwa.log")"
+}
+
+# Reads both haplotypes of a sample, each half as deep. wgsim can make up variants too, but tells of
+# them in a format of its own, and no two samples would share one; so it reads sequences here in which
+# the variants are, and truth.vcf.gz is exact since the sequences are made from it.
+simulate() {
+    local folder=$1 sample=$2 number=$3 haplotype pairs mate
+    pairs=$((LENGTH * ${#chromosomes[@]} * DEPTH / (4 * READ_LENGTH)))
+    for haplotype in 1 2; do
+        bcftools consensus -f "$folder/reference.fa" -s "$sample" -H "$haplotype" \
+            -p "${sample}_$haplotype." "$folder/truth.vcf.gz" \
+            >"$work/haplotype.fa" 2>"$work/consensus.log" ||
+            fail "bcftools consensus failed: $(<"$work/consensus.log")"
+        wgsim -S "$((SEED * 100000 + number * 2 + haplotype))" -N "$pairs" \
+            -1 "$READ_LENGTH" -2 "$READ_LENGTH" -d "$FRAGMENT" -s "$FRAGMENT_DEVIATION" \
+            -e "$READ_ERRORS" -r 0 -R 0 -X 0 \
+            "$work/haplotype.fa" "$work/$haplotype.1.fq" "$work/$haplotype.2.fq" \
+            >/dev/null 2>"$work/wgsim.log" || fail "wgsim failed: $(<"$work/wgsim.log")"
+    done
+    for mate in 1 2; do
+        cat "$work/1.$mate.fq" "$work/2.$mate.fq" |
+            gzip -n -1 >"$folder/reads/${sample}_$mate.fastq.gz"
+    done
+}
+
+main() {
+    (($# < 2)) || misused 'one folder, or none, is expected'
+    local folder=${1:-$COHORT} part sample number=0 setting
+    [[ $folder != s3://* ]] || misused "not a local folder: $folder"
+    for setting in SAMPLES LENGTH DEPTH SEED; do
+        [[ ${!setting} =~ ^[1-9][0-9]{0,7}$ ]] ||
+            misused "$setting is '${!setting}': a number from 1 on is expected"
+    done
+    split_chromosomes "$CHROMOSOMES"
+    need bwa samtools bcftools wgsim
+    [[ ! -e $folder ]] || fail "there already: $folder: remove it, or name another folder"
+    start_work
+    mkdir -p -- "$(dirname -- "$folder")"
+    part=$(mktemp -d -- "$folder.part.XXXXXX")
+    parts+=("$part")
+    mkdir "$part/cohort" "$part/cohort/reads"
+    "${PYTHON:-python3}" "$here/make-variants.py" "$part/cohort" --samples "$SAMPLES" \
+        --length "$LENGTH" --seed "$SEED" --chromosomes "$CHROMOSOMES"
+    index_reference "$part/cohort/reference.fa"
+    bcftools view --no-version -Oz -o "$part/cohort/truth.vcf.gz" "$part/cohort/truth.vcf"
+    bcftools index -t "$part/cohort/truth.vcf.gz"
+    rm -- "$part/cohort/truth.vcf"
+    while read -r sample; do
+        simulate "$part/cohort" "$sample" "$((number += 1))"
+    done <"$part/cohort/samples.txt"
+    mv -T -- "$part/cohort" "$folder"
+    printf '%s: %s samples, %s of %s bases each, read %s times\n' \
+        "$folder" "$SAMPLES" "$CHROMOSOMES" "$LENGTH" "$DEPTH"
+}
+
+main "$@"

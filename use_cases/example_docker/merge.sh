@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+#
+# The task of the third step: merges the calls of all samples of a cohort, and counts them.
+#
+#     bash merge.sh NAME CHROMS
+#
+# Reads the names in COHORT_SAMPLES and their gVCFs in GVCFS; writes NAME.vcf.gz, its index and
+# NAME.counts.tsv in MERGED, and prints how many sites there are. Each sample keeps the genotypes
+# that it was called with: this is no joint genotyping. It was tried with bcftools' gVCFs only, not
+# with GATK's. See job-conf.sh and functions.sh.
+
+source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
+
+usage='Usage: bash merge.sh NAME CHROM[,CHROM...]'
+
+# Sets samples to the names in COHORT_SAMPLES.
+read_samples() {
+    local sample
+    fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
+    mapfile -t samples <"$fetched"
+    ((${#samples[@]} > 1)) || fail "fewer than two samples in $COHORT_SAMPLES: nothing to merge"
+    for sample in "${samples[@]}"; do
+        [[ $sample =~ $NAME ]] || fail "not a sample's name: '$sample' in $COHORT_SAMPLES"
+    done
+}
+
+# Merges the samples' gVCFs of a chromosome.
+merge() {
+    local chromosome=$1 sample gvcf gvcfs=() list=$work/$1.list
+    for sample in "${samples[@]}"; do
+        gvcf=$GVCFS/$sample/$sample.$chromosome.g.vcf.gz
+        fetch "$gvcf" "HaplotypeCaller $sample $chromosome, of the second step, makes it"
+        gvcfs+=("$fetched")
+        fetch "$gvcf.tbi" "make this index with bcftools index -t"
+    done
+    printf '%s\n' "${gvcfs[@]}" >"$list"
+    bcftools merge --no-version --gvcf "$reference" -l "$list" -Ou |
+        bcftools view --no-version -a -i "QUAL>=$MIN_QUALITY" -Ou |
+        bcftools view --no-version -i 'GT="alt"' -Ou |
+        bcftools norm --no-version -f "$reference" -Ob -o "$work/$chromosome.bcf" &
+    finish "merging $chromosome"
+}
+
+# Counts the sites of each sample that aren't as the reference.
+count() {
+    local vcf=$1 sample
+    printf 'sample\tvariants\thet\thom\tsnps\tindels\n'
+    for sample in "${samples[@]}"; do
+        bcftools view --no-version -a -s "$sample" "$vcf" -Ou |
+            bcftools query -i 'GT="alt"' -f '[%GT]\t%TYPE\n' |
+            awk -v sample="$sample" -v OFS='\t' '
+                { split($1, allele, "[/|]"); if (allele[1] == allele[2]) hom++; else het++ }
+                $2 ~ /INDEL/ { indels++; next }
+                { snps++ }
+                END { print sample, NR, het + 0, hom + 0, snps + 0, indels + 0 }
+            '
+    done
+}
+
+main() {
+    (($# == 2)) || misused "a name for the result and the chromosomes are needed"
+    local name=$1 chromosome parts_of_it=() sites
+    [[ $name =~ $NAME ]] || misused "not a name for the result: '$name'"
+    split_chromosomes "$2"
+    need bcftools
+    start_work
+    fetch_reference
+    check_chromosomes
+    read_samples
+    for chromosome in "${chromosomes[@]}"; do
+        merge "$chromosome"
+        parts_of_it+=("$work/$chromosome.bcf")
+    done
+    bcftools concat --no-version "${parts_of_it[@]}" -Oz -o "$work/$name.vcf.gz" &
+    finish 'joining the chromosomes'
+    bcftools index -t "$work/$name.vcf.gz" &
+    finish 'indexing the result'
+    count "$work/$name.vcf.gz" >"$work/$name.counts.tsv" &
+    finish 'counting'
+    sites=$(bcftools index --nrecords "$work/$name.vcf.gz") || fail 'counting the sites failed'
+    publish "$work/$name.vcf.gz" "$MERGED" "$name.vcf.gz"
+    publish "$work/$name.vcf.gz.tbi" "$MERGED" "$name.vcf.gz.tbi"
+    publish "$work/$name.counts.tsv" "$MERGED" "$name.counts.tsv"
+    result "$name: ${#samples[@]} samples, $sites sites"
+}
+
+main "$@"
