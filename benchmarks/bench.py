@@ -34,6 +34,7 @@ from tests.support.dynamodb_local import DynamoDBLocalError
 
 HERE = Path(__file__).parent
 BUSY = 0.5  # of the load in the minute before
+BUSY_WARNING = "Other processes kept this machine busy: times, and their ratios, mean little."
 MEASURES = (
     "rate-single",
     "rate-nested",
@@ -216,14 +217,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure; 1 if it can't, or if a quick run finds that something costs more than it should."""
     arguments = parse_arguments()
-    described = machine.describe()
-    if os.getloadavg()[0] > BUSY:
-        tell(
-            f"other processes keep this machine busy (load {os.getloadavg()[0]:.1f}): times, and "
-            "their ratios, will mean little"
-        )
+    busy = os.getloadavg()[0] > BUSY
+    if busy:
+        tell(BUSY_WARNING)
     started = time.monotonic()
     try:
+        described = machine.describe()
         figures = measure(QUICK if arguments.quick else FULL, arguments.only)
     except (DynamoDBLocalError, RuntimeError) as error:
         tell(str(error))
@@ -231,6 +230,8 @@ def main() -> int:
     seconds = time.monotonic() - started
     on = ", ".join(f"{name} {value}" for name, value in described.items())
     text = f"{report.markdown(figures)}\n\nMeasured in {seconds:.0f} s: {on}."
+    if busy:
+        text += f" {BUSY_WARNING}"
     print(text)
     if arguments.quick:
         missed = missed_counts(figures)

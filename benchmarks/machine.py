@@ -6,12 +6,13 @@ import os
 import platform
 import re
 import sqlite3
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
-from tests.support.dynamodb_local import VERSION
+from tests.support.dynamodb_local import JAR, fetch
 
 
 def describe() -> dict[str, str]:
@@ -26,8 +27,15 @@ def describe() -> dict[str, str]:
         "SQLite": sqlite3.sqlite_version,
         "boto3": version("boto3"),
         "botocore": version("botocore"),
-        "DynamoDB Local": f"of amplify-dynamodb-simulator {VERSION}",
+        "DynamoDB Local": _dynamodb_local(),
     }
+
+
+def _dynamodb_local() -> str:
+    """What the server says of its version; raises `DynamoDBLocalError` where it isn't to be had."""
+    command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", JAR, "-version"]
+    ran = subprocess.run(command, cwd=fetch(), capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
 
 
 def _processor() -> str:
