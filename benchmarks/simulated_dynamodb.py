@@ -258,7 +258,12 @@ class SimulatedClient:
 
 def log_normal(median: float, sigma: float, rng: random.Random) -> Iterator[float]:
     """Random times, without end."""
-    return cycle([median * math.exp(rng.gauss(0, sigma)) for _ in range(DRAWN)])
+    drawn = []
+    for _ in range(DRAWN):
+        seconds = median * math.exp(rng.gauss(0, sigma))
+        drawn.append(seconds)
+        yield seconds
+    yield from cycle(drawn)
 
 
 def _row(attributes: Mapping[str, str]) -> Answer:
