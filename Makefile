@@ -10,14 +10,14 @@ DEMO_DB := build/demo.db
 USE_CASE := build/use-case
 CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
-	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py docs/*.py)
+	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo use-case test chaos lint clean check-python check-tools dynamodb-local
+.PHONY: help demo use-case test chaos bench bench-quick lint clean check-python check-tools dynamodb-local
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
 	@echo "  ARGS='-k name'       arguments for pytest, with make test"
@@ -50,6 +50,12 @@ test: check-python check-tools dynamodb-local lint  ## Check everything: lint, t
 chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
 		-s --timeout=0 tests/test_chaos.py $(ARGS)
+
+bench: check-python dynamodb-local .venv-test/.installed  ## Measure all, into benchmarks/README.md (10 minutes)
+	.venv-test/bin/python -m benchmarks.bench
+
+bench-quick: check-python dynamodb-local .venv-test/.installed  ## Measure less, and check what is counted
+	.venv-test/bin/python -m benchmarks.bench --quick
 
 # The script pyanamo.py has the package's module name, which mypy takes for one thing at a time:
 # so it gets the script as text, and the error messages for it say "<string>".

@@ -55,7 +55,7 @@ def run_blocks(blocks: list[str], folder: Path, environment: dict[str, str]) -> 
 def test_the_first_block_is_what_ci_runs() -> None:
     assert BLOCKS[0] == "make demo\nmake use-case\nmake test\n"
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "for target in test demo use-case; do" in ci
+    assert "for target in test demo use-case bench-quick; do" in ci
 
 
 @pytest.mark.parametrize("kind", ["embedded", "dynamodb"])

@@ -1,0 +1,248 @@
+"""Measure what PyAnamo promises, next to what the machine allows.
+
+    python -m benchmarks.bench           all, into benchmarks/results.json and benchmarks/README.md
+    python -m benchmarks.bench --quick   less of all, printed only; what is counted is checked
+    python -m benchmarks.bench --only rate-single --only memory
+
+DynamoDB Local needs Java and npm, as for `make test`. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import (
+    backlog,
+    conflicts,
+    costs,
+    footprint,
+    imports,
+    machine,
+    rates,
+    report,
+    simulated,
+)
+from benchmarks.figures import Figure, at_least
+from benchmarks.places import Place, places
+from tests.support.dynamodb_local import DynamoDBLocalError
+
+HERE = Path(__file__).parent
+BUSY = 0.5  # of the load in the minute before
+BUSY_WARNING = "Other processes kept this machine busy: times, and their ratios, mean little."
+MEASURES = (
+    "rate-single",
+    "rate-nested",
+    "rate-dynamodb",
+    "requests",
+    "import",
+    "start",
+    "memory",
+    "backlog",
+    "conflicts",
+    "simulation",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is measured."""
+
+    rounds: int
+    tasks: int  # of the rates
+    dynamodb_rounds: int
+    dynamodb_tasks: int
+    import_rows: int
+    batch_writer_rows: int
+    backlog: Sequence[int]
+    backlog_rounds: int
+    pilots: int
+    drained: int
+    simulation: Sequence[str] = ()  # arguments of its command line
+
+
+FULL = Amounts(
+    rounds=9,
+    tasks=1000,
+    dynamodb_rounds=5,
+    dynamodb_tasks=1000,
+    import_rows=100_000,
+    batch_writer_rows=25_000,
+    backlog=(100, 1000, 10_000, 100_000),
+    backlog_rounds=9,
+    pilots=100,
+    drained=10_000,
+)
+QUICK = Amounts(
+    rounds=1,
+    tasks=500,
+    dynamodb_rounds=1,
+    dynamodb_tasks=100,
+    import_rows=1000,
+    batch_writer_rows=500,
+    backlog=(100, 1000),
+    backlog_rounds=1,
+    pilots=10,
+    drained=1000,
+    simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured where, how much of it."""
+
+    amounts: Amounts
+    embedded: Place
+    dynamodb: Place
+
+    def rate_single(self) -> Iterator[Figure]:
+        """Single items in an embedded table."""
+        tasks = self.amounts.tasks
+        found = rates.single_items(
+            self.embedded, workers=2, rounds=self.amounts.rounds, tasks=tasks
+        )
+        what = f"rate of {tasks:,} single items `true`, embedded, `-i 2`"
+        yield rates.ratio_figure("rate_single", what, found, at_least(0.5))
+
+    def rate_nested(self) -> Iterator[Figure]:
+        """Nested tasks in an embedded table."""
+        tasks = self.amounts.tasks
+        found = rates.nested_tasks(
+            self.embedded, threads=2, rounds=self.amounts.rounds, tasks=tasks
+        )
+        what = f"rate of an item of {tasks:,} nested tasks `true`, embedded, `-n 2`"
+        yield rates.ratio_figure("rate_nested", what, found, at_least(0.5))
+
+    def rate_dynamodb(self) -> Iterator[Figure]:
+        """Single items in DynamoDB Local."""
+        tasks, rounds = self.amounts.dynamodb_tasks, self.amounts.dynamodb_rounds
+        found = rates.single_items(self.dynamodb, workers=4, rounds=rounds, tasks=tasks)
+        what = f"rate of {tasks:,} single items `true`, DynamoDB Local, `-i 4`"
+        yield rates.ratio_figure("rate_dynamodb", what, found, at_least(0.9))
+
+    def requests(self) -> Iterator[Figure]:
+        """What items cost."""
+        yield costs.single_items(self.dynamodb, items=500, workers=4)
+        yield costs.nested_item(self.dynamodb)
+        yield from costs.units(self.dynamodb, items=20)
+
+    def imports(self) -> Iterator[Figure]:
+        """Imports."""
+        yield from imports.import_rows(
+            self.dynamodb, self.amounts.import_rows, self.amounts.batch_writer_rows
+        )
+
+    def start(self) -> Iterator[Figure]:
+        """The start of a pilot."""
+        for place in (self.embedded, self.dynamodb):
+            yield footprint.start_up(place, self.amounts.rounds)
+
+    def memory(self) -> Iterator[Figure]:
+        """The memory of a pilot."""
+        for place in (self.embedded, self.dynamodb):
+            yield footprint.memory(place, 3 if self.amounts.rounds > 1 else 1)
+
+    def backlog(self) -> Iterator[Figure]:
+        """Claims from long and short backlogs."""
+        sizes, rounds = self.amounts.backlog, self.amounts.backlog_rounds
+        # The embedded table is faster by ten times.
+        for place, more in ((self.embedded, 5), (self.dynamodb, 1)):
+            yield from backlog.claims(place, sizes, more * rounds)
+
+    def conflicts(self) -> Iterator[Figure]:
+        """Many pilots on one table."""
+        yield conflicts.drain(self.dynamodb, self.amounts.pilots, self.amounts.drained)
+
+    def simulation(self) -> Iterator[Figure]:
+        """A large cluster, simulated."""
+        yield from simulated.clusters(self.amounts.simulation)
+
+    @property
+    def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:
+        """All of them, by the names that `--only` takes."""
+        functions = (
+            self.rate_single,
+            self.rate_nested,
+            self.rate_dynamodb,
+            self.requests,
+            self.imports,
+            self.start,
+            self.memory,
+            self.backlog,
+            self.conflicts,
+            self.simulation,
+        )
+        return dict(zip(MEASURES, functions, strict=True))
+
+
+def measure(amounts: Amounts, only: Sequence[str]) -> list[Figure]:
+    """Measure, telling of each figure on stderr as soon as it is there."""
+    figures: list[Figure] = []
+    with places() as (embedded, dynamodb):
+        for name, figures_of in Bench(amounts, embedded, dynamodb).measures.items():
+            if only and name not in only:
+                continue
+            started = time.monotonic()
+            for figure in figures_of():
+                figures.append(figure)
+                tell("; ".join(filter(None, report.row(figure))))
+            tell(f"({name}: {time.monotonic() - started:.0f} s)")
+    return figures
+
+
+def missed_counts(figures: Sequence[Figure]) -> list[Figure]:
+    """What costs more than it should, on any machine."""
+    return [figure for figure in figures if figure.is_count and figure.is_met is False]
+
+
+def tell(text: str) -> None:
+    """Say something that isn't the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Measure what PyAnamo promises.")
+    parser.add_argument("--quick", action="store_true", help="less of all; check what is counted")
+    parser.add_argument("--only", action="append", default=[], choices=MEASURES, help="some of it")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure; 1 if it can't, or if a quick run finds that something costs more than it should."""
+    arguments = parse_arguments()
+    busy = os.getloadavg()[0] > BUSY
+    if busy:
+        tell(BUSY_WARNING)
+    started = time.monotonic()
+    try:
+        described = machine.describe()
+        figures = measure(QUICK if arguments.quick else FULL, arguments.only)
+    except (DynamoDBLocalError, RuntimeError) as error:
+        tell(str(error))
+        return 1
+    seconds = time.monotonic() - started
+    on = ", ".join(f"{name} {value}" for name, value in described.items())
+    text = f"{report.markdown(figures)}\n\nMeasured in {seconds:.0f} s: {on}."
+    if busy:
+        text += f" {BUSY_WARNING}"
+    print(text)
+    if arguments.quick:
+        missed = missed_counts(figures)
+        for figure in missed:
+            tell(f"misses its target: {figure.what}: {figure.median:g}, not {figure.target}")
+        return 1 if missed else 0
+    if not arguments.only:
+        (HERE / "results.json").write_text(report.as_json(described, seconds, figures))
+        report.put_between_marks(HERE / "README.md", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

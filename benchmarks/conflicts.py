@@ -1,0 +1,85 @@
+"""How often pilots get into each other's way."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.metering import Meter, Request, count
+from benchmarks.places import Place
+from benchmarks.processes import in_own_process
+from pyanamo.aws import Client, make_client
+from pyanamo.model import Ending, Outcome, Result, TaskStatus
+from pyanamo.tables.dynamodb import DynamoDBTable
+
+BEFORE_END = 0.9
+DONE = Outcome(
+    ending=Ending.DONE,
+    results={"Task_0": Result(status=TaskStatus.DONE, exit_code=0, run_seconds=0.001)},
+    exit_code=0,
+)
+
+
+def drain(place: Place, pilots: int, items: int) -> Figure:
+    """Have pilots that start at once, and run nothing, work through all items to the end."""
+    meter = Meter(place.folder / "conflicts.meter")
+    table = place.fill(items)
+    environment = {**place.environment, **meter.environment}
+    done = in_own_process(environment, _drain, table, pilots)
+    requests = meter.take()
+    if sum(done) != items:
+        raise RuntimeError(f"{sum(done)} of {items} items were done")
+    conflicts = sum(one.is_conflict for one in requests)
+    before_end = _until(requests, int(BEFORE_END * items))
+    counts = count(requests)
+    return Figure(
+        name="conflicts",
+        what=f"conflicts: failed conditional updates a claim, {pilots} pilots (threads) on "
+        f"{items:,} items, DynamoDB Local, the end included",
+        unit="%",
+        values=[100 * conflicts / items],
+        target=at_most(5),
+        is_count=True,
+        beside=f"until {BEFORE_END:.0%} of the items were done "
+        f"{100 * before_end / (BEFORE_END * items):.1f} %; "
+        f"{counts.total() / items:.2f} requests an item, {counts['Query']} queries",
+    )
+
+
+def _until(requests: Sequence[Request], items: int) -> int:
+    """The conflicts until so many items had ended."""
+    conflicts = writes = 0
+    for one in sorted(requests, key=lambda one: one.at):
+        conflicts += one.is_conflict
+        writes += one.operation == "UpdateItem" and not one.error
+        if writes >= 2 * items:  # each is claimed and ended
+            break
+    return conflicts
+
+
+def _drain(table: str, pilots: int) -> list[int]:
+    """How many items each of the pilots has done."""
+    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    start = threading.Barrier(pilots)
+    with ThreadPoolExecutor(pilots) as pool:
+        return list(pool.map(partial(_work, client, table, start), range(pilots)))
+
+
+def _work(client: Client, name: str, start: threading.Barrier, number: int) -> int:
+    """What a pilot's worker does, but for the tasks: two empty answers are believed."""
+    table = DynamoDBTable(name, client=client)
+    done = empty = 0
+    start.wait(60)
+    while empty < 2:
+        if claim := table.claim(f"pilot-{number}", lease=900, max_attempts=3):
+            empty = 0
+            done += table.finish(claim, DONE)
+        else:
+            empty += 1
+            time.sleep(table.settle_seconds * random.uniform(0.8, 1.0))
+    return done

@@ -1,0 +1,121 @@
+"""What items cost in requests to DynamoDB and in the units that it charges for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.figures import Figure, at_most
+from benchmarks.metering import Meter, count
+from benchmarks.places import Place
+from benchmarks.processes import in_own_process
+from pyanamo.aws import make_client
+from pyanamo.tables.dynamodb import table_definition
+from pyanamo.tables.expressions import plain_map
+from pyanamo.tables.size import item_size
+
+NESTED = 100
+KILOBYTE = 1024
+PRINTED = 450  # characters: with them an item of `units` comes close to 1 KB in the end
+
+
+def single_items(place: Place, items: int, workers: int) -> Figure:
+    """The requests of a pilot's whole life, an item."""
+    meter = Meter(place.folder / "single.meter")
+    table = place.fill(items)
+    place.pilot(table, "-i", str(workers), done=items, environment=meter.environment)
+    requests = meter.take()
+    counts = count(requests)
+    last_end = max(one.at for one in requests if one.operation == "UpdateItem")
+    at_end = count(one for one in requests if one.at > last_end)
+    return Figure(
+        name=f"requests_single_i{workers}",
+        what=f"requests a single item, claim to done, {items} items `true`, `-i {workers}`",
+        unit="requests",
+        values=[counts.total() / items],
+        target=at_most(2.1),
+        is_count=True,
+        beside=f"{listed(counts)}; {at_end.total()} of these after the last item had ended",
+    )
+
+
+def units(place: Place, items: int) -> list[Figure]:
+    """The write units of an item of 1 KB from its import to its end, and the pilot's read units.
+
+    DynamoDB Local doesn't tell the units of PartiQL statements, by which an import writes: for them
+    stands what a PutItem of the same row takes, which DynamoDB charges alike.
+    """
+    meter = Meter(place.folder / "units.meter")
+    table = place.fill(items, f"printf %{PRINTED}s x")
+    environment = {**place.environment, **meter.environment}
+    imported = in_own_process(environment, _put_again, table, place.new_table())
+    put = [one for one in meter.take() if one.operation == "PutItem"]
+    place.pilot(table, "-i", "2", done=items, environment=meter.environment)
+    run = meter.take()
+    sizes = in_own_process(place.environment, _sizes, table)
+    if not 0.9 * KILOBYTE < max(sizes) <= KILOBYTE:
+        raise RuntimeError(f"items have {min(sizes)} to {max(sizes)} bytes in the end, not 1 KB")
+    of_import = sum(one.writes for one in put) / imported
+    of_run = sum(one.writes for one in run) / items
+    return [
+        Figure(
+            name="write_units_single",
+            what="write units a single item of 1 KB, its import included",
+            unit="units",
+            values=[of_import + of_run],
+            target=at_most(8),
+            is_count=True,
+            beside=f"import {of_import:.2f}, claim and end {of_run:.2f}, index included; "
+            f"{max(sizes):,} bytes in the end",
+        ),
+        Figure(
+            name="read_units_single",
+            what="read units a single item",
+            unit="units",
+            values=[sum(one.reads for one in run) / items],
+            is_count=True,
+        ),
+    ]
+
+
+def nested_item(place: Place) -> Figure:
+    """The requests for a nested item, from its claim to its end: beyond 2, a second of its run."""
+    meter = Meter(place.folder / "nested.meter")
+    table = place.fill_nested("sleep", ["0.1"] * NESTED)
+    place.pilot(table, "-n", "4", done=1, environment=meter.environment)
+    requests = meter.take()
+    writes = [one for one in requests if one.operation == "UpdateItem"]
+    seconds = writes[-1].at - writes[0].at
+    sent = sum(one.tries for one in writes)
+    others = count(one for one in requests if one.operation != "UpdateItem")
+    return Figure(
+        name="requests_nested",
+        what=f"requests for a nested item of {NESTED} tasks of 0.1 s, `-n 4`: a second of its run, "
+        "beyond the first 2",
+        unit="requests",
+        values=[(sent - 2) / seconds],
+        target=at_most(1),
+        is_count=True,
+        beside=f"{sent} in {seconds:.1f} s; to find it, and to find no other: {listed(others)}",
+    )
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Requests by operation, for a person."""
+    return ", ".join(f"{number} {operation}" for operation, number in sorted(counts.items()))
+
+
+def _put_again(source: str, target: str) -> int:
+    """Make a table and put copies of another's rows into it; how many they are."""
+    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    client.create_table(**table_definition(target))
+    rows = client.scan(TableName=source, ConsistentRead=True)["Items"]
+    for row in rows:
+        client.put_item(TableName=target, Item=row)
+    return len(rows)
+
+
+def _sizes(table: str) -> list[int]:
+    """The bytes of each of a table's items."""
+    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    rows = client.scan(TableName=table, ConsistentRead=True)["Items"]
+    return [item_size(plain_map(row)) for row in rows]
