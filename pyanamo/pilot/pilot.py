@@ -214,14 +214,20 @@ class Pilot:
         else:
             self._summary.error = self._summary.error or message
 
+    def _count_done(self) -> None:
+        """Count what workers have done: then neither they nor this machine can be that sick."""
+        if self._shared.done != self._summary.done:
+            self._summary.done = self._shared.done
+            self._deaths = 0
+            self._quick_failures.clear()
+
     def _count(self, ended: ItemEnded) -> None:
+        self._count_done()
         self._deaths = 0
         if ended.put_back:
             self._summary.released += 1
         elif ended.ending is Ending.LOST:
             self._summary.lost += 1
-        elif ended.ending is Ending.DONE:
-            self._summary.done += 1
         else:
             self._summary.failed += 1
         if ended.ending is Ending.FAILED and ended.seconds < QUICK_SECONDS:
@@ -244,6 +250,7 @@ class Pilot:
         code = os.waitstatus_to_exitcode(status)
         worker.messages.close()
         del self._workers[worker.number]
+        self._count_done()
         if code == 0 or self._summary.error or self._kill_workers_at is not None:
             return
         kill_marked(self._crew.marks_of(worker.number))

@@ -24,6 +24,7 @@ def start_logging(*, level: int = logging.INFO, json_lines: bool = False) -> Non
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    logging.logThreads = logging.logProcesses = False  # what no line of ours tells
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:

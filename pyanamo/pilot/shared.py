@@ -20,8 +20,8 @@ STOP_REASONS = (
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
-_WORKER_NUMBERS = 4
-_COUNT, _SECONDS, _DEADLINE, _HEARD = range(_WORKER_NUMBERS)
+_WORKER_NUMBERS = 5
+_COUNT, _SECONDS, _DONE, _DEADLINE, _HEARD = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
@@ -64,6 +64,15 @@ class SharedNumbers:
         places = [self._at(worker) for worker in range(self._workers)]
         count = sum(self._numbers[at + _COUNT] for at in places)
         return sum(self._numbers[at + _SECONDS] for at in places) / count if count else None
+
+    def add_done(self, worker: int) -> None:
+        """Count an item that a worker has done. (Called by that worker.)"""
+        self._numbers[self._at(worker) + _DONE] += 1
+
+    @property
+    def done(self) -> int:
+        """How many items all workers have done."""
+        return int(sum(self._numbers[self._at(worker) + _DONE] for worker in range(self._workers)))
 
     def set_deadline(self, worker: int, when: float) -> None:
         """When a worker's tasks must be dead unless it says otherwise by then; 0: it has none."""

@@ -28,7 +28,7 @@ LONGEST_BACKOFF = 10.0  # seconds between two tries of what the store did not ta
 
 @dataclass(frozen=True, kw_only=True)
 class ItemEnded:
-    """What a worker tells its pilot of an attempt at an item."""
+    """What a worker tells its pilot of an attempt at an item, unless the item is done."""
 
     ending: Ending
     put_back: bool  # the item is todo again
@@ -172,12 +172,18 @@ class Worker:
         return False
 
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:
-        """One line in the log, and the pilot's count."""
+        """One line in the log, and the pilot's count.
+
+        What is done is counted without a message: the pilot would have to wake for each.
+        """
         words = ended.ending.value + (", put back" if ended.put_back else "")
         why = f": {ended.reason}" if ended.reason else ""
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
+        if ended.ending is Ending.DONE:
+            self.shared.add_done(self.number)
+            return
         heard = self.shared.heard(self.number)
         self.report(ended)
         if ended.ending is Ending.FAILED:  # it may be the one after which nothing is claimed
