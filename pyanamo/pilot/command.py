@@ -25,6 +25,7 @@ from pyanamo.words import split_words
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # How long what a task leaves behind may go on, so that the last of a pipeline can still write.
 LEFTOVER_SECONDS = 5.0
+BRIEF_SECONDS = 0.05  # what has ended by then has not used up the machine's memory
 
 # Exit codes of the shell (POSIX, "Exit Status for Commands") and of timeout(1).
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
@@ -112,7 +113,7 @@ class Child:
         self.status: int | None = None  # the exit code, or minus the signal that ended it
         self.cpu_seconds = 0.0
         self.max_rss_mb = 0.0
-        prefer_as_victim(self.pid)
+        self._brief_until: float | None = time.monotonic() + BRIEF_SECONDS
 
     def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
         """Wait until it has ended; False if a halt or the moment (monotonic) came first."""
@@ -123,9 +124,13 @@ class Child:
                 if left <= 0 or any(halts):
                     return False
                 # Without a handle that wakes us there is nothing but to look again and again.
-                longest = 3600.0 if handle is not None else 0.02
+                longest = BRIEF_SECONDS if self._brief_until else 3600.0
+                longest = longest if handle is not None else 0.02
                 left = min(left, longest, *(halt.seconds_left for halt in halts))
                 self._pump(left, *halts, *(() if handle is None else (handle,)))
+                if self._brief_until and time.monotonic() >= self._brief_until:
+                    self._brief_until = None
+                    prefer_as_victim(self.pid)
             return True
         finally:
             if handle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -111,6 +112,7 @@ class Pilot:
         Raises a `PyAnamoError` when the table can't be worked with.
         """
         self._check_stores()
+        gc.freeze()  # what there is stays: workers needn't look through it, nor so copy it
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
         adopt_orphans()

@@ -61,6 +61,8 @@ class _JSONLines(logging.Formatter):
 
 def _one_line(text: str) -> str:
     """A text with all escaped that isn't printable: line ends, above all."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 

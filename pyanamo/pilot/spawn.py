@@ -7,6 +7,7 @@ nothing of the worker is copied, in memory.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -53,12 +54,29 @@ def _program(name: str, environment: Mapping[str, str]) -> str:
     """The file that the name of a command stands for."""
     if os.path.dirname(name):
         return name
-    places = [os.path.join(folder, name) for folder in os.get_exec_path(environment) if name]
-    for file in places:
+    path = environment.get("PATH", os.defpath)
+    file = _found(name, path)
+    if file is None or not os.access(file, os.X_OK):  # no more, or not yet
+        _found.cache_clear()
+        file = _found(name, path)
+    if file is None:
+        there = any(os.path.isfile(place) for place in _places(name, path))
+        problem = errno.EACCES if there else errno.ENOENT
+        raise OSError(problem, os.strerror(problem), name)
+    return file
+
+
+@functools.cache
+def _found(name: str, path: str) -> str | None:
+    """The first of the places where there is a program of that name."""
+    for file in _places(name, path):
         if os.access(file, os.X_OK) and not os.path.isdir(file):
             return file
-    problem = errno.EACCES if any(map(os.path.isfile, places)) else errno.ENOENT
-    raise OSError(problem, os.strerror(problem), name)
+    return None
+
+
+def _places(name: str, path: str) -> list[str]:
+    return [os.path.join(folder, name) for folder in path.split(os.pathsep) if name]
 
 
 def _encoded(text: str) -> bytes:
