@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -35,7 +36,15 @@ class Copier(socketserver.ThreadingTCPServer):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(("127.0.0.1", 0), CopyRequest)
-        self.endpoint = endpoint
+        self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}  # by the id of the key
+
+    def client(self, key: str, secret: str, token: str) -> Any:
+        """A client of S3 with these credentials."""
+        if key not in self._clients:
+            session = boto3.session.Session(key, secret, token, REGION)
+            self._clients[key] = session.client("s3", endpoint_url=self._endpoint)
+        return self._clients[key]
 
     def make_tool(self, folder: Path) -> None:
         """Make the `aws` that asks this, in a folder for the PATH."""
@@ -64,8 +73,7 @@ class CopyRequest(socketserver.StreamRequestHandler):
             self.rfile.readline().decode().rstrip("\n") for _ in range(6)
         )
         assert isinstance(self.server, Copier)
-        session = boto3.session.Session(key, secret, token, region_name=REGION)
-        s3 = session.client("s3", endpoint_url=self.server.endpoint)
+        s3 = self.server.client(key, secret, token)
         fetch = source.startswith("s3://")
         bucket, _, name = (source if fetch else target)[len("s3://") :].partition("/")
         file = os.path.join(folder, target if fetch else source)
