@@ -113,10 +113,13 @@ def _table_of(statement: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def running_enforcing_moto() -> Iterator[str]:
-    """A server that looks at resources, once `enforced` is entered; its URL."""
-    before = "from tests.support.permissions import teach_moto\nteach_moto()\n"
-    with running_moto(before) as endpoint:
+def running_enforcing_moto(before: str = "") -> Iterator[str]:
+    """A server that looks at resources, once `enforced` is entered; its URL.
+
+    `before` is Python that it runs first.
+    """
+    teach = "from tests.support import permissions\npermissions.teach_moto()\n"
+    with running_moto(before + teach) as endpoint:
         yield endpoint
 
 

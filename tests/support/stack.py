@@ -106,12 +106,11 @@ def create_stack(endpoint: str, table: str, **parameters: str) -> Stack:
         "TableName": table,
         "VpcId": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
         "Subnets": ",".join(subnets[:2]),
-        "InstanceTypes": "optimal",  # moto takes the default for a list of letters
         **parameters,
     }
     cloudformation.create_stack(
         StackName=name,
-        TemplateBody=json.dumps(_for_moto(document(), name, _batch_role(endpoint))),
+        TemplateBody=json.dumps(template_for_moto(endpoint)),
         Parameters=[{"ParameterKey": key, "ParameterValue": given[key]} for key in given],
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -130,18 +129,40 @@ def _batch_role(endpoint: str) -> str:
     return arn
 
 
-def _for_moto(template: Document, stack: str, batch_role: str) -> Document:
+def template_for_moto(endpoint: str) -> Document:
     """The template with what moto doesn't know by itself.
 
-    It wants a role for AWS Batch, names no repository as AWS does (in small letters), and of the
-    policies for a resource at the stack's end it knows Retain alone.
+    It wants a role for AWS Batch, takes the default of a list for a list of letters, names no
+    repository as AWS does (in small letters), and of the policies for a resource at the stack's end
+    it knows Retain alone.
     """
-    changed = copy.deepcopy(template)
+    changed = copy.deepcopy(document())
+    changed["Parameters"]["InstanceTypes"]["Default"] = ["optimal"]
     for resource in changed["Resources"].values():
         if resource["Type"] == "AWS::Batch::ComputeEnvironment":
-            resource["Properties"]["ServiceRole"] = batch_role
+            resource["Properties"]["ServiceRole"] = _batch_role(endpoint)
         if resource["Type"] == "AWS::ECR::Repository":
-            resource["Properties"]["RepositoryName"] = stack
+            parts_of_id = {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}
+            resource["Properties"]["RepositoryName"] = {"Fn::Select": [2, parts_of_id]}
         if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
             resource["DeletionPolicy"] = "Retain"
     return changed
+
+
+def teach_moto() -> None:
+    """Have stacks that `aws cloudformation deploy` makes tell their outputs.
+
+    To be called in moto's process, before it starts. It forgets those of change sets.
+    """
+    from moto.cloudformation.models import CloudFormationBackend, Stack
+
+    patched: Any = CloudFormationBackend
+    execute = patched.execute_change_set
+
+    def execute_and_tell(self: Any, change_set_name: str, stack_name: str | None = None) -> None:
+        execute(self, change_set_name, stack_name)
+        for stack in self.stacks.values():
+            stack._parse_template()
+            stack.output_map = Stack._create_output_map(stack)
+
+    patched.execute_change_set = execute_and_tell
