@@ -1,8 +1,9 @@
 """The embedded table: workflow steps in a SQLite file, for many processes on one machine.
 
 A row an item, a column an attribute. What a transaction has written survives the death of any
-process; the last ones may be lost when the machine's power fails (`synchronous=NORMAL` with a
-write-ahead log: SQLite documentation, "PRAGMA synchronous"), the file is whole all the same. The
+process. When the machine's power fails the file stays whole, but the last transactions may be gone
+(`synchronous=NORMAL` with a write-ahead log: SQLite documentation, "PRAGMA synchronous"); not so
+results that took longer than a moment, which are on the disk before anybody goes on. The
 write-ahead log needs shared memory: don't put the file on a network file system.
 """
 
@@ -56,6 +57,7 @@ COLUMNS = {
     "Import_ID": "TEXT",
 }
 APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
+LASTING_SECONDS = 1.0  # of tasks: next to it the milliseconds of a disk's write are little
 BUSY_SECONDS = 60.0  # how long to wait for another process's write
 SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
 BATCH = 500
@@ -249,7 +251,7 @@ class SQLiteTable(HoldersVerbs):
     def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
         """Write the changes if the token is the item's; or it was our own write that ended it."""
         item_id, nothing = claim.item.item_id, {"lockID": claim.token}
-        with self._alone() as database:
+        with self._alone() as database, _safe_from_power_cuts(database, changes):
             if self._write(database, item_id, changes or nothing, token=claim.token):
                 return True
         with self._transaction("DEFERRED") as database:  # a token that is gone stays gone
@@ -359,6 +361,24 @@ class SQLiteTable(HoldersVerbs):
             if "readonly" in str(error):  # it won't pass
                 raise AccessDenied(f"{self._file} may not be written to: {error}") from error
             raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
+
+
+@contextmanager
+def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> Iterator[None]:
+    """Have results that would be a pity to lose on the disk when the block ends.
+
+    Not those of a moment, which can be had again. Those of a nested item that goes on are written
+    once a second at the most.
+    """
+    goes_on = "Log" in changes and "Run_Seconds" not in changes
+    if not goes_on and changes.get("Run_Seconds", 0.0) < LASTING_SECONDS:
+        yield
+        return
+    database.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA synchronous = NORMAL")
 
 
 def _stored(attributes: Attributes) -> Attributes:
