@@ -108,8 +108,13 @@ def test_all_scripts_of_the_use_cases_get_in() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "use_cases", "pyanamo"], cwd=ROOT, check=True, capture_output=True
     )
-    files = set(listed.stdout.decode().split())
-    assert {name for name in files if not name.startswith("use_cases/aws/")} <= context_of(ROOT)
+    files = {Path(name) for name in listed.stdout.decode().split()}
+    wanted = {
+        str(file)
+        for file in files
+        if not file.is_relative_to("use_cases/aws") and not file.name.startswith(".")
+    }
+    assert wanted <= context_of(ROOT)
 
 
 def test_it_runs_as_an_ordinary_user_in_a_folder_of_its_own() -> None:

@@ -433,11 +433,11 @@ def test_kill_after(local: Place) -> None:
     """Running tasks are stopped then, and given back unspent."""
     local.fill({"single": "bash -c 'sleep 300 & sleep 300'", "nested": ["true", "sleep 300"]})
 
-    ended = local.run("-i", "2", "-w", "1", "--kill-after", "1")
+    ended = local.run("-i", "2", "-w", "3", "--kill-after", "1")
 
     assert ended.code == 0
     assert ended.counts["released"] == 2
-    assert 2 <= ended.seconds < 10
+    assert 4 <= ended.seconds < 12
     for item in local.items().values():
         assert (item.state, item.attempts) == (TODO, 0)
         assert [past.reason for past in item.history] == ["the wall time is used up"]
