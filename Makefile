@@ -1,7 +1,7 @@
 # `make help` lists the targets.
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 MINUTES ?= 10
 SEED ?=

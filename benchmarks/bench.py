@@ -63,6 +63,7 @@ class Amounts:
     backlog_rounds: int
     pilots: int
     drained: int
+    most_conflicts: float  # percent
     simulation: Sequence[str] = ()  # arguments of its command line
 
 
@@ -77,6 +78,7 @@ FULL = Amounts(
     backlog_rounds=9,
     pilots=100,
     drained=10_000,
+    most_conflicts=5,
 )
 QUICK = Amounts(
     rounds=1,
@@ -89,6 +91,7 @@ QUICK = Amounts(
     backlog_rounds=1,
     pilots=10,
     drained=1000,
+    most_conflicts=20,  # most of so short a list is its end
     simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
 )
 
@@ -157,7 +160,9 @@ class Bench:
 
     def conflicts(self) -> Iterator[Figure]:
         """Many pilots on one table."""
-        yield conflicts.drain(self.dynamodb, self.amounts.pilots, self.amounts.drained)
+        amounts = self.amounts
+        most = amounts.most_conflicts
+        yield conflicts.drain(self.dynamodb, amounts.pilots, amounts.drained, most)
 
     def simulation(self) -> Iterator[Figure]:
         """A large cluster, simulated."""

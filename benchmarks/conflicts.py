@@ -25,7 +25,7 @@ DONE = Outcome(
 )
 
 
-def drain(place: Place, pilots: int, items: int) -> Figure:
+def drain(place: Place, pilots: int, items: int, most: float) -> Figure:
     """Have pilots that start at once, and run nothing, work through all items to the end."""
     meter = Meter(place.folder / "conflicts.meter")
     table = place.fill(items)
@@ -43,7 +43,7 @@ def drain(place: Place, pilots: int, items: int) -> Figure:
         f"{items:,} items, DynamoDB Local, the end included",
         unit="%",
         values=[100 * conflicts / items],
-        target=at_most(5),
+        target=at_most(most),
         is_count=True,
         beside=f"until {BEFORE_END:.0%} of the items were done "
         f"{100 * before_end / (BEFORE_END * items):.1f} %; "

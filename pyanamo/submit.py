@@ -133,8 +133,8 @@ def check_archive(address: str) -> None:
     """Raise `UsageError` for what a pilot's container can't unpack."""
     if address != NO_ARCHIVE and not _ARCHIVE.fullmatch(address):
         raise UsageError(
-            f"--archive {address!r} is no archive: give s3://BUCKET/KEY that ends in .tar.gz, "
-            f".tgz, .tar or .zip, or {NO_ARCHIVE} for the scripts of the image"
+            f"--archive {address!r} is no archive: give s3://BUCKET/KEY, a bucket's name and a key "
+            f"that ends in .tar.gz, .tgz, .tar or .zip, or {NO_ARCHIVE} for the image's scripts"
         )
 
 

@@ -363,7 +363,7 @@ def test_a_dry_run_of_several_arrays(submitter: Submitter) -> None:
         ("--archive s3://bucket/scripts.rar", "is no archive"),
         ("--archive s3://bucket/.zip", "is no archive"),
         ("--archive s3://bucket/a.zip --sha256 abc", "--sha256 'abc' is no SHA-256: 64 hex"),
-        (f"--sha256 {SHA}", "--sha256 is that of an archive: give --archive too"),
+        (f"--sha256 {SHA}", "--sha256 is that of an archive: give --archive s3://"),
         (f"--archive - --sha256 {SHA}", "--sha256 is that of an archive"),
         ("-b s3://", "-b 's3://' names no bucket"),
         ("--local", "which pilots in AWS Batch can't see: leave --local out"),

@@ -171,7 +171,7 @@ def _job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob
     if arguments.bucket:
         bucket_of(arguments.bucket, None, region=None, profile=None)  # for its check
     if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
-        raise UsageError("--sha256 is that of an archive: give --archive too")
+        raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
     _check_pilot_flags(arguments.flags)
     # The names are those that the container's entry point reads; the last two the SDK's own.
     told = {
