@@ -7,9 +7,11 @@ what it makes and how it ends.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +108,97 @@ def test_it_can_run_again_and_twice_at_once(bench: Bench) -> None:
     assert not bench.temporary
 
 
+# --- Files that aren't whole --------------------------------------------------------------------
+
+BGZF_END = 28  # bytes of the empty block at the end
+CRAM_END = 38  # bytes of the empty container at the end
+
+
+def _drop_end(file: Path, size: int) -> None:
+    os.truncate(file, file.stat().st_size - size)
+
+
+def _damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 255
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda gvcf: _drop_end(gvcf, BGZF_END), "not whole, or not made by bgzip: "),
+        (lambda gvcf: os.truncate(gvcf, 2000), "not whole, or not made by bgzip: "),
+        (_damage, "damaged: "),
+    ],
+)
+def test_a_merge_refuses_a_gvcf_that_is_not_whole(
+    bench: Bench, spoil: Callable[[Path], None], message: str
+) -> None:
+    for sample in SAMPLES:
+        assert bench.call(sample, "chr1").code == 0
+    spoil(bench.gvcf("Sample2", "chr1"))
+    ran = bench.run("merge.sh", "cohort", "chr1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert f"merge.sh: {message}{bench.gvcf('Sample2', 'chr1')}" in ran.stderr.splitlines()[-1]
+    assert not (bench.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (("Sample2", "chr2"), "has records of 'chr2', not of 'chr1' only"),
+        (("Sample1", "chr1"), "is of 'Sample1', not of 'Sample2'"),
+    ],
+)
+def test_a_merge_refuses_a_gvcf_of_something_else(
+    bench: Bench, other: tuple[str, str], message: str
+) -> None:
+    for sample, chromosome in (("Sample1", "chr1"), ("Sample2", "chr1"), ("Sample2", "chr2")):
+        assert bench.call(sample, chromosome).code == 0
+    for ending in ("", ".tbi"):
+        there = Path(f"{bench.gvcf(*other)}{ending}")
+        shutil.copy(there, f"{bench.gvcf('Sample2', 'chr1')}{ending}")
+    ran = bench.run("merge.sh", "cohort", "chr1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert message in ran.stderr.splitlines()[-1]
+
+
+def _lines(first: int | None, last: int | None) -> Callable[[bytes], bytes]:
+    """What keeps some lines of reads."""
+
+    def cut(data: bytes) -> bytes:
+        lines = gzip.decompress(data).splitlines(keepends=True)
+        return gzip.compress(b"".join(lines[first:last]))
+
+    return cut
+
+
+@pytest.mark.parametrize(
+    ("mates", "spoil", "message"),
+    [
+        ([1], _lines(None, -4), "each read needs its mate: "),
+        ([2], _lines(None, 400), "in Sample1_2.fastq.gz"),
+        ([1, 2], lambda data: data[:5000], "Sample1_1.fastq.gz failed, with exit code 1"),
+        ([1, 2], _lines(None, -1), "reads of Sample1 were aligned: the files must have four lines"),
+        ([1, 2], lambda _: gzip.compress(b""), "no reads in "),
+    ],
+)
+def test_reads_that_are_missing_are_an_error(
+    bench: Bench, mates: list[int], spoil: Callable[[bytes], bytes], message: str
+) -> None:
+    bench.copy_cohort()
+    for mate in mates:
+        file = bench.cohort / "reads" / f"Sample1_{mate}.fastq.gz"
+        file.write_bytes(spoil(file.read_bytes()))
+    before = (bench.alignments / "Sample1.bam").read_bytes()
+    ran = bench.run("align.sh", "Sample1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert message in ran.stderr.splitlines()[-1]
+    assert (bench.alignments / "Sample1.bam").read_bytes() == before
+    assert not bench.temporary
+
+
 # --- What can be wrong --------------------------------------------------------------------------
 
 
@@ -198,6 +291,18 @@ def _cut_off(bench: Bench) -> None:
     os.truncate(bam, bam.stat().st_size // 4)
 
 
+def _without_its_end(bench: Bench) -> None:
+    _drop_end(bench.alignments / "Sample1.bam", BGZF_END)
+
+
+def _cram_without_its_end(bench: Bench) -> None:
+    bam, cram = (bench.alignments / f"Sample1.{kind}" for kind in ("bam", "cram"))
+    bench.samtools("view", "-C", "-T", bench.cohort / "reference.fa", "-o", cram, bam)
+    bench.samtools("index", cram)
+    bam.unlink()
+    _drop_end(cram, CRAM_END)
+
+
 def _first_tool_of_the_pipe_dies(bench: Bench) -> None:
     # It has written what it has to: only its exit code tells.
     bench.stand_in("bcftools", '"$real" "$@" || exit; [[ $1 != mpileup ]] || exit 3')
@@ -232,7 +337,9 @@ def _no_scratch(bench: Bench) -> None:
         (_without_reads_on_chr1, "no reads of chr1 in "),
         (_without_chr1, "/Sample1.bam: chr1"),
         (_of_another_reference, "is of another reference: chr1 has 4000 bases there, and 3000 in"),
-        (_cut_off, "extracting chr1 from"),
+        (_cut_off, "/Sample1.bam: make it anew; align.sh Sample1 does"),
+        (_without_its_end, "not whole, or no BAM or CRAM: "),
+        (_cram_without_its_end, "not whole, or no BAM or CRAM: "),
         (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 3"),
         (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 4"),
         (_results_in_the_way, "in the way: the folder "),

@@ -109,6 +109,7 @@ fetch_reference() {
     fetch "$REFERENCE" \
         "REFERENCE in job-conf.sh says where it is; make-cohort.sh makes one to try this with"
     reference=$fetched
+    [[ $reference != *.gz ]] || check_end "$reference" "$REFERENCE"
     fetch_with_reference .fai
 }
 
@@ -118,6 +119,15 @@ fetch_with_reference() {
     for ending; do
         fetch "$REFERENCE$ending" "make-cohort.sh shows how the indexes of a reference are made"
     done
+}
+
+# check_end FILE ADDRESS: a BGZF file ends with an empty block, by which it is known to be whole (SAM
+# format, 4.1.2). Where it is missing htslib only warns, and takes what there is for all.
+readonly BGZF_END=1f8b08040000000000ff0600424302001b0003000000000000000000
+check_end() {
+    local end
+    end=$(tail -c 28 -- "$1" | od -An -v -tx1 | tr -d ' \n') || fail "reading $2 failed: see above"
+    [[ $end == "$BGZF_END" ]] || fail "not whole, or not made by bgzip: $2: its end is missing"
 }
 
 # publish FILE FOLDER NAME: a local folder or one of S3; the file is there whole, or not at all.

@@ -24,12 +24,30 @@ read_samples() {
     done
 }
 
+# A gVCF must be whole, and of this sample and chromosome, or calls would be missing, or another's.
+check() {
+    local sample=$1 chromosome=$2 gvcf=$3 address=$4 found
+    local anew="make it anew, with HaplotypeCaller $sample $chromosome"
+    check_end "$gvcf" "$address"
+    # Damage in the middle may be no more than a line on stderr to bcftools either.
+    gzip -t -- "$gvcf" &
+    wait "$!" || fail "damaged: $address: $anew"
+    found=$(bcftools query -l "$gvcf" | paste -sd, -) || fail "reading $address failed: see above"
+    [[ $found == "$sample" ]] || fail "$address is of '$found', not of '$sample': $anew"
+    bcftools query -f '%CHROM\n' "$gvcf" | uniq >"$work/found" &
+    finish "reading $address"
+    found=$(paste -sd, - <"$work/found")
+    [[ $found == "$chromosome" ]] ||
+        fail "$address has records of '$found', not of '$chromosome' only: $anew"
+}
+
 # Merges the samples' gVCFs of a chromosome.
 merge() {
     local chromosome=$1 sample gvcf gvcfs=() list=$work/$1.list
     for sample in "${samples[@]}"; do
         gvcf=$GVCFS/$sample/$sample.$chromosome.g.vcf.gz
         fetch "$gvcf" "HaplotypeCaller $sample $chromosome, of the second step, makes it"
+        check "$sample" "$chromosome" "$fetched" "$gvcf"
         gvcfs+=("$fetched")
         fetch "$gvcf.tbi" "make this index with bcftools index -t"
     done
