@@ -21,7 +21,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.cli import IMPORT_ITEMS, ROOT, finish, wait_until
+from tests.support.cli import IMPORT_ITEMS, ROOT, Finished, finish, wait_until
 from tests.support.cohort import (
     SAMPLES,
     SCRIPTS,
@@ -316,6 +316,14 @@ def _results_in_the_way(bench: Bench) -> None:
     bench.gvcf("Sample1", "chr1").mkdir(parents=True)
 
 
+def _no_number_of_threads(bench: Bench) -> None:
+    bench.environment["THREADS"] = "0"
+
+
+def _no_quality(bench: Bench) -> None:
+    bench.environment["MIN_QUALITY"] = "20||1"
+
+
 def _no_scratch(bench: Bench) -> None:
     bench.environment["SCRATCH"] = str(bench.folder / "not" / "there")
 
@@ -343,6 +351,8 @@ def _no_scratch(bench: Bench) -> None:
         (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 3"),
         (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 4"),
         (_results_in_the_way, "in the way: the folder "),
+        (_no_number_of_threads, "THREADS is '0': a whole number from 1 to 999 is expected"),
+        (_no_quality, "MIN_QUALITY is '20||1': a number from 0 on is expected"),
         (_no_scratch, "/not/there: make room there, or name another folder"),
     ],
 )
@@ -578,6 +588,57 @@ def test_the_task_files_can_be_imported(bench: Bench) -> None:
     text = (bench.folder / "tasks" / "call.txt").read_text()
     script = (SCRIPTS / "HaplotypeCaller").relative_to(ROOT)
     assert f"Sample1|Sample1|bash {script} Sample1|chr1,chr2,chr3\n" in text
+
+
+def _make_task_files(bench: Bench, names: str) -> Finished:
+    samples = bench.folder / "samples.txt"
+    samples.write_text(names, newline="")
+    bench.environment["COHORT_SAMPLES"] = str(samples)
+    return bench.run("make-task-files.sh", "tasks")
+
+
+def test_a_last_line_without_a_line_end_is_a_sample(bench: Bench) -> None:
+    assert _make_task_files(bench, "Sample1\nSample2").code == 0
+    for step in ("align", "call"):
+        lines = (bench.folder / "tasks" / f"{step}.txt").read_text().splitlines()
+        assert [line.split("|")[0] for line in lines] == ["itemID", "Sample1", "Sample2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("", "no samples in "),
+        ("Sample1\nSample2\nSample1\n", "twice in the list: Sample1 in "),
+        ("Sample1\r\nSample2\r\n", "not a sample's name: $'Sample1\\r' in "),
+        ("Sample1\n\nSample2\n", "not a sample's name: '' in "),
+        ("Sample1\n../Sample2\n", "not a sample's name: ../Sample2 in "),
+    ],
+)
+def test_a_wrong_list_of_samples_is_refused(bench: Bench, names: str, message: str) -> None:
+    ran = _make_task_files(bench, names)
+    assert (ran.code, ran.stdout) == (1, "")
+    assert f"make-task-files.sh: {message}" in ran.stderr
+    assert not (bench.folder / "tasks").exists()
+    assert not bench.temporary
+
+
+def _run_workflow(bench: Bench) -> Finished:
+    bench.environment |= {"PYTHON": sys.executable, "PYANAMO_LOCAL": str(bench.folder / "t.db")}
+    return bench.run("run-workflow.sh", bench.folder / "run")
+
+
+def test_a_workflow_goes_on_only_when_a_step_is_done(bench: Bench) -> None:
+    made = bench.folder / "made"
+    bench.environment |= {"ALIGNMENTS": str(made), "CHROMOSOMES": "chr1"}
+    bench.stand_in("bwa", 'for last; do :; done; [[ $last != *Sample2* ]] || exit 3; "$real" "$@"')
+    for _ in range(2):  # the second time no pilot finds anything to do
+        ran = _run_workflow(bench)
+        assert ran.code == 1
+        assert "run-workflow.sh: failed in Align: Sample2: " in ran.stderr
+        assert "python -m pyanamo restart -t Align --failed" in ran.stderr
+        assert ran.stderr.endswith("run-workflow.sh: Align isn't done: see above\n")
+        assert [bam.name for bam in made.glob("*.bam")] == ["Sample1.bam"]
+        assert not bench.gvcfs.exists()
 
 
 def test_a_command_gets_a_dynamodb_of_its_own() -> None:

@@ -13,17 +13,6 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash merge.sh NAME CHROM[,CHROM...]'
 
-# Sets samples to the names in COHORT_SAMPLES.
-read_samples() {
-    local sample
-    fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
-    mapfile -t samples <"$fetched"
-    ((${#samples[@]} > 1)) || fail "fewer than two samples in $COHORT_SAMPLES: nothing to merge"
-    for sample in "${samples[@]}"; do
-        [[ $sample =~ $NAME ]] || fail "not a sample's name: '$sample' in $COHORT_SAMPLES"
-    done
-}
-
 # A gVCF must be whole, and of this sample and chromosome, or calls would be missing, or another's.
 check() {
     local sample=$1 chromosome=$2 gvcf=$3 address=$4 found
@@ -85,6 +74,7 @@ main() {
     fetch_reference
     check_chromosomes
     read_samples
+    ((${#samples[@]} > 1)) || fail "fewer than two samples in $COHORT_SAMPLES: nothing to merge"
     for chromosome in "${chromosomes[@]}"; do
         merge "$chromosome"
         parts_of_it+=("$work/$chromosome.bcf")
