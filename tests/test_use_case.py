@@ -248,6 +248,11 @@ def _no_alignment(bench: Bench) -> None:
     (bench.alignments / "Sample1.bam").unlink()
 
 
+def _a_folder_for_an_alignment(bench: Bench) -> None:
+    _no_alignment(bench)
+    (bench.alignments / "Sample1.bam").mkdir()
+
+
 def _no_index_of_the_alignment(bench: Bench) -> None:
     (bench.alignments / "Sample1.bam.bai").unlink()
 
@@ -338,6 +343,7 @@ def _no_scratch(bench: Bench) -> None:
         (_unknown_caller, "CALLER is 'freebayes': set it to gatk or bcftools"),
         (_gatk_that_is_not_there, "CALLER is gatk, which isn't on the PATH: install GATK 4"),
         (_no_alignment, "/Sample1.bam: the first step, align.sh Sample1, makes Sample1.bam"),
+        (_a_folder_for_an_alignment, "no file, but something else: "),
         (_no_index_of_the_alignment, "/Sample1.bam.bai: make this index with samtools index"),
         (_no_reference, "/reference.fa: REFERENCE in job-conf.sh says where it is"),
         (_no_index_of_the_reference, "/reference.fa.fai: make-cohort.sh shows how the indexes"),
@@ -561,7 +567,7 @@ def test_a_merge_names_what_it_misses(bench: Bench) -> None:
 
 
 def test_the_same_settings_make_the_same_cohort(tmp_path: Path) -> None:
-    settings = {"SAMPLES": "1", "LENGTH": "2000", "CHROMOSOMES": "chr1"}
+    settings = {"LENGTH": "2000", "CHROMOSOMES": "chr1"}
     for name in ("a", "b"):
         made = make_cohort(tmp_path / name, **settings)
         assert made.code == 0, made.stderr
@@ -573,6 +579,40 @@ def test_the_same_settings_make_the_same_cohort(tmp_path: Path) -> None:
     again = make_cohort(tmp_path / "a", **settings)
     assert again.code == 1
     assert "there already: " in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        ({"SAMPLES": "1"}, 2, "SAMPLES is '1': 2 at least are needed for a merge"),
+        ({"LENGTH": "100"}, 1, "LENGTH is too small: 100: 1450 bases at least are needed"),
+        ({"PYTHON": "/nope"}, 1, "PYTHON is '/nope', which isn't there: name a Python 3"),
+    ],
+)
+def test_a_cohort_that_cannot_be_made(
+    tmp_path: Path, settings: dict[str, str], code: int, message: str
+) -> None:
+    made = make_cohort(tmp_path / "cohort", **settings)
+    assert (made.code, made.stdout) == (code, "")
+    usage = ["Usage: bash make-cohort.sh [FOLDER]"] if code == 2 else []
+    assert made.stderr.splitlines() == [*usage, f"make-cohort.sh: {message}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cohort_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (Path("/proc/cohort"), tmp_path / "file" / "cohort"):
+        made = make_cohort(folder)
+        assert made.code == 1
+        last = made.stderr.splitlines()[-1]
+        assert last.startswith(f"make-cohort.sh: can't make {folder}: see above; name a folder")
+
+
+def test_a_command_line_in_a_bam_has_no_folder(bench: Bench) -> None:
+    header = bench.samtools("view", "-H", "--no-PG", bench.alignments / "Sample1.bam").decode()
+    (command,) = [line for line in header.splitlines() if line.startswith("@PG")]
+    assert command.endswith(" reference.fa Sample1_1.fastq.gz Sample1_2.fastq.gz")
+    assert "/" not in command.partition("\tCL:")[2]
 
 
 def test_the_task_files_can_be_imported(bench: Bench) -> None:

@@ -16,9 +16,17 @@ usage='Usage: bash align.sh SAMPLE'
 readonly BASES_AT_A_TIME=10000000
 
 align() {
-    local sample=$1 bam=$2 first=$3 second=$4
-    bwa mem -v 1 -t "$THREADS" -K "$BASES_AT_A_TIME" -R "@RG\tID:$sample\tSM:$sample" \
-        "$reference" "$first" "$second" |
+    local sample=$1 bam=$2 file
+    shift 2
+    # bwa writes its command line into the header: without the folder, that is new each time.
+    for file in "$@" "$reference"{.amb,.ann,.bwt,.pac,.sa,.alt}; do
+        [[ ! -e $file || $file == "$work"/* ]] || ln -s -- "$(realpath -- "$file")" "$work/${file##*/}"
+    done
+    (
+        cd -- "$work"
+        exec bwa mem -v 1 -t "$THREADS" -K "$BASES_AT_A_TIME" -R "@RG\tID:$sample\tSM:$sample" \
+            "${reference##*/}" "${@##*/}"
+    ) |
         samtools sort --no-PG -@ "$THREADS" -T "$work/sort" -o "$bam" - &
     finish "aligning $sample"
     samtools index "$bam" &

@@ -106,7 +106,9 @@ fetch() {
         aws s3 cp --only-show-errors "$address" "$fetched" &
         wait "$!" || fail "can't fetch $address: see above; $hint"
     else
-        [[ -f $fetched && -r $fetched ]] || fail "missing, or not readable: $fetched: $hint"
+        [[ -e $fetched ]] || fail "missing, or not readable: $fetched: $hint"
+        [[ -f $fetched ]] || fail "no file, but something else: $fetched"
+        [[ -r $fetched ]] || fail "not readable: $fetched: its mode and owner keep user $(id -un) out"
     fi
 }
 
