@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archives import hard_link, link, make_steps, make_tar, member
+from tests.support.archives import hard_link, link, make_steps, make_tar, make_zip, member
 from tests.support.container import Container, copy_into, the_error
 from tests.support.pilots import new_place
 
@@ -61,6 +61,25 @@ def test_a_tar_that_ends_between_or_in_members(container: Container, end: int) -
     container.serve(archive)
     line = the_error(container.run(URI + ".tar"), 1)
     assert "it ends too early" in line or "it is damaged" in line
+
+
+UNUSABLE = {
+    "a long name": ([member("n" * 300)], "this name in it is too long"),
+    "a file in a file": ([member("d"), member("d/f")], "both a file and a folder"),
+    "a file in a folder's place": ([member("d/f"), member("d")], "both a file and a folder"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_names_that_cannot_be(container: Container, what: str, suffix: str) -> None:
+    members, said = UNUSABLE[what]
+    make = make_zip if suffix == ".zip" else make_tar
+    container.serve(make(container.place.folder / f"made{suffix}", *members))
+    line = the_error(container.run(URI + suffix), 1)
+    assert line.startswith(f"{URI}{suffix} can't be unpacked: ")
+    assert said in line
+    assert container.left_behind == []
 
 
 OUTSIDE = "../../outside"

@@ -222,6 +222,8 @@ SHA = {"PYANAMO_ARCHIVE_SHA256": "12345"}
         (["s3://bucket/scripts.rar"], {}, "ARCHIVE is 's3://bucket/scripts.rar'"),
         (["s3://bucket/.zip"], {}, "ARCHIVE is 's3://bucket/.zip'"),
         (["-"], {"PYANAMO_TABLE": ""}, "PYANAMO_TABLE is not set"),
+        ([URI + ".zip"], {"PYANAMO_ITEMS": "x"}, "PYANAMO_ITEMS is 'x'"),
+        ([URI + ".zip"], {"PYANAMO_NESTS": "0"}, "PYANAMO_NESTS is '0'"),
         ([URI + ".zip"], SHA, "PYANAMO_ARCHIVE_SHA256 is '12345'"),
         (["-"], {"PYANAMO_ARCHIVE_SHA256": "0" * 64}, "but ARCHIVE is -"),
     ],
@@ -240,6 +242,17 @@ def test_an_archive_that_cannot_be_fetched(container: Container) -> None:
     line = the_error(container.run(URI + ".tgz"), 1)
     assert f"{URI}.tgz can't be fetched" in line
     assert "s3:GetObject" in line
+    assert container.left_behind == []
+
+
+@pytest.mark.parametrize(("archive", "missing"), [(URI + ".zip", "aws"), ("-", "python")])
+def test_a_program_that_is_missing(container: Container, archive: str, missing: str) -> None:
+    container.tool("python" if missing == "aws" else "aws", "exit 1")
+    for name in ("bash", "dirname"):
+        (container.tools / name).symlink_to(f"/bin/{name}")
+    prefix = ["/usr/bin/env", f"PATH={container.tools}"]
+    line = the_error(container.start(archive, prefix=prefix).wait(), 1)
+    assert f"{missing} is missing: it isn't on the PATH" in line
     assert container.left_behind == []
 
 

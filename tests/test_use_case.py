@@ -7,9 +7,11 @@ what it makes and how it ends.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.cli import IMPORT_ITEMS, ROOT, finish, wait_until
+from tests.support.cli import IMPORT_ITEMS, ROOT, Finished, finish, wait_until
 from tests.support.cohort import (
     SAMPLES,
     SCRIPTS,
@@ -106,6 +108,97 @@ def test_it_can_run_again_and_twice_at_once(bench: Bench) -> None:
     assert not bench.temporary
 
 
+# --- Files that aren't whole --------------------------------------------------------------------
+
+BGZF_END = 28  # bytes of the empty block at the end
+CRAM_END = 38  # bytes of the empty container at the end
+
+
+def _drop_end(file: Path, size: int) -> None:
+    os.truncate(file, file.stat().st_size - size)
+
+
+def _damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 255
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda gvcf: _drop_end(gvcf, BGZF_END), "not whole, or not made by bgzip: "),
+        (lambda gvcf: os.truncate(gvcf, 2000), "not whole, or not made by bgzip: "),
+        (_damage, "damaged: "),
+    ],
+)
+def test_a_merge_refuses_a_gvcf_that_is_not_whole(
+    bench: Bench, spoil: Callable[[Path], None], message: str
+) -> None:
+    for sample in SAMPLES:
+        assert bench.call(sample, "chr1").code == 0
+    spoil(bench.gvcf("Sample2", "chr1"))
+    ran = bench.run("merge.sh", "cohort", "chr1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert f"merge.sh: {message}{bench.gvcf('Sample2', 'chr1')}" in ran.stderr.splitlines()[-1]
+    assert not (bench.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (("Sample2", "chr2"), "has records of 'chr2', not of 'chr1' only"),
+        (("Sample1", "chr1"), "is of 'Sample1', not of 'Sample2'"),
+    ],
+)
+def test_a_merge_refuses_a_gvcf_of_something_else(
+    bench: Bench, other: tuple[str, str], message: str
+) -> None:
+    for sample, chromosome in (("Sample1", "chr1"), ("Sample2", "chr1"), ("Sample2", "chr2")):
+        assert bench.call(sample, chromosome).code == 0
+    for ending in ("", ".tbi"):
+        there = Path(f"{bench.gvcf(*other)}{ending}")
+        shutil.copy(there, f"{bench.gvcf('Sample2', 'chr1')}{ending}")
+    ran = bench.run("merge.sh", "cohort", "chr1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert message in ran.stderr.splitlines()[-1]
+
+
+def _lines(first: int | None, last: int | None) -> Callable[[bytes], bytes]:
+    """What keeps some lines of reads."""
+
+    def cut(data: bytes) -> bytes:
+        lines = gzip.decompress(data).splitlines(keepends=True)
+        return gzip.compress(b"".join(lines[first:last]))
+
+    return cut
+
+
+@pytest.mark.parametrize(
+    ("mates", "spoil", "message"),
+    [
+        ([1], _lines(None, -4), "each read needs its mate: "),
+        ([2], _lines(None, 400), "in Sample1_2.fastq.gz"),
+        ([1, 2], lambda data: data[:5000], "Sample1_1.fastq.gz failed, with exit code 1"),
+        ([1, 2], _lines(None, -1), "reads of Sample1 were aligned: the files must have four lines"),
+        ([1, 2], lambda _: gzip.compress(b""), "no reads in "),
+    ],
+)
+def test_reads_that_are_missing_are_an_error(
+    bench: Bench, mates: list[int], spoil: Callable[[bytes], bytes], message: str
+) -> None:
+    bench.copy_cohort()
+    for mate in mates:
+        file = bench.cohort / "reads" / f"Sample1_{mate}.fastq.gz"
+        file.write_bytes(spoil(file.read_bytes()))
+    before = (bench.alignments / "Sample1.bam").read_bytes()
+    ran = bench.run("align.sh", "Sample1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert message in ran.stderr.splitlines()[-1]
+    assert (bench.alignments / "Sample1.bam").read_bytes() == before
+    assert not bench.temporary
+
+
 # --- What can be wrong --------------------------------------------------------------------------
 
 
@@ -155,6 +248,11 @@ def _no_alignment(bench: Bench) -> None:
     (bench.alignments / "Sample1.bam").unlink()
 
 
+def _a_folder_for_an_alignment(bench: Bench) -> None:
+    _no_alignment(bench)
+    (bench.alignments / "Sample1.bam").mkdir()
+
+
 def _no_index_of_the_alignment(bench: Bench) -> None:
     (bench.alignments / "Sample1.bam.bai").unlink()
 
@@ -198,6 +296,18 @@ def _cut_off(bench: Bench) -> None:
     os.truncate(bam, bam.stat().st_size // 4)
 
 
+def _without_its_end(bench: Bench) -> None:
+    _drop_end(bench.alignments / "Sample1.bam", BGZF_END)
+
+
+def _cram_without_its_end(bench: Bench) -> None:
+    bam, cram = (bench.alignments / f"Sample1.{kind}" for kind in ("bam", "cram"))
+    bench.samtools("view", "-C", "-T", bench.cohort / "reference.fa", "-o", cram, bam)
+    bench.samtools("index", cram)
+    bam.unlink()
+    _drop_end(cram, CRAM_END)
+
+
 def _first_tool_of_the_pipe_dies(bench: Bench) -> None:
     # It has written what it has to: only its exit code tells.
     bench.stand_in("bcftools", '"$real" "$@" || exit; [[ $1 != mpileup ]] || exit 3')
@@ -209,6 +319,14 @@ def _second_tool_of_the_pipe_dies(bench: Bench) -> None:
 
 def _results_in_the_way(bench: Bench) -> None:
     bench.gvcf("Sample1", "chr1").mkdir(parents=True)
+
+
+def _no_number_of_threads(bench: Bench) -> None:
+    bench.environment["THREADS"] = "0"
+
+
+def _no_quality(bench: Bench) -> None:
+    bench.environment["MIN_QUALITY"] = "20||1"
 
 
 def _no_scratch(bench: Bench) -> None:
@@ -225,6 +343,7 @@ def _no_scratch(bench: Bench) -> None:
         (_unknown_caller, "CALLER is 'freebayes': set it to gatk or bcftools"),
         (_gatk_that_is_not_there, "CALLER is gatk, which isn't on the PATH: install GATK 4"),
         (_no_alignment, "/Sample1.bam: the first step, align.sh Sample1, makes Sample1.bam"),
+        (_a_folder_for_an_alignment, "no file, but something else: "),
         (_no_index_of_the_alignment, "/Sample1.bam.bai: make this index with samtools index"),
         (_no_reference, "/reference.fa: REFERENCE in job-conf.sh says where it is"),
         (_no_index_of_the_reference, "/reference.fa.fai: make-cohort.sh shows how the indexes"),
@@ -232,10 +351,14 @@ def _no_scratch(bench: Bench) -> None:
         (_without_reads_on_chr1, "no reads of chr1 in "),
         (_without_chr1, "/Sample1.bam: chr1"),
         (_of_another_reference, "is of another reference: chr1 has 4000 bases there, and 3000 in"),
-        (_cut_off, "extracting chr1 from"),
+        (_cut_off, "/Sample1.bam: make it anew; align.sh Sample1 does"),
+        (_without_its_end, "not whole, or no BAM or CRAM: "),
+        (_cram_without_its_end, "not whole, or no BAM or CRAM: "),
         (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 3"),
         (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 4"),
         (_results_in_the_way, "in the way: the folder "),
+        (_no_number_of_threads, "THREADS is '0': a whole number from 1 to 999 is expected"),
+        (_no_quality, "MIN_QUALITY is '20||1': a number from 0 on is expected"),
         (_no_scratch, "/not/there: make room there, or name another folder"),
     ],
 )
@@ -444,7 +567,7 @@ def test_a_merge_names_what_it_misses(bench: Bench) -> None:
 
 
 def test_the_same_settings_make_the_same_cohort(tmp_path: Path) -> None:
-    settings = {"SAMPLES": "1", "LENGTH": "2000", "CHROMOSOMES": "chr1"}
+    settings = {"LENGTH": "2000", "CHROMOSOMES": "chr1"}
     for name in ("a", "b"):
         made = make_cohort(tmp_path / name, **settings)
         assert made.code == 0, made.stderr
@@ -456,6 +579,40 @@ def test_the_same_settings_make_the_same_cohort(tmp_path: Path) -> None:
     again = make_cohort(tmp_path / "a", **settings)
     assert again.code == 1
     assert "there already: " in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        ({"SAMPLES": "1"}, 2, "SAMPLES is '1': 2 at least are needed for a merge"),
+        ({"LENGTH": "100"}, 1, "LENGTH is too small: 100: 1450 bases at least are needed"),
+        ({"PYTHON": "/nope"}, 1, "PYTHON is '/nope', which isn't there: name a Python 3"),
+    ],
+)
+def test_a_cohort_that_cannot_be_made(
+    tmp_path: Path, settings: dict[str, str], code: int, message: str
+) -> None:
+    made = make_cohort(tmp_path / "cohort", **settings)
+    assert (made.code, made.stdout) == (code, "")
+    usage = ["Usage: bash make-cohort.sh [FOLDER]"] if code == 2 else []
+    assert made.stderr.splitlines() == [*usage, f"make-cohort.sh: {message}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cohort_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (Path("/proc/cohort"), tmp_path / "file" / "cohort"):
+        made = make_cohort(folder)
+        assert made.code == 1
+        last = made.stderr.splitlines()[-1]
+        assert last.startswith(f"make-cohort.sh: can't make {folder}: see above; name a folder")
+
+
+def test_a_command_line_in_a_bam_has_no_folder(bench: Bench) -> None:
+    header = bench.samtools("view", "-H", "--no-PG", bench.alignments / "Sample1.bam").decode()
+    (command,) = [line for line in header.splitlines() if line.startswith("@PG")]
+    assert command.endswith(" reference.fa Sample1_1.fastq.gz Sample1_2.fastq.gz")
+    assert "/" not in command.partition("\tCL:")[2]
 
 
 def test_the_task_files_can_be_imported(bench: Bench) -> None:
@@ -471,6 +628,57 @@ def test_the_task_files_can_be_imported(bench: Bench) -> None:
     text = (bench.folder / "tasks" / "call.txt").read_text()
     script = (SCRIPTS / "HaplotypeCaller").relative_to(ROOT)
     assert f"Sample1|Sample1|bash {script} Sample1|chr1,chr2,chr3\n" in text
+
+
+def _make_task_files(bench: Bench, names: str) -> Finished:
+    samples = bench.folder / "samples.txt"
+    samples.write_text(names, newline="")
+    bench.environment["COHORT_SAMPLES"] = str(samples)
+    return bench.run("make-task-files.sh", "tasks")
+
+
+def test_a_last_line_without_a_line_end_is_a_sample(bench: Bench) -> None:
+    assert _make_task_files(bench, "Sample1\nSample2").code == 0
+    for step in ("align", "call"):
+        lines = (bench.folder / "tasks" / f"{step}.txt").read_text().splitlines()
+        assert [line.split("|")[0] for line in lines] == ["itemID", "Sample1", "Sample2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("", "no samples in "),
+        ("Sample1\nSample2\nSample1\n", "twice in the list: Sample1 in "),
+        ("Sample1\r\nSample2\r\n", "not a sample's name: $'Sample1\\r' in "),
+        ("Sample1\n\nSample2\n", "not a sample's name: '' in "),
+        ("Sample1\n../Sample2\n", "not a sample's name: ../Sample2 in "),
+    ],
+)
+def test_a_wrong_list_of_samples_is_refused(bench: Bench, names: str, message: str) -> None:
+    ran = _make_task_files(bench, names)
+    assert (ran.code, ran.stdout) == (1, "")
+    assert f"make-task-files.sh: {message}" in ran.stderr
+    assert not (bench.folder / "tasks").exists()
+    assert not bench.temporary
+
+
+def _run_workflow(bench: Bench) -> Finished:
+    bench.environment |= {"PYTHON": sys.executable, "PYANAMO_LOCAL": str(bench.folder / "t.db")}
+    return bench.run("run-workflow.sh", bench.folder / "run")
+
+
+def test_a_workflow_goes_on_only_when_a_step_is_done(bench: Bench) -> None:
+    made = bench.folder / "made"
+    bench.environment |= {"ALIGNMENTS": str(made), "CHROMOSOMES": "chr1"}
+    bench.stand_in("bwa", 'for last; do :; done; [[ $last != *Sample2* ]] || exit 3; "$real" "$@"')
+    for _ in range(2):  # the second time no pilot finds anything to do
+        ran = _run_workflow(bench)
+        assert ran.code == 1
+        assert "run-workflow.sh: failed in Align: Sample2: " in ran.stderr
+        assert "python -m pyanamo restart -t Align --failed" in ran.stderr
+        assert ran.stderr.endswith("run-workflow.sh: Align isn't done: see above\n")
+        assert [bam.name for bam in made.glob("*.bam")] == ["Sample1.bam"]
+        assert not bench.gvcfs.exists()
 
 
 def test_a_command_gets_a_dynamodb_of_its_own() -> None:

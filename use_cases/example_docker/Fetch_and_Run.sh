@@ -90,6 +90,18 @@ if [[ -n $sha256 ]]; then
         || fail "PYANAMO_ARCHIVE_SHA256 is '$PYANAMO_ARCHIVE_SHA256': give the 64 hex digits that sha256sum prints" 2
     [[ $archive != - ]] || fail 'PYANAMO_ARCHIVE_SHA256 is set, but ARCHIVE is -: give one or the other' 2
 fi
+for setting in PYANAMO_ITEMS PYANAMO_NESTS; do
+    # The pilot minds this too, but only after the archive has been fetched.
+    [[ ${!setting:-1} =~ ^0*[1-9][0-9]{0,8}$ ]] \
+        || fail "$setting is '${!setting}': give a whole number from 1 on" 2
+done
+needed=(python)
+[[ $archive == - ]] || needed+=(aws)
+[[ -z $sha256 ]] || needed+=(sha256sum)
+for program in "${needed[@]}"; do
+    command -v "$program" >/dev/null \
+        || fail "$program is missing: it isn't on the PATH, which is $PATH"
+done
 
 folder=$(mktemp -d "$PWD/PyAnamo.XXXXXX") \
     || fail "no folder can be made in $PWD: give the container a work folder that user $(id -u) can write to"

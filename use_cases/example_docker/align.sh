@@ -16,16 +16,43 @@ usage='Usage: bash align.sh SAMPLE'
 readonly BASES_AT_A_TIME=10000000
 
 align() {
-    local sample=$1 bam=$2 first=$3 second=$4
-    bwa mem -v 1 -t "$THREADS" -K "$BASES_AT_A_TIME" -R "@RG\tID:$sample\tSM:$sample" \
-        "$reference" "$first" "$second" |
+    local sample=$1 bam=$2 file
+    shift 2
+    # bwa writes its command line into the header: without the folder, that is new each time.
+    for file in "$@" "$reference"{.amb,.ann,.bwt,.pac,.sa,.alt}; do
+        [[ ! -e $file || $file == "$work"/* ]] || ln -s -- "$(realpath -- "$file")" "$work/${file##*/}"
+    done
+    (
+        cd -- "$work"
+        exec bwa mem -v 1 -t "$THREADS" -K "$BASES_AT_A_TIME" -R "@RG\tID:$sample\tSM:$sample" \
+            "${reference##*/}" "${@##*/}"
+    ) |
         samtools sort --no-PG -@ "$THREADS" -T "$work/sort" -o "$bam" - &
     finish "aligning $sample"
     samtools index "$bam" &
     finish "indexing $bam"
 }
 
-# Sets $reads and $mapped; there must be some of both.
+# Sets $expected to how many reads the files have. Of mates without a partner, and of a file that ends
+# too early, bwa only warns, if that, and leaves out the rest.
+count_expected() {
+    local sample=$1 mate=0 file reads=()
+    shift
+    for file; do
+        ((mate += 1))
+        # Blank lines at the end are no reads.
+        gzip -cd -- "$file" | awk 'NR % 4 == 1 && NF { reads++ } END { print reads + 0 }' \
+            >"$work/expected" &
+        finish "reading $READS/${sample}_$mate.fastq.gz"
+        reads+=("$(<"$work/expected")")
+    done
+    ((reads[0] == reads[1])) || fail "each read needs its mate: ${reads[0]} reads in \
+$READS/${sample}_1.fastq.gz, ${reads[1]} in ${sample}_2.fastq.gz"
+    ((reads[0] > 0)) || fail "no reads in $READS/${sample}_1.fastq.gz"
+    expected=$((reads[0] + reads[1]))
+}
+
+# Sets $reads and $mapped; all reads must be there, and some mapped.
 count() {
     local sample=$1 bam=$2
     samtools flagstat -O tsv "$bam" | awk -F '\t' '
@@ -35,7 +62,8 @@ count() {
     ' >"$work/counts" &
     finish "counting the reads of $sample"
     read -r reads mapped <"$work/counts" || fail "counting the reads of $sample failed$(room_left)"
-    ((reads > 0)) || fail "no reads in $READS/${sample}_1.fastq.gz"
+    ((reads == expected)) || fail "$reads of the $expected reads of $sample were aligned: \
+the files must have four lines a read"
     ((mapped > 0)) || fail "none of the $reads reads of $sample is like the reference $REFERENCE"
 }
 
@@ -51,6 +79,7 @@ main() {
         fetch "$READS/${sample}_$mate.fastq.gz" "$hint"
         reads_files+=("$fetched")
     done
+    count_expected "$sample" "${reads_files[@]}"
     align "$sample" "$work/$sample.bam" "${reads_files[@]}"
     count "$sample" "$work/$sample.bam"
     publish "$work/$sample.bam" "$ALIGNMENTS" "$sample.bam"

@@ -23,6 +23,12 @@ fail() {
     exit 1
 }
 
+# What isn't a number would be an option of a tool, or a part of an expression.
+[[ $THREADS =~ ^[1-9][0-9]{0,2}$ ]] ||
+    fail "THREADS is '$THREADS': a whole number from 1 to 999 is expected"
+[[ $MIN_QUALITY =~ ^[0-9]+(\.[0-9]+)?$ ]] ||
+    fail "MIN_QUALITY is '$MIN_QUALITY': a number from 0 on is expected"
+
 # misused MESSAGE: end it, as it was called wrongly. $usage is the step's.
 misused() {
     # shellcheck disable=SC2154
@@ -100,7 +106,9 @@ fetch() {
         aws s3 cp --only-show-errors "$address" "$fetched" &
         wait "$!" || fail "can't fetch $address: see above; $hint"
     else
-        [[ -f $fetched && -r $fetched ]] || fail "missing, or not readable: $fetched: $hint"
+        [[ -e $fetched ]] || fail "missing, or not readable: $fetched: $hint"
+        [[ -f $fetched ]] || fail "no file, but something else: $fetched"
+        [[ -r $fetched ]] || fail "not readable: $fetched: its mode and owner keep user $(id -un) out"
     fi
 }
 
@@ -109,6 +117,7 @@ fetch_reference() {
     fetch "$REFERENCE" \
         "REFERENCE in job-conf.sh says where it is; make-cohort.sh makes one to try this with"
     reference=$fetched
+    [[ $reference != *.gz ]] || check_end "$reference" "$REFERENCE"
     fetch_with_reference .fai
 }
 
@@ -118,6 +127,15 @@ fetch_with_reference() {
     for ending; do
         fetch "$REFERENCE$ending" "make-cohort.sh shows how the indexes of a reference are made"
     done
+}
+
+# check_end FILE ADDRESS: a BGZF file ends with an empty block, by which it is known to be whole (SAM
+# format, 4.1.2). Where it is missing htslib only warns, and takes what there is for all.
+readonly BGZF_END=1f8b08040000000000ff0600424302001b0003000000000000000000
+check_end() {
+    local end
+    end=$(tail -c 28 -- "$1" | od -An -v -tx1 | tr -d ' \n') || fail "reading $2 failed: see above"
+    [[ $end == "$BGZF_END" ]] || fail "not whole, or not made by bgzip: $2: its end is missing"
 }
 
 # publish FILE FOLDER NAME: a local folder or one of S3; the file is there whole, or not at all.
@@ -142,11 +160,28 @@ publish() {
 
 # Names become parts of paths and commands: nothing but these, and no dot or hyphen in front.
 readonly NAME='^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
+readonly NAME_RULE="letters, digits, '_', '.' and '-', no '.' or '-' in front"
 
 # check_sample NAME
 check_sample() {
     [[ $1 =~ $NAME ]] ||
-        misused "not a sample's name: '$1': letters, digits, '_', '.' and '-', no '.' or '-' in front"
+        misused "not a sample's name: '$1': $NAME_RULE"
+}
+
+# read_samples: set samples to the names in COHORT_SAMPLES, each of which is there once.
+read_samples() {
+    local sample number=0 seen=' ' shown
+    fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
+    mapfile -t samples <"$fetched" # also a last line without a line end
+    ((${#samples[@]} > 0)) || fail "no samples in $COHORT_SAMPLES: a name a line is expected"
+    for sample in "${samples[@]}"; do
+        printf -v shown '%q in %s, line %s' "$sample" "$COHORT_SAMPLES" "$((number += 1))"
+        [[ $sample != *$'\r' ]] || fail "not a sample's name: $shown: \
+the line ends as on Windows, with CR LF: take the CRs out, with sed -i 's/\r\$//'"
+        [[ $sample =~ $NAME ]] || fail "not a sample's name: $shown: $NAME_RULE"
+        [[ $seen != *" $sample "* ]] || fail "twice in the list: $shown"
+        seen+="$sample "
+    done
 }
 
 # split_chromosomes LIST: set chromosomes to the names of a comma-separated list.

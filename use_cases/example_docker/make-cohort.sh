@@ -15,7 +15,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash make-cohort.sh [FOLDER]'
-: "${SAMPLES:=4}" "${LENGTH:=30000}" "${DEPTH:=30}" "${SEED:=1}"
+: "${SAMPLES:=4}" "${LENGTH:=30000}" "${DEPTH:=30}" "${SEED:=1}" "${PYTHON:=python3}"
 
 readonly READ_LENGTH=100
 readonly FRAGMENT=300 FRAGMENT_DEVIATION=30 # bases
@@ -55,20 +55,25 @@ main() {
     (($# < 2)) || misused 'one folder, or none, is expected'
     local folder=${1:-$COHORT} part sample number=0 setting
     [[ $folder != s3://* ]] || misused "not a local folder: $folder"
+    while [[ $folder == ?*/ ]]; do folder=${folder%/}; done
     for setting in SAMPLES LENGTH DEPTH SEED; do
         [[ ${!setting} =~ ^[1-9][0-9]{0,7}$ ]] ||
             misused "$setting is '${!setting}': a number from 1 on is expected"
     done
+    ((SAMPLES > 1)) || misused "SAMPLES is '$SAMPLES': 2 at least are needed for a merge"
     split_chromosomes "$CHROMOSOMES"
+    command -v "$PYTHON" >/dev/null || fail "PYTHON is '$PYTHON', which isn't there: name a Python 3"
     need bwa samtools bcftools wgsim
     [[ ! -e $folder ]] || fail "there already: $folder: remove it, or name another folder"
     start_work
-    mkdir -p -- "$(dirname -- "$folder")"
-    part=$(mktemp -d -- "$folder.part.XXXXXX")
+    local hint="can't make $folder: see above; name a folder where you can write"
+    mkdir -p -- "$(dirname -- "$folder")" || fail "$hint"
+    part=$(mktemp -d -- "$folder.part.XXXXXX") || fail "$hint"
     parts+=("$part")
     mkdir "$part/cohort" "$part/cohort/reads"
-    "${PYTHON:-python3}" "$here/make-variants.py" "$part/cohort" --samples "$SAMPLES" \
-        --length "$LENGTH" --seed "$SEED" --chromosomes "$CHROMOSOMES"
+    "$PYTHON" "$here/make-variants.py" "$part/cohort" --samples "$SAMPLES" \
+        --length "$LENGTH" --seed "$SEED" --chromosomes "$CHROMOSOMES" 2>"$work/variants.log" ||
+        fail "$(<"$work/variants.log")"
     index_reference "$part/cohort/reference.fa"
     bcftools view --no-version -Oz -o "$part/cohort/truth.vcf.gz" "$part/cohort/truth.vcf"
     bcftools index -t "$part/cohort/truth.vcf.gz"

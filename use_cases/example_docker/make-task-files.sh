@@ -17,20 +17,21 @@ readonly SCRIPTS=use_cases/example_docker
 
 main() {
     (($# == 1)) || misused 'a folder is needed'
-    local folder=$1 sample
+    local folder=$1 sample name
     split_chromosomes "$CHROMOSOMES"
     start_work
-    fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
-    mkdir -p -- "$folder"
-    echo 'itemID|TaskID|TaskScript' >"$folder/align.txt"
-    echo 'itemID|TaskID|TaskScript|TaskArgs' >"$folder/call.txt"
-    while read -r sample; do
-        check_sample "$sample"
-        echo "$sample|$sample|bash $SCRIPTS/align.sh $sample" >>"$folder/align.txt"
-        echo "$sample|$sample|bash $SCRIPTS/HaplotypeCaller $sample|$CHROMOSOMES" >>"$folder/call.txt"
-    done <"$fetched"
+    read_samples
+    echo 'itemID|TaskID|TaskScript' >"$work/align.txt"
+    echo 'itemID|TaskID|TaskScript|TaskArgs' >"$work/call.txt"
+    for sample in "${samples[@]}"; do
+        echo "$sample|$sample|bash $SCRIPTS/align.sh $sample" >>"$work/align.txt"
+        echo "$sample|$sample|bash $SCRIPTS/HaplotypeCaller $sample|$CHROMOSOMES" >>"$work/call.txt"
+    done
     printf '%s\n' 'itemID|TaskID|TaskScript' \
-        "Cohort|Cohort|bash $SCRIPTS/merge.sh cohort $CHROMOSOMES" >"$folder/merge.txt"
+        "Cohort|Cohort|bash $SCRIPTS/merge.sh cohort $CHROMOSOMES" >"$work/merge.txt"
+    for name in align call merge; do
+        publish "$work/$name.txt" "$folder" "$name.txt"
+    done
 }
 
 main "$@"

@@ -45,9 +45,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     args = parser.parse_args()
     if args.samples < 1:
-        parser.error(f"too few samples: {args.samples}")
+        sys.exit(f"too few samples: {args.samples}")
     if args.length < MIN_LENGTH:
-        parser.error(f"too short: {args.length} bases; {MIN_LENGTH} at least are needed")
+        sys.exit(f"LENGTH is too small: {args.length}: {MIN_LENGTH} bases at least are needed")
 
     rng = random.Random(args.seed)
     chromosomes = {

@@ -13,15 +13,21 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash merge.sh NAME CHROM[,CHROM...]'
 
-# Sets samples to the names in COHORT_SAMPLES.
-read_samples() {
-    local sample
-    fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
-    mapfile -t samples <"$fetched"
-    ((${#samples[@]} > 1)) || fail "fewer than two samples in $COHORT_SAMPLES: nothing to merge"
-    for sample in "${samples[@]}"; do
-        [[ $sample =~ $NAME ]] || fail "not a sample's name: '$sample' in $COHORT_SAMPLES"
-    done
+# A gVCF must be whole, and of this sample and chromosome, or calls would be missing, or another's.
+check() {
+    local sample=$1 chromosome=$2 gvcf=$3 address=$4 found
+    local anew="make it anew, with HaplotypeCaller $sample $chromosome"
+    check_end "$gvcf" "$address"
+    # Damage in the middle may be no more than a line on stderr to bcftools either.
+    gzip -t -- "$gvcf" &
+    wait "$!" || fail "damaged: $address: $anew"
+    found=$(bcftools query -l "$gvcf" | paste -sd, -) || fail "reading $address failed: see above"
+    [[ $found == "$sample" ]] || fail "$address is of '$found', not of '$sample': $anew"
+    bcftools query -f '%CHROM\n' "$gvcf" | uniq >"$work/found" &
+    finish "reading $address"
+    found=$(paste -sd, - <"$work/found")
+    [[ $found == "$chromosome" ]] ||
+        fail "$address has records of '$found', not of '$chromosome' only: $anew"
 }
 
 # Merges the samples' gVCFs of a chromosome.
@@ -30,6 +36,7 @@ merge() {
     for sample in "${samples[@]}"; do
         gvcf=$GVCFS/$sample/$sample.$chromosome.g.vcf.gz
         fetch "$gvcf" "HaplotypeCaller $sample $chromosome, of the second step, makes it"
+        check "$sample" "$chromosome" "$fetched" "$gvcf"
         gvcfs+=("$fetched")
         fetch "$gvcf.tbi" "make this index with bcftools index -t"
     done
@@ -67,6 +74,7 @@ main() {
     fetch_reference
     check_chromosomes
     read_samples
+    ((${#samples[@]} > 1)) || fail "fewer than two samples in $COHORT_SAMPLES: nothing to merge"
     for chromosome in "${chromosomes[@]}"; do
         merge "$chromosome"
         parts_of_it+=("$work/$chromosome.bcf")

@@ -21,9 +21,34 @@ where_are_the_samples() {
     "$PYTHON" -m pyanamo samples -t "${STEPS[@]}"
 }
 
+# ended TABLE CODE: its pilots ended, with that exit code. End this too unless all items of the step
+# are done: the next one needs what they make.
+ended() {
+    local table=$1 code=$2 item state failed=() others=()
+    "$PYTHON" -m pyanamo items -t "$table" --columns itemID,ItemState >"$work/items" ||
+        fail "the items of $table can't be read: see above"
+    while IFS=$'\t' read -r item state; do
+        case $state in
+            ItemState | done) ;; # The first line is the columns' names.
+            failed) failed+=("$item") ;;
+            *) others+=("$item ($state)") ;;
+        esac
+    done <"$work/items"
+    if ((${#failed[@]} > 0)); then
+        printf '%s\n' "$step: failed in $table: ${failed[*]}: python -m pyanamo failures -t $table \
+tells why; then python -m pyanamo restart -t $table --failed, and run this again" >&2
+    fi
+    if ((${#others[@]} > 0)); then
+        printf '%s\n' "$step: not done in $table: ${others[*]}: one that is locked is another \
+pilot's, or todo again when its lease ends; python -m pyanamo unhold puts a held one back" >&2
+    fi
+    ((${#failed[@]} + ${#others[@]} == 0)) || fail "$table isn't done: see above"
+    ((code == 0)) || fail "a pilot of $table ended with exit code $code: see above"
+}
+
 # pilots TABLE FLAG...: run two pilots at once until nothing is left to do in a step.
 pilots() {
-    local table=$1 pids=() pid
+    local table=$1 pids=() pid code=0
     shift
     for _ in 1 2; do
         "$PYTHON" pyanamo.py -t "$table" --fail-on-item-failure "$@" &
@@ -31,14 +56,14 @@ pilots() {
     done
     where_are_the_samples "While they work on $table:"
     for pid in "${pids[@]}"; do
-        wait "$pid" || fail "a pilot of $table ended with exit code $?: \
-python -m pyanamo failures -t $table"
+        wait "$pid" || code=$?
     done
+    ended "$table" "$code"
 }
 
 main() {
     (($# == 1)) || misused 'a folder is needed'
-    local folder=$1
+    local folder=$1 counts code=0
     start_work
     cd -- "$here/../.."
     export RESULTS=$folder/results COHORT CALLER=${CALLER:-bcftools}
@@ -53,11 +78,14 @@ main() {
     where_are_the_samples 'Aligned:'
     pilots Call -i 1 -n 2
     where_are_the_samples 'Called:'
-    "$PYTHON" pyanamo.py -t Merge --fail-on-item-failure ||
-        fail 'the merge failed: python -m pyanamo failures -t Merge'
+    "$PYTHON" pyanamo.py -t Merge --fail-on-item-failure || code=$?
+    ended Merge "$code"
     where_are_the_samples 'Merged:'
+    counts=$RESULTS/merged/cohort.counts.tsv
+    [[ -f $counts ]] || fail "Merge is done, but there is no $counts: it was done with another folder \
+or its results are gone: drop the tables (python -m pyanamo drop -t ${STEPS[*]}), and run this again"
     printf '\n'
-    cat -- "$RESULTS/merged/cohort.counts.tsv"
+    cat -- "$counts"
     printf '\n'
     bash "$here/compare-with-truth.sh" "$RESULTS/merged/cohort.vcf.gz" "$COHORT/truth.vcf.gz"
 }

@@ -10,6 +10,7 @@ is 1 where the archive can't be unpacked; what is in the folder then is of no us
 
 from __future__ import annotations
 
+import errno
 import lzma
 import stat
 import sys
@@ -29,6 +30,14 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# The system's errors for which the archive is to blame, not the folder.
+_CLASH = "there is both a file and a folder of this name in it"
+_OF_ITS_NAMES = {
+    errno.ENAMETOOLONG: "this name in it is too long",
+    errno.EEXIST: _CLASH,
+    errno.EISDIR: _CLASH,
+    errno.ENOTDIR: _CLASH,
+}
 
 
 class BadArchive(Exception):
@@ -45,8 +54,11 @@ def main() -> int:
     except _DAMAGE:
         problem = _DAMAGED
     except OSError as error:
+        reason = _OF_ITS_NAMES.get(error.errno or 0)
         problem = f"{error.strerror}: see to it that {folder} can be written to and has space"
-        if error.errno is None:  # of gzip and bz2, not of the system
+        if reason is not None:
+            problem = f"{error.filename!r}: {reason}: make the archive anew"
+        elif error.errno is None:  # of gzip and bz2, not of the system
             problem = _DAMAGED
     else:
         return 0
