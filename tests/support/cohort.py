@@ -123,7 +123,7 @@ def tool(*command: str | Path, stdin: bytes | None = None) -> bytes:
     return ran.stdout
 
 
-def make_cohort(folder: Path, **settings: str) -> Finished:
+def make_cohort(folder: Path | str, **settings: str) -> Finished:
     """Run make-cohort.sh, with settings for a tiny one unless others are given."""
     tiny = {"SAMPLES": str(len(SAMPLES)), "LENGTH": "3000", "PYTHON": sys.executable}
     ran = subprocess.Popen(
