@@ -206,7 +206,7 @@ def test_from_an_empty_account_to_a_cohort_and_back(moto: str, tmp_path: Path) -
 
 
 def make_stacks(reader: Reader) -> None:
-    assert '"Account": "123456789012"' in reader.next("export AWS_REGION")
+    assert '"Account": "123456789012"' in reader.next("unset PYANAMO_LOCAL")
     vpc, subnets = reader.next("VPC=").split()
     (default,) = reader.client("ec2").describe_vpcs()["Vpcs"]
     assert vpc == default["VpcId"]
