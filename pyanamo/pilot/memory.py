@@ -58,7 +58,7 @@ def prefer_as_victim(pid: int) -> None:
 
 
 def _read(file: Path) -> bytes:
-    """A small file of the kernel's, before every task: `Path.read_text` costs five times that."""
+    """A small file of the kernel's, before every task: `Path.read_text` costs twice that."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         return os.read(descriptor, 4096)

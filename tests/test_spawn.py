@@ -1,0 +1,64 @@
+"""Starting a task's process: which program, and with which files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyanamo.pilot.spawn import spawn
+from tests.support.pilots import Place, new_place, result
+
+
+def exit_code(name: str, *folders: Path) -> int:
+    """Run a command with these folders on its PATH; its exit code."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        path = os.pathsep.join(map(str, folders))
+        pid = spawn([name], {"PATH": path}, nothing, nothing)
+    finally:
+        os.close(nothing)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def program(file: Path, code: int) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\nexit {code}\n")
+    file.chmod(0o755)
+
+
+def test_a_program_is_looked_for_again_when_it_has_gone(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    program(one / "tool", 3)
+    program(two / "tool", 4)
+    assert exit_code("tool", tmp_path / "none", one, two) == 3
+    (one / "tool").unlink()
+    assert exit_code("tool", tmp_path / "none", one, two) == 4
+    (two / "tool").chmod(0o644)
+    with pytest.raises(PermissionError):
+        exit_code("tool", tmp_path / "none", one, two)
+    (two / "tool").unlink()
+    with pytest.raises(FileNotFoundError):
+        exit_code("tool", tmp_path / "none", one, two)
+    program(one / "tool", 5)
+    assert exit_code("tool", tmp_path / "none", one, two) == 5
+
+
+def test_a_folder_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "one" / "tool").mkdir(parents=True)
+    program(tmp_path / "two" / "tool", 6)
+    assert exit_code("tool", tmp_path / "one", tmp_path / "two") == 6
+
+
+@pytest.fixture
+def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
+    with new_place("embedded", tmp_path, table_name, request) as place:
+        yield place
+
+
+def test_a_task_has_no_files_but_the_first_three(local: Place) -> None:
+    """Not even those that the pilot was started with. (3 is where bash reads the folder.)"""
+    local.fill({"item": "bash -c 'for file in /proc/$$/fd/*; do echo ${file##*/}; done'"})
+    pilot = local.start(prefix=["bash", "-c", 'exec "$@" 7</etc/passwd', "bash"])
+    assert pilot.wait().counts["done"] == 1
+    assert result(local.item("item")).stdout.split() == ["0", "1", "2", "3"]
