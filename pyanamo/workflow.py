@@ -26,7 +26,8 @@ from pyanamo.jobs import Jobs, JobState, JobStatus, job_id_of
 from pyanamo.logreader import Stream, whole_log
 from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
 from pyanamo.parallel import several_at_a_time
-from pyanamo.progress import Samples, Status, samples_of, status_of
+from pyanamo.progress.samples import Samples, samples_of
+from pyanamo.progress.status import Status, status_of
 from pyanamo.selection import Selection
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.tables.transitions import Changes

@@ -27,7 +27,9 @@ from pyanamo.console.screen import (
 )
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
-from pyanamo.progress import Filter, Samples, Status, summary_of_samples
+from pyanamo.progress.places import summary_of_samples
+from pyanamo.progress.samples import Filter, Samples
+from pyanamo.progress.status import Status
 from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.workflow import Workflow
 
