@@ -11,16 +11,9 @@ from botocore.stub import Stubber
 
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound, UsageError
 from pyanamo.tables.attributes import INDEX
-from pyanamo.tables.capacity import (
-    WAIT_SECONDS,
-    Billing,
-    Capacity,
-    Scaling,
-    TableCapacity,
-    Throughput,
-    Units,
-)
+from pyanamo.tables.capacity import Billing, Capacity, Scaling, Throughput, Units
 from pyanamo.tables.dynamodb import DynamoDBTable
+from pyanamo.tables.dynamodb_capacity import WAIT_SECONDS, TableCapacity
 from tests.support.moto_server import running_moto
 
 NONE = Throughput(units=Units())

@@ -8,7 +8,8 @@ from pyanamo.cli import store_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import counted, print_json, print_table, require_consent
 from pyanamo.errors import UsageError
-from pyanamo.tables.capacity import Capacity, Scaling, TableCapacity, Units
+from pyanamo.tables.capacity import Capacity, Scaling, Units
+from pyanamo.tables.dynamodb_capacity import TableCapacity
 
 
 def add_commands(commands: Commands) -> None:
