@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
-from tests.support.s3 import S3Server
+from tests.support.moto_server import running_moto
 
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -111,5 +111,5 @@ def table_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def s3(_isolated_session: None) -> Iterator[str]:
     """The endpoint URL of a running S3, which the tests of this process share."""
-    with S3Server() as server:
-        yield server.endpoint
+    with running_moto() as endpoint:
+        yield endpoint

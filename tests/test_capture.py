@@ -475,7 +475,7 @@ def test_a_large_upload_that_fails_leaves_no_parts(
         return (403, "AccessDenied") if "partNumber=2" in path else None
 
     with FaultyS3(s3, refuse) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
         with pytest.raises(PyAnamoError, match="access denied"):
             LogBucket("stores", "fails").keep("x", lambda: iter([os.urandom(2 * PART_BYTES)]))
     assert len(proxy.refused) == 1

@@ -612,7 +612,7 @@ def logs_refused(
 def test_an_upload_that_fails_twice(place: Place, bucket: Bucket, s3: str) -> None:
     place.fill({"item": "seq 10000"})
     with FaultyS3(s3, logs_refused(2)) as proxy:
-        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.endpoint
+        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = place.run("-b", bucket.name, impatient=True)
     assert len(proxy.refused) == 2
     assert ended.code == 0
@@ -628,7 +628,7 @@ def test_an_upload_that_always_fails(
 ) -> None:
     place.fill({"good": "seq 10000", "bad": ["false", "bash -c 'seq 10000; exit 3'"]})
     with FaultyS3(s3, logs_refused(float("inf"), status, code)) as proxy:
-        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.endpoint
+        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = place.run("-b", bucket.name, impatient=True)
     pauses = [float(pause) for pause in re.findall(r"^PAUSE (.*)$", ended.stderr, re.MULTILINE)]
     print(f"{ended.seconds:.1f} s, and pauses of {sum(pauses):.1f} s left out")
@@ -652,7 +652,7 @@ def test_a_log_that_the_bucket_refuses_goes_to_the_log_folder(
 ) -> None:
     place.fill({"item": "seq 10000"})
     with FaultyS3(s3, logs_refused(float("inf"), 403, "AccessDenied")) as proxy:
-        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.endpoint
+        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         place.run("-b", bucket.name, "--log-dir", tmp_path / "logs")
     assert file_of(place.result().log_uri).is_relative_to(tmp_path / "logs")
 
@@ -673,7 +673,7 @@ def test_logs_have_no_place(place: Place, bucket: Bucket, flags: list[str], says
 def test_no_access_to_the_bucket(place: Place, bucket: Bucket, s3: str) -> None:
     place.fill({"item": "true"})
     with FaultyS3(s3, lambda method, path: (403, "AccessDenied")) as proxy:
-        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.endpoint
+        place.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = place.run("-b", bucket.name)
     assert_nothing_is_started(place, ended, f"bucket '{bucket.name}' in us-east-1 .*access denied")
 

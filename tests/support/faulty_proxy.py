@@ -10,20 +10,16 @@ with FaultyProxy(dynamodb, decide) as proxy:
     client = boto3.client("dynamodb", endpoint_url=proxy.url)
 """
 
-import http.client
 import json
 import threading
-import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
-TARGET_SECONDS = 60
+from tests.support.http_server import Answer, LocalServer, Request, forwarded
+
 JSON = "application/x-amz-json-1.0"
 
 
@@ -67,51 +63,41 @@ def pass_all(operation: str, body: Any, count: int) -> Action:
     return Fault.NONE
 
 
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class FaultyProxy:
+class FaultyProxy(LocalServer):
     """A running proxy, from the `with` on until its end. `decide` may be set at any time."""
 
     def __init__(self, target_url: str, decide: Decide = pass_all) -> None:
+        super().__init__()
         self.decide = decide
         self.operations: list[str] = []  # of all requests so far
-        target = urllib.parse.urlsplit(target_url).netloc
+        self._target_url = target_url
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, target))
-        self._server.daemon_threads = True  # a kept-alive connection may have no end
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def url(self) -> str:
-        """The endpoint for a client."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "FaultyProxy":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def count(self, operation: str) -> int:
         """How many requests of an operation have come so far."""
         with self._lock:
             return self._counts[operation]
+
+    def answer(self, request: Request) -> Answer | None:
+        """Do with a request what is decided."""
+        name = request.headers["X-Amz-Target"] or request.path.replace("/", ".")
+        action = self._action(name.rpartition(".")[2], json.loads(request.body))
+        if isinstance(action, StatementErrors):
+            return self._with_statement_errors(action, request)
+        if isinstance(action, Hang):
+            answer = self._forward(request)
+            self.closing.wait(action.seconds)
+            return answer
+        if action in (Fault.NONE, Fault.DROP_AFTER, Fault.ERROR_AFTER):
+            answer = self._forward(request)
+        if action is Fault.NONE:
+            return answer
+        if action in (Fault.DROP_BEFORE, Fault.DROP_AFTER):
+            return None
+        if action is Fault.THROTTLE:
+            return _error(400, "ThrottlingException")
+        return _error(500, "InternalServerError")
 
     def _action(self, operation: str, body: Any) -> Action:
         with self._lock:
@@ -119,96 +105,28 @@ class FaultyProxy:
             self._counts[operation] += 1
             return self.decide(operation, body, self._counts[operation])
 
-    def _wait(self, seconds: float) -> None:
-        self._closing.wait(seconds)
-
-
-def _handler(proxy: FaultyProxy, target: str) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            request = self.rfile.read(int(self.headers["Content-Length"]))
-            name = self.headers["X-Amz-Target"] or self.path.replace("/", ".")
-            operation = name.rpartition(".")[2]
-            body = json.loads(request)
-            answer = self._answer(proxy._action(operation, body), request, body)
-            if answer is None:
-                self.close_connection = True
-                return
-            with suppress(ConnectionError):  # the client may have lost its patience
-                self._send(answer)
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-        def _answer(self, action: Action, request: bytes, body: Any) -> _Answer | None:
-            """The answer to a request, or None for the connection's being closed without one."""
-            if isinstance(action, StatementErrors):
-                return self._with_statement_errors(action, body)
-            if isinstance(action, Hang):
-                answer = self._forward(request)
-                proxy._wait(action.seconds)
+    def _with_statement_errors(self, errors: StatementErrors, request: Request) -> Answer:
+        body = json.loads(request.body)
+        statements = body["Statements"]
+        refused = {} if errors.written else errors.codes
+        sent = [place for place in range(len(statements)) if place not in refused]
+        responses: dict[int, Any] = {}
+        if sent:
+            some = {**body, "Statements": [statements[place] for place in sent]}
+            answer = self._forward(replace(request, body=json.dumps(some).encode()))
+            if answer.status != 200:
                 return answer
-            if action in (Fault.NONE, Fault.DROP_AFTER, Fault.ERROR_AFTER):
-                answer = self._forward(request)
-            if action is Fault.NONE:
-                return answer
-            if action in (Fault.DROP_BEFORE, Fault.DROP_AFTER):
-                return None
-            if action is Fault.THROTTLE:
-                return _error(400, "ThrottlingException")
-            return _error(500, "InternalServerError")
+            responses = dict(zip(sent, json.loads(answer.body)["Responses"], strict=True))
+        for place, code in errors.codes.items():
+            responses[place] = {"Error": {"Code": code, "Message": "on purpose"}}
+        merged = {"Responses": [responses[place] for place in range(len(statements))]}
+        return Answer(200, json.dumps(merged).encode(), {"Content-Type": JSON})
 
-        def _with_statement_errors(self, errors: StatementErrors, body: Any) -> _Answer:
-            statements = body["Statements"]
-            refused = {} if errors.written else errors.codes
-            sent = [place for place in range(len(statements)) if place not in refused]
-            responses: dict[int, Any] = {}
-            if sent:
-                request = {**body, "Statements": [statements[place] for place in sent]}
-                answer = self._forward(json.dumps(request).encode())
-                if answer.status != 200:
-                    return answer
-                responses = dict(zip(sent, json.loads(answer.body)["Responses"], strict=True))
-            for place, code in errors.codes.items():
-                responses[place] = {"Error": {"Code": code, "Message": "on purpose"}}
-            merged = {"Responses": [responses[place] for place in range(len(statements))]}
-            return _Answer(200, {"Content-Type": JSON}, json.dumps(merged).encode())
-
-        def _forward(self, request: bytes) -> _Answer:
-            connection = http.client.HTTPConnection(target, timeout=TARGET_SECONDS)
-            try:
-                connection.request("POST", self.path, request, self._forwarded_headers())
-                response = connection.getresponse()
-                body = response.read()
-                headers = {
-                    name: value
-                    for name, value in response.getheaders()
-                    if name.lower().startswith(("content-type", "x-amz"))
-                }
-                return _Answer(response.status, headers, body)
-            finally:
-                connection.close()
-
-        def _forwarded_headers(self) -> dict[str, str]:
-            skipped = ("host", "content-length", "connection")
-            return {
-                name: value for name, value in self.headers.items() if name.lower() not in skipped
-            }
-
-        def _send(self, answer: _Answer) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-    return Handler
+    def _forward(self, request: Request) -> Answer:
+        return forwarded(request, self._target_url)
 
 
-def _error(status: int, code: str) -> _Answer:
+def _error(status: int, code: str) -> Answer:
     """An error as DynamoDB answers it."""
     body = {"__type": f"com.amazon.coral.service#{code}", "message": "on purpose"}
-    return _Answer(status, {"Content-Type": JSON}, json.dumps(body).encode())
+    return Answer(status, json.dumps(body).encode(), {"Content-Type": JSON})

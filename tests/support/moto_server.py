@@ -42,14 +42,15 @@ def running_moto(before: str = "") -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            start_new_session=True,  # Ctrl-C is for the tests
         ) as process,
     ):
-        assert process.stdout is not None
-        port = process.stdout.readline().decode().strip()
-        if not port:
-            errors.seek(0)
-            raise RuntimeError(f"moto's server can't be started:\n{errors.read().decode()}")
         try:
+            assert process.stdout is not None
+            port = process.stdout.readline().decode().strip()
+            if not port:
+                errors.seek(0)
+                raise RuntimeError(f"moto's server can't be started:\n{errors.read().decode()}")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()  # nothing of it is worth keeping
