@@ -5,34 +5,18 @@ from __future__ import annotations
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import container as shared
 from tests.support.archives import hard_link, link, make_steps, make_tar, make_zip, member
-from tests.support.container import Container, copy_into, the_error
-from tests.support.pilots import new_place
+from tests.support.container import Container, the_error
 
 URI = "s3://bucket/scripts/steps"
 
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's files."""
-    image = tmp_path_factory.mktemp("image")
-    copy_into(image)
-    return image
-
-
-@pytest.fixture
-def container(
-    image: Path, tmp_path: Path, table_name: str, request: pytest.FixtureRequest
-) -> Iterator[Container]:
-    """A container that hasn't been started, with an embedded table."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        place.table.create()
-        yield Container(image, place)
+image, container = shared.image, shared.container
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

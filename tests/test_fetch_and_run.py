@@ -9,36 +9,20 @@ import signal
 import stat
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
 from pyanamo.model import ItemState
+from tests.support import container as shared
 from tests.support.archives import COUNT, make_steps, make_tar, make_zip, member
-from tests.support.container import HOME, Container, copy_into, the_error
-from tests.support.pilots import PilotProcess, new_place, unshared, wait_until
+from tests.support.container import HOME, Container, the_error
+from tests.support.pilots import PilotProcess, unshared, wait_until
 
 URI = "s3://bucket/scripts/steps"
 
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's files."""
-    image = tmp_path_factory.mktemp("image")
-    copy_into(image)
-    return image
-
-
-@pytest.fixture
-def container(
-    image: Path, tmp_path: Path, table_name: str, request: pytest.FixtureRequest
-) -> Iterator[Container]:
-    """A container that hasn't been started, with an embedded table."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        place.table.create()
-        yield Container(image, place)
+image, container = shared.image, shared.container
 
 
 # --- What it does -------------------------------------------------------------------------------

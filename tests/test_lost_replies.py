@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +17,10 @@ from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Ending, ItemState, Outcome
 from pyanamo.tables import Added, WorkflowTable
 from pyanamo.tables.dynamodb import DynamoDBTable
+from tests.support import tables
 from tests.support.failing_table import FailingTable, When
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang, StatementErrors
 from tests.support.tables import (
-    KINDS,
     START,
     Clock,
     DynamoDBPlace,
@@ -30,7 +29,6 @@ from tests.support.tables import (
     done,
     failed,
     interrupted,
-    make_place,
     nested,
     single,
     well,
@@ -40,25 +38,7 @@ LEASE = 60
 READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
 AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Place]:
-    """Where the tables are: the test runs once for each kind."""
-    made = make_place(request, clock, request.param, tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBPlace]:
-    made = DynamoDBPlace(clock, dynamodb)
-    yield made
-    made.close()
+clock, place, dynamo = tables.clock, tables.place, tables.dynamo
 
 
 @pytest.fixture

@@ -8,20 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.tables import Store
+from tests.support import pilots
 from tests.support.pilots import (
     LOG_LINE,
     Place,
     endings,
     is_alive,
-    new_place,
     result,
     wait_until,
 )
@@ -33,19 +31,7 @@ TODO, LOCKED, DONE, FAILED = (
     ItemState.FAILED,
 )
 
-
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with each kind of table."""
-    with new_place(request.param, tmp_path, table_name, request) as place:
-        yield place
-
-
-@pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        yield place
+place, local = pilots.place, pilots.local
 
 
 # --- What it says, and its exit code ------------------------------------------------------------

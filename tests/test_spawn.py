@@ -1,13 +1,13 @@
 """Starting a task's process: which program, and with which files."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pyanamo.pilot.spawn import spawn
-from tests.support.pilots import Place, new_place, result
+from tests.support import pilots
+from tests.support.pilots import Place, result
 
 
 def exit_code(name: str, *folders: Path) -> int:
@@ -50,10 +50,7 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
     assert exit_code("tool", tmp_path / "one", tmp_path / "two") == 6
 
 
-@pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        yield place
+local = pilots.local
 
 
 def test_a_task_has_no_files_but_the_first_three(local: Place) -> None:

@@ -19,12 +19,12 @@ import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.pilot.memory import OOMCounter
+from tests.support import pilots
 from tests.support.pilots import (
     PilotProcess,
     Place,
     endings,
     is_alive,
-    new_place,
     processes,
     result,
     unshared,
@@ -33,19 +33,7 @@ from tests.support.pilots import (
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 
-
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with each kind of table."""
-    with new_place(request.param, tmp_path, table_name, request) as place:
-        yield place
-
-
-@pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        yield place
+place, local = pilots.place, pilots.local
 
 
 # --- Being told to stop -------------------------------------------------------------------------

@@ -4,10 +4,9 @@ import json
 import multiprocessing
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,8 +17,8 @@ from pyanamo.model import Claim, Item, ItemState, ItemSummary, TaskStatus
 from pyanamo.tables import Added, Store, WorkflowTable
 from pyanamo.tables.dynamodb import DynamoDBTable
 from pyanamo.tables.size import MAX_KEY_BYTES, item_size
+from tests.support import tables
 from tests.support.tables import (
-    KINDS,
     START,
     Clock,
     DynamoDBPlace,
@@ -29,7 +28,6 @@ from tests.support.tables import (
     done,
     failed,
     interrupted,
-    make_place,
     nested,
     single,
     well,
@@ -40,32 +38,7 @@ STARTED = "2027-01-15T08:00:00Z"  # START
 LATER = "2027-01-15T08:00:10Z"  # 10 seconds later
 EXPIRED = "2027-01-15T08:01:00Z"  # a lease later
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Place]:
-    """Where the tables are: the test runs once for each kind."""
-    made = make_place(request, clock, request.param, tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLitePlace]:
-    made = SQLitePlace(clock, tmp_path / "tables.db")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBPlace]:
-    made = DynamoDBPlace(clock, dynamodb)
-    yield made
-    made.close()
+clock, place, sqlite, dynamo = tables.clock, tables.place, tables.sqlite, tables.dynamo
 
 
 @dataclass(frozen=True)
