@@ -1,4 +1,7 @@
-"""What every test gets: an environment of its own; DynamoDB Local and S3 for those that ask."""
+"""What every test gets: an environment of its own.
+
+For those that ask: DynamoDB Local, S3 and a cohort, each made once.
+"""
 
 import functools
 import os
@@ -6,11 +9,13 @@ import re
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.support.cohort import Bench, make_aligned_cohort
 from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
 from tests.support.moto_server import running_moto
 
@@ -113,3 +118,18 @@ def s3(_isolated_session: None) -> Iterator[str]:
     """The endpoint URL of a running S3, which the tests of this process share."""
     with running_moto() as endpoint:
         yield endpoint
+
+
+# --- The cohort of the variant-calling workflow -------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def aligned(_isolated_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A cohort and its alignments, which no test changes."""
+    return make_aligned_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture
+def bench(aligned: tuple[Path, Path], tmp_path: Path) -> Bench:
+    """What a test of the workflow works with."""
+    return Bench(tmp_path, *aligned)

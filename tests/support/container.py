@@ -133,7 +133,7 @@ def the_error(ended: Ended, code: int) -> str:
     return line
 
 
-# --- Fixtures, for modules that take them by their names: image = container.image -----------------
+# --- Fixtures, for modules that take them by their names: image = container.image ---------------
 
 
 @pytest.fixture(scope="module")

@@ -335,7 +335,7 @@ def cleaned_up(place: Place) -> Iterator[Place]:
             pilot.wait(5)
 
 
-# --- Fixtures, for modules that take them by their names: place = pilots.place --------------------
+# --- Fixtures, for modules that take them by their names: place = pilots.place ------------------
 
 
 @pytest.fixture(params=["embedded", "dynamodb"])

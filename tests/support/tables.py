@@ -183,7 +183,7 @@ def _without_decimals(value: Any) -> Any:
     return value
 
 
-# --- Fixtures, for modules that take them by their names: place = tables.place --------------------
+# --- Fixtures, for modules that take them by their names: place = tables.place ------------------
 
 
 @pytest.fixture
