@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pyanamo.console.arguments import (
     Commands,
@@ -27,9 +26,6 @@ from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.logreader import Stream, tail_of
 from pyanamo.model import Item, ItemSummary
 from pyanamo.tables.attributes import item_attributes
-
-if TYPE_CHECKING:
-    pass
 
 ITEM_COLUMNS: Mapping[str, Callable[[ItemSummary], str]] = {
     "Table": lambda row: row.table,

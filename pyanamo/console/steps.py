@@ -104,8 +104,8 @@ def run_capacity(arguments: argparse.Namespace) -> int:
             name,
             capacity.billing.value,
             part,
-            str(throughput.units.read) if throughput.units else "",
-            str(throughput.units.write) if throughput.units else "",
+            str(throughput.units.read),
+            str(throughput.units.write),
             _scaling_text(throughput.read_scaling),
             _scaling_text(throughput.write_scaling),
         )

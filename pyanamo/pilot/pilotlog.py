@@ -8,8 +8,6 @@ import sys
 
 from pyanamo.model import Item, utc_date
 
-LEVELS = {"quiet": logging.WARNING, "normal": logging.INFO, "verbose": logging.DEBUG}
-
 
 def about(item: Item, task: str = "") -> dict[str, str]:
     """What a line tells of the item (and nested task) it is about; for logging's `extra`."""
