@@ -10,7 +10,8 @@ from boto3.session import Session
 
 from pyanamo.aws import Client, make_client, make_session, translated_errors
 from pyanamo.errors import UsageError
-from pyanamo.logstore import Content, gzipped
+from pyanamo.gzipping import gzipped
+from pyanamo.logstore import Content
 
 DEFAULT_PREFIX = "PyAnamo"
 CONTENT_TYPE = "application/gzip"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from pyanamo.errors import PyAnamoError
+from pyanamo.gzipping import unzipped
 from pyanamo.model import Result
 
 Stream = Literal["stdout", "stderr"]
 
 CHUNK = 1024 * 1024
-_GZIP = 31  # zlib's wbits for a gzip stream
 
 
 def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
@@ -44,15 +43,6 @@ def whole_log(
     # The address is that of one stream; the other's differs in nothing but the name.
     base = result.log_uri.removesuffix(".stdout.gz").removesuffix(".stderr.gz")
     yield from unzipped(_read(f"{base}.{stream}.gz", region=region, profile=profile))
-
-
-def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream, a piece at a time."""
-    decompressor = zlib.decompressobj(wbits=_GZIP)
-    for chunk in chunks:
-        while chunk:
-            yield decompressor.decompress(chunk, CHUNK)
-            chunk = decompressor.unconsumed_tail
 
 
 def _read(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from pyanamo.errors import PyAnamoError
-
-_GZIP = 31  # zlib's wbits for a gzip stream
+from pyanamo.gzipping import gzipped
 
 Content = Callable[[], Iterator[bytes]]  # a log from its beginning, each time it is called
 
@@ -57,12 +55,3 @@ class LogFolder:
             scratch.unlink(missing_ok=True)
             raise PyAnamoError(f"the log {file} can't be written: {error.strerror}") from error
         return file.as_uri()
-
-
-def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """A gzip stream of the chunks, a piece at a time."""
-    compressor = zlib.compressobj(wbits=_GZIP)
-    for chunk in chunks:
-        if piece := compressor.compress(chunk):
-            yield piece
-    yield compressor.flush()

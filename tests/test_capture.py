@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from pyanamo import logbucket
 from pyanamo.errors import PyAnamoError
+from pyanamo.gzipping import gzipped
 from pyanamo.logbucket import PART_BYTES, LogBucket
 from pyanamo.logs import (
     ITEM_BYTES,
@@ -33,7 +34,7 @@ from pyanamo.logs import (
     readable,
     safe_name,
 )
-from pyanamo.logstore import LogFolder, gzipped
+from pyanamo.logstore import LogFolder
 from pyanamo.model import Claim, Ending, Item, Outcome, Result, Task, TaskStatus
 from pyanamo.pilot.capture import (
     IN_MEMORY,
