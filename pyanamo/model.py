@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 SINGLE_TASK = "Task_0"
@@ -169,3 +170,11 @@ def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
 def utc_date(epoch_seconds: float) -> str:
     """`2026-01-31T23:59:59Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds))
+
+
+def epoch_seconds_of(date: str) -> float | None:
+    """The moment of such a date; None for what is none: whoever sees the table may change it."""
+    try:
+        return datetime.fromisoformat(date.removesuffix("Z") + "+00:00").timestamp()
+    except ValueError:
+        return None

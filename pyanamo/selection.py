@@ -5,10 +5,9 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
 
 from pyanamo.failures import failed_item, group_id_of
-from pyanamo.model import Item, ItemState, ItemSummary
+from pyanamo.model import Item, ItemState, ItemSummary, epoch_seconds_of
 from pyanamo.tables import WorkflowTable
 
 
@@ -75,10 +74,10 @@ class Selection:
     def _has_age(self, row: ItemSummary, now: float) -> bool:
         if self.older_than is None and self.newer_than is None:
             return True
-        date = row.done_date or row.lock_date
-        if not date:
-            return False  # nothing has happened to it yet
-        age = now - datetime.fromisoformat(date.replace("Z", "+00:00")).timestamp()
+        moment = epoch_seconds_of(row.done_date or row.lock_date)
+        if moment is None:
+            return False  # nothing has happened to it yet, or nobody knows when
+        age = now - moment
         return (self.older_than is None or age >= self.older_than) and (
             self.newer_than is None or age <= self.newer_than
         )

@@ -30,9 +30,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from pyanamo.model import ItemState, ItemSummary
+from pyanamo.model import ItemState, ItemSummary, epoch_seconds_of
 from pyanamo.progress.counts import task_counts
 
 ENDED = (ItemState.DONE, ItemState.FAILED)
@@ -220,8 +219,5 @@ def _moment(date: str, now: float) -> float | None:
 
     One that is still to come was written by a clock that is ahead of ours: it is now.
     """
-    try:
-        moment = datetime.fromisoformat(date.removesuffix("Z") + "+00:00")
-    except ValueError:
-        return None
-    return min(now, moment.timestamp())
+    moment = epoch_seconds_of(date)
+    return None if moment is None else min(now, moment)
