@@ -116,6 +116,10 @@ class Item:
         """How many of the attempts since the last reset were lost."""
         return self.history[-1].times_lost if self.history else 0
 
+    def lease_has_expired(self, now: float) -> bool:
+        """Whether whoever locked it has let its lease expire, or never had one."""
+        return self.lease_expires is None or self.lease_expires <= now
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemSummary:

@@ -80,7 +80,7 @@ def left_in(table: WorkflowTable, now: float) -> Left:
     todo = sum(1 for _ in table.summaries(ItemState.TODO))
     lost = busy = 0
     for item in table.items(ItemState.LOCKED):
-        has_expired = item.lease_expires is None or item.lease_expires <= now
+        has_expired = item.lease_has_expired(now)
         lost += has_expired
         busy += not has_expired
     return Left(todo=todo, lost=lost, busy=busy)

@@ -202,7 +202,7 @@ class Workflow:
                 return None
             what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
             return transitions.restarted(
-                item, again, f"restarted: {what}", operator(), self._clock()
+                item, again, f"restarted: {what}", operator_name(), self._clock()
             )
 
         return self._amend(selection, restarted)
@@ -223,8 +223,8 @@ class Workflow:
 
         def freed(item: Item) -> Changes | None:
             now = self._clock()
-            expired = _has_expired(item, now)
-            why = "the lease expired" if expired else f"released by {operator()}"
+            expired = item.lease_has_expired(now)
+            why = "the lease expired" if expired else f"released by {operator_name()}"
             return transitions.freed(item, why, now) if expired or force else None
 
         return self._amend(selection, freed, locked=True)
@@ -340,7 +340,7 @@ class Workflow:
 
         def freed(item: Item) -> Changes | None:
             now = self._clock()
-            is_sure = job.status is not JobStatus.GONE or _has_expired(item, now)
+            is_sure = job.status is not JobStatus.GONE or item.lease_has_expired(now)
             is_the_jobs = item.instance == row.instance
             return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
 
@@ -382,11 +382,7 @@ def _once(selection: Selection, rows: Iterable[ItemSummary]) -> Iterator[str]:
             yield row.item_id
 
 
-def _has_expired(item: Item, now: float) -> bool:
-    return item.lease_expires is None or item.lease_expires <= now
-
-
-def operator() -> str:
+def operator_name() -> str:
     """Who changes things: `name@host`, for the history."""
     try:
         name = getpass.getuser()
