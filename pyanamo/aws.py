@@ -48,8 +48,6 @@ _DENIED = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-
-
 _NAMES = {
     "application-autoscaling": "Application Auto Scaling",
     "batch": "AWS Batch",
@@ -130,10 +128,10 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"].get("Code") == "ConditionalCheckFailedException":
+        told = error.response["Error"]
+        code, message = told.get("Code", ""), told.get("Message", "")
+        if code == "ConditionalCheckFailedException":
             raise ConditionFailed(error.response.get("Item")) from error  # type: ignore[arg-type]
-        known = error.response["Error"]
-        code, message = known.get("Code", ""), known.get("Message", "")
         raise aws_error(code, message, client, what, error.operation_name) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise AccessDenied(

@@ -53,7 +53,7 @@ class Halt:
 
     @property
     def seconds_left(self) -> float:
-        """When it will be set by itself, if nothing else happens."""
+        """In how many seconds it will be set by itself, if nothing else happens."""
         return math.inf
 
     def __bool__(self) -> bool:

@@ -30,7 +30,6 @@ STATE_STYLES = {
 }
 _STATE_CELL = re.compile(r"(?:\d+/\d+ )?(\w+)")
 
-
 _recorder: Console | None = None  # in place of stdout, for pictures
 
 

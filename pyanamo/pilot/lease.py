@@ -93,8 +93,8 @@ class LeaseKeeper:
         """Renew the claim at every third of its lease until the block ends.
 
         `claimed_at` is the lease clock just before the claim was made. When a renewal is refused,
-        or none has succeeded by the deadline, the claim is lost: what is given is set, and nobody
-        renews the claim any more.
+        or none has succeeded by the deadline, the claim is lost: the halt that is given is set,
+        and nobody renews the claim any more.
         """
         held = Held(claim, due=claimed_at + self._lease / 3, deadline=self._deadline(claimed_at))
         self._watch(held.deadline)

@@ -229,7 +229,7 @@ class DynamoDBTable(HoldersVerbs):
         update = Update(transitions.claimed(pilot, token, self._clock(), lease))
         update.add_one("Attempts")
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
-        return self._taken(item_id, token, update.arguments(is_todo))
+        return self._write_claim(item_id, token, update.arguments(is_todo))
 
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
         """Look through a random page of locked items for one whose lease has expired."""
@@ -250,7 +250,9 @@ class DynamoDBTable(HoldersVerbs):
     def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
         token = secrets.token_hex(8)
         update = Update(transitions.taken_over(lost, pilot, token, now, lease))
-        return self._taken(lost.item_id, token, update.arguments(_still_lost(update, lost, now)))
+        return self._write_claim(
+            lost.item_id, token, update.arguments(_still_lost(update, lost, now))
+        )
 
     def _give_up(self, lost: Item, now: float) -> None:
         update = Update(transitions.given_up(lost, now))
@@ -261,7 +263,7 @@ class DynamoDBTable(HoldersVerbs):
                 **update.arguments(_still_lost(update, lost, now)),
             )
 
-    def _taken(self, item_id: str, token: str, arguments: Mapping[str, Any]) -> Claim | None:
+    def _write_claim(self, item_id: str, token: str, arguments: Mapping[str, Any]) -> Claim | None:
         """Make a claiming write; None when its condition didn't hold.
 
         The SDK repeats a write whose answer was lost, and is then told that the condition failed:
