@@ -24,7 +24,7 @@ from pyanamo.console import submit as console
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.jobs import Jobs
 from pyanamo.pilot.arguments import pilot_parser
-from pyanamo.submit import Left, PilotJob, array_sizes, job_name_of
+from pyanamo.pilotjobs import Left, PilotJob, array_sizes, job_name_of
 from pyanamo.tables import Store
 from tests.support.cli import SECONDS, Finished, finish, wait_until
 from tests.support.documents import Example, examples, make_checkout, run_example

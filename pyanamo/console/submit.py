@@ -10,33 +10,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyanamo.cli import check_table_name, duration, store_of, whole_number
 from pyanamo.console.arguments import Commands, add_command
 from pyanamo.console.screen import counted, print_json, print_table
-from pyanamo.errors import PyAnamoError, StoreUnavailable, UsageError
-from pyanamo.jobs import Jobs
-from pyanamo.logbucket import bucket_of
-from pyanamo.pilot.arguments import MOST_AT_A_TIME, pilot_parser
-from pyanamo.signals import exit_code, stop_signals
-from pyanamo.submit import (
-    MOST_PILOTS,
-    NO_ARCHIVE,
-    PilotJob,
-    array_sizes,
-    check_archive,
-    check_definition,
-    check_job_name,
-    check_queue,
-    checked_sha256,
-    job_name_of,
-    left_in,
+from pyanamo.console.submit_flags import (
+    add_job_flags,
+    add_pilot_flags,
+    batch_store_of,
+    job_of,
+    table_of,
 )
+from pyanamo.errors import PyAnamoError, StoreUnavailable
+from pyanamo.jobs import Jobs
+from pyanamo.pilotjobs import PilotJob, array_sizes, left_in
+from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Store
 
-MOST = 1_000  # pilots that nobody asked for by number
-# What this command has flags of its own for; what pilots do and how many there are must fit.
-_OWN_FLAGS = ("region", "items", "nests", "wall_time", "bucket")
-_NO_TABLE = "-"  # which no table can be called
 STOPPING = b"stopping after the request under way; once more to stop at once\n"
 
 
@@ -55,64 +43,11 @@ def add_commands(commands: Commands) -> None:
         metavar="-- FLAG",
         help="more flags for the pilots: see pyanamo.py --help",
     )
-    _add_job_flags(submit.add_argument_group("the jobs"))
-    _add_pilot_flags(submit.add_argument_group("the pilots (else as the job definition has it)"))
+    add_job_flags(submit.add_argument_group("the jobs"))
+    add_pilot_flags(submit.add_argument_group("the pilots (else as the job definition has it)"))
     submit.add_argument(
         "--dry-run", action="store_true", help="only tell what would be sent to AWS Batch"
     )
-
-
-def _add_job_flags(group: argparse._ArgumentGroup) -> None:
-    number = whole_number(1, most=MOST_PILOTS)
-    group.add_argument("--queue", required=True, metavar="QUEUE", help="name or ARN of its queue")
-    group.add_argument(
-        "--job-definition",
-        required=True,
-        metavar="NAME[:REVISION]",
-        help="or its ARN; the latest revision if none is given",
-    )
-    group.add_argument(
-        "--name", metavar="NAME", help="of the jobs (the table's, as far as it can be one)"
-    )
-    how_many = group.add_mutually_exclusive_group()
-    how_many.add_argument(
-        "-p",
-        "--pilots",
-        type=number,
-        metavar="N",
-        help="how many (as many as find work)",
-    )
-    how_many.add_argument(
-        "--most",
-        type=number,
-        default=MOST,
-        metavar="N",
-        help=f"as many as find work, but so many at the most ({MOST})",
-    )
-
-
-def _add_pilot_flags(group: argparse._ArgumentGroup) -> None:
-    number = whole_number(1, most=MOST_AT_A_TIME)
-    group.add_argument("-i", "--items", type=number, metavar="N", help="items at a time")
-    group.add_argument(
-        "-n", "--nests", type=number, metavar="N", help="nested tasks of each item at a time"
-    )
-    group.add_argument(
-        "-w", "--wall-time", type=_wall_time, metavar="TIME", help="start nothing more after that"
-    )
-    group.add_argument("-b", "--bucket", help="for tasks' whole output: NAME, or s3://NAME/PREFIX")
-    group.add_argument(
-        "--archive",
-        metavar="ADDRESS",
-        help="an archive with the tasks' scripts, s3://BUCKET/KEY.tar.gz say; - for none",
-    )
-    group.add_argument("--sha256", metavar="HEX", help="of the archive, which pilots then check")
-
-
-def _wall_time(text: str) -> str:
-    """A time as it was written, which must be one; for argparse."""
-    duration(text)
-    return text.strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +60,9 @@ class Submitted:
 
 def run_submit(arguments: argparse.Namespace) -> int:
     """Start pilots."""
-    table = _table_of(arguments)
-    store = _store_of(arguments, table)
-    job = _job_of(arguments, store, table)
+    table = table_of(arguments)
+    store = batch_store_of(arguments, table)
+    job = job_of(arguments, store, table)
     sizes = array_sizes(_pilots(arguments, store, table))
     if arguments.dry_run:
         _print_dry_run(job, sizes, as_json=arguments.json)
@@ -137,84 +72,6 @@ def run_submit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_submitted([], sizes)
     return 0
-
-
-def _table_of(arguments: argparse.Namespace) -> str:
-    names = list(dict.fromkeys(arguments.table))
-    if len(names) > 1:
-        raise UsageError(
-            f"-t {' '.join(names)}: a pilot works on one table; submit once for each of them"
-        )
-    name: str = names[0]
-    check_table_name(name)
-    return name
-
-
-def _store_of(arguments: argparse.Namespace, table: str) -> Store:
-    store = store_of(arguments)
-    if store.local is not None:
-        raise UsageError(
-            f"table {table!r} is in the file {str(store.local)!r}, which pilots in AWS Batch can't "
-            "see: leave --local out and unset PYANAMO_LOCAL, for a table in DynamoDB"
-        )
-    return store
-
-
-def _job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
-    """What the command line says of the jobs. An empty value counts as not given."""
-    check_queue(arguments.queue)
-    check_definition(arguments.job_definition)
-    if arguments.name:
-        check_job_name(arguments.name)
-    if arguments.archive:
-        check_archive(arguments.archive)
-    if arguments.bucket:
-        bucket_of(arguments.bucket, None, region=None, profile=None)  # for its check
-    if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
-        raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
-    _check_pilot_flags(arguments.flags)
-    # The names are those that the container's entry point reads; the last two the SDK's own.
-    told = {
-        "PYANAMO_TABLE": table,
-        "PYANAMO_ITEMS": arguments.items,
-        "PYANAMO_NESTS": arguments.nests,
-        "PYANAMO_WALL_TIME": arguments.wall_time,
-        "S3_BUCKET": arguments.bucket,
-        "PYANAMO_ARCHIVE_SHA256": arguments.sha256 and checked_sha256(arguments.sha256),
-        "AWS_REGION": store.region,
-        "AWS_ENDPOINT_URL_DYNAMODB": store.endpoint_url,
-    }
-    command: tuple[str, ...] = ()
-    if arguments.archive or arguments.flags:
-        command = (arguments.archive or NO_ARCHIVE, "--spot-notice", *arguments.flags)
-    return PilotJob(
-        name=arguments.name or job_name_of(table),
-        queue=arguments.queue,
-        definition=arguments.job_definition,
-        environment={name: str(value) for name, value in told.items() if value},
-        command=command,
-    )
-
-
-def _check_pilot_flags(flags: Sequence[str]) -> None:
-    """Let no pilot start that would end at once with its usage."""
-    if flags and not flags[0].startswith("-"):
-        raise UsageError(f"{flags[0]!r} is no flag: those of the pilots stand behind --")
-    if "" in flags:
-        raise UsageError("an empty word among the flags of the pilots: AWS Batch takes none")
-    parser = pilot_parser()
-    parser.prog = f"{parser.prog}, behind --"
-    nothing = object()
-    given = argparse.Namespace(**dict.fromkeys(_OWN_FLAGS, nothing))
-    parser.parse_args(["-t", _NO_TABLE, *flags], given)
-    if given.table != _NO_TABLE:
-        raise UsageError("--table behind --: give it to submit itself, before --")
-    if given.local:
-        raise UsageError("--local behind --: pilots in AWS Batch need a table in DynamoDB")
-    for name in _OWN_FLAGS:
-        if getattr(given, name) is not nothing:
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} behind --: give it to submit itself, before --")
 
 
 def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:

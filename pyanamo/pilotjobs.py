@@ -10,22 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyanamo.errors import UsageError
 from pyanamo.model import ItemState
 from pyanamo.tables import WorkflowTable
 
 LARGEST_ARRAY = 10_000  # AWS Batch User Guide, "Array jobs"; the smallest has 2 jobs
 MOST_PILOTS = 1_000_000  # 100 arrays; who asks for more has slipped
-NO_ARCHIVE = "-"
-
-# AWS Batch API Reference, "SubmitJob", "CreateJobQueue" and "RegisterJobDefinition".
-_NAME = r"[A-Za-z0-9_-]{1,128}"
-_ARN = r"arn:[a-z-]+:batch:[a-z0-9-]+:\d{12}"
-_JOB = re.compile(rf"(?![_-]){_NAME}")
-_QUEUE = re.compile(rf"(?:{_ARN}:job-queue/)?{_NAME}")
-_DEFINITION = re.compile(rf"(?:{_ARN}:job-definition/)?{_NAME}(?::[1-9]\d*)?")
-_ARCHIVE = re.compile(r"s3://[a-z0-9][a-z0-9.-]+/.*[^/](?:\.tar\.gz|\.tgz|\.tar|\.zip)")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,49 +88,3 @@ def job_name_of(table: str) -> str:
     """A job's name that comes as close to a table's as AWS Batch allows."""
     name = re.sub(r"[^A-Za-z0-9_-]", "-", table).lstrip("_-")
     return name[:128] or "pilots"
-
-
-def check_job_name(name: str) -> None:
-    """Raise `UsageError` for a name that no job can have."""
-    if not _JOB.fullmatch(name):
-        raise UsageError(
-            f"--name {name!r} can't be a job's name: 1 to 128 letters, digits, '-' and '_', a "
-            "letter or a digit first"
-        )
-
-
-def check_queue(name: str) -> None:
-    """Raise `UsageError` for what no job queue can be called."""
-    if not _QUEUE.fullmatch(name):
-        raise UsageError(
-            f"--queue {name!r} can't be a job queue: give its NAME (letters, digits, '-' and '_') "
-            "or its ARN (arn:aws:batch:REGION:ACCOUNT:job-queue/NAME)"
-        )
-
-
-def check_definition(name: str) -> None:
-    """Raise `UsageError` for what no job definition can be called."""
-    if not _DEFINITION.fullmatch(name):
-        raise UsageError(
-            f"--job-definition {name!r} can't be a job definition: give NAME or NAME:REVISION "
-            "(letters, digits, '-' and '_'; a number) or its ARN "
-            "(arn:aws:batch:REGION:ACCOUNT:job-definition/NAME:REVISION)"
-        )
-
-
-def check_archive(address: str) -> None:
-    """Raise `UsageError` for what a pilot's container can't unpack."""
-    if address != NO_ARCHIVE and not _ARCHIVE.fullmatch(address):
-        raise UsageError(
-            f"--archive {address!r} is no archive: give s3://BUCKET/KEY, a bucket's name and a key "
-            f"that ends in .tar.gz, .tgz, .tar or .zip, or {NO_ARCHIVE} for the image's scripts"
-        )
-
-
-def checked_sha256(text: str) -> str:
-    """A SHA-256 as programs print it. Raises `UsageError` for what can't be one."""
-    if not _SHA256.fullmatch(text.lower()):
-        raise UsageError(
-            f"--sha256 {text!r} is no SHA-256: 64 hex digits, as sha256sum prints them"
-        )
-    return text.lower()
