@@ -14,7 +14,7 @@ from pyanamo.tables.attributes import INDEX
 from pyanamo.tables.capacity import Billing, Capacity, Scaling, Throughput, Units
 from pyanamo.tables.dynamodb import DynamoDBTable
 from pyanamo.tables.dynamodb_capacity import WAIT_SECONDS, TableCapacity
-from tests.support.moto_server import running_moto
+from tests.support import moto_server
 
 NONE = Throughput(units=Units())
 ON_DEMAND = Capacity(billing=Billing.ON_DEMAND, table=NONE, index=NONE)
@@ -36,11 +36,7 @@ def scaled(table: Units, index: Units, scaling: Scaling) -> Capacity:
     return Capacity(billing=Billing.PROVISIONED, table=throughputs[0], index=throughputs[1])
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of moto's server."""
-    with running_moto() as endpoint:
-        yield endpoint
+moto = moto_server.moto
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from botocore.stub import Stubber
 from pyanamo.errors import AccessDenied, StoreUnavailable
 from pyanamo.jobs import Jobs, JobState, JobStatus, job_id_of
 from pyanamo.pilot.identity import pilot_name
-from tests.support.moto_server import batch_queue, running_moto, set_moto, submit_job
+from tests.support import moto_server
+from tests.support.moto_server import batch_queue, set_moto, submit_job
 
 JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -127,11 +128,7 @@ def test_another_error_names_the_service() -> None:
 # --- Moto's server ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of moto's server."""
-    with running_moto() as endpoint:
-        yield endpoint
+moto = moto_server.moto
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ from pyanamo.tables import Store
 from pyanamo.tables.attributes import read_item
 from pyanamo.taskfile import parse_task_file
 from pyanamo.workflow import Changed, Workflow
+from tests.support import moto_server
 from tests.support.cli import ROOT, Finished, finish
-from tests.support.moto_server import batch_queue, running_moto, submit_job
+from tests.support.moto_server import batch_queue, submit_job
 from tests.support.operator import Operator, add, claimed, ended, stock
 from tests.support.tables import done, failed, nested, single, well
 from tests.support.terminal import COLUMNS, CTRL_C, Terminal, on_terminal
@@ -243,11 +244,7 @@ LONG = "".join(f"{number}\n" for number in range(1, 20_001))
 NOISY = "bash -c 'seq 20000; seq 20000 >&2'"
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of a stand-in for AWS."""
-    with running_moto() as endpoint:
-        yield endpoint
+moto = moto_server.moto
 
 
 def run_pilot(operator: Operator, *flags: str) -> None:

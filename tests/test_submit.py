@@ -26,11 +26,12 @@ from pyanamo.jobs import Jobs
 from pyanamo.pilot.arguments import pilot_parser
 from pyanamo.pilotjobs import Left, PilotJob, array_sizes, job_name_of
 from pyanamo.tables import Store
+from tests.support import moto_server
 from tests.support.cli import SECONDS, Finished, finish, wait_until
 from tests.support.documents import Example, examples, make_checkout, run_example
 from tests.support.fake_batch import FakeBatch
 from tests.support.faulty_proxy import Decide, Fault, FaultyProxy
-from tests.support.moto_server import batch_queue, running_moto
+from tests.support.moto_server import batch_queue
 from tests.support.operator import Operator, add, claimed, ended
 from tests.support.tables import done, failed, single
 
@@ -90,11 +91,7 @@ def test_a_jobs_name_comes_from_the_tables(table: str, name: str) -> None:
 # --- An operator with a queue --------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of a stand-in for AWS."""
-    with running_moto() as endpoint:
-        yield endpoint
+moto = moto_server.moto
 
 
 @pytest.fixture(scope="module")
