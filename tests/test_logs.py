@@ -6,16 +6,12 @@ import gzip
 import json
 import os
 import re
-import resource
-import shlex
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,16 +20,16 @@ import boto3
 import pytest
 
 from pyanamo.errors import TaskFileError
-from pyanamo.model import Item, ItemState, Result, Task, TaskStatus
-from pyanamo.tables import Store, WorkflowTable
+from pyanamo.model import ItemState, Result, TaskStatus
+from pyanamo.tables import Store
 from pyanamo.tables.attributes import log_attribute, new_item
 from pyanamo.tables.expressions import plain_map, typed_map
 from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
 from pyanamo.taskfile import parse_task_file
+from tests.support import pilots
+from tests.support.pilots import REPOSITORY, Ended, cleaned_up
 from tests.support.s3 import FaultyS3
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-MARK = "TEST_MARK"  # in the environment of all that a test starts
 TABLE = "Step"
 SECONDS = 90.0  # for a pilot
 
@@ -46,7 +42,7 @@ def short(seconds):
     os.write(2, f"PAUSE {seconds}\\n".encode())
     sleep(seconds / 1000)
 time.sleep = short
-sys.argv = sys.argv[1:]
+sys.argv = sys.argv[2:]  # without the interpreter, which comes first
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -57,50 +53,12 @@ LOG_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a pilot ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-    seconds: float
-
-
-@dataclass
-class Place:
-    """A folder where pilots run on an embedded table."""
-
-    folder: Path
-    store: Store
-    table_name: str = TABLE
-    environment: dict[str, str] = field(default_factory=dict)
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @cached_property
-    def table(self) -> WorkflowTable:
-        return self.store.open(self.table_name)
-
-    def fill(self, items: Mapping[str, str | Sequence[str]]) -> None:
-        """Add items: a command makes a single one, several a nested one."""
-        self.table.create()
-        for _ in self.table.add(make_item(name, commands) for name, commands in items.items()):
-            pass
-
-    def item(self, item_id: str) -> Item:
-        item = self.table.get(item_id)
-        assert item is not None, f"there is no item {item_id}"
-        return item
+class Place(pilots.Place):
+    """A folder where pilots run one after another."""
 
     def result(self, item_id: str = "item", task: str = "Task_0") -> Result:
-        return self.item(item_id).results[task]
-
-    def script(self, name: str, text: str) -> str:
-        """Make an executable file, of Bash unless it says of what; the command for it."""
-        file = self.folder / name
-        file.write_text(text if text.startswith("#!") else f"#!/bin/bash\n{text}\n")
-        file.chmod(0o755)
-        return shlex.quote(str(file))
+        """The result of an item's task."""
+        return pilots.result(self.item(item_id), task)
 
     def python(self, name: str, text: str) -> str:
         """Make a script of Python; the command for it."""
@@ -113,75 +71,17 @@ class Place:
         file_limit: int | None = None,
     ) -> Ended:
         """Run a pilot to its end. No file of it may be larger than `file_limit`."""
-        local = [] if self.store.local is None else ["--local", str(self.store.local)]
-        wrapper = ["-c", IMPATIENT] if impatient else []
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, *wrapper, str(REPOSITORY / "pyanamo.py")),
-                *("-t", self.table_name, *local, *map(str, flags)),
-            ],
-            cwd=self.folder,
-            env={**os.environ, **self.environment, MARK: self.mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=None if file_limit is None else partial(limit_files, file_limit),
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=SECONDS)
-        except BaseException:
-            self.kill_all()
-            process.communicate()
-            raise
-        return Ended(
-            process.returncode, stdout.decode(), stderr.decode(), time.monotonic() - started
-        )
-
-    def processes(self) -> list[int]:
-        """All that was started here and still runs."""
-        entry = f"\0{MARK}={self.mark}\0".encode()
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if entry in b"\0" + (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
-        return found
-
-    def kill_all(self) -> None:
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, 9)
-
-
-def limit_files(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def make_item(item_id: str, commands: str | Sequence[str]) -> Item:
-    scripts = [commands] if isinstance(commands, str) else commands
-    return Item(
-        item_id=item_id,
-        task_id="group",
-        tasks=tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts)),
-        nested=not isinstance(commands, str),
-    )
+        prefix = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
+        prefix += [sys.executable, "-c", IMPATIENT] if impatient else []
+        return self.start(*map(str, flags), prefix=prefix).wait(SECONDS)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     folder = tmp_path / "work"
     folder.mkdir()
-    place = Place(folder, Store(local=folder / "table.db"))
-    try:
+    with cleaned_up(Place(folder, Store(local=folder / "table.db"), TABLE)) as place:
         yield place
-        deadline = time.monotonic() + 10
-        while place.processes():
-            assert time.monotonic() < deadline, "a task's process was left"
-            time.sleep(0.05)
-    finally:
-        place.kill_all()
-        place.table.close()
 
 
 @dataclass(frozen=True)
@@ -784,7 +684,7 @@ def test_one_line_an_event(place: Place) -> None:
         about = [fields for fields in objects if fields["itemID"] == f"{name}json"]
         assert [fields["level"] for fields in about] == ["INFO", "DEBUG", "DEBUG", "WARNING"]
         assert [fields.get("task") for fields in about] == [None, "Task_0", "Task_1", None]
-        assert all(fields["TaskID"] == "group" for fields in about)
+        assert all(fields["TaskID"] == f"{name}json-group" for fields in about)
         assert all(LOG_LINE.match(fields["time"] + " INFO x") for fields in about)
         assert "command not found: no-such\rprogram\u2028" in about[-1]["message"]
         assert set(about[1]) == {"time", "level", "itemID", "TaskID", "task", "message"}
@@ -794,8 +694,8 @@ def test_one_line_an_event(place: Place) -> None:
     for line in lines:
         assert LOG_LINE.fullmatch(line)
         assert len(line.splitlines()) == 1
-    assert (
-        sum(' itemID="a\\nb\\rc\\u2028dtext" TaskID=group task=Task_1 ' in line for line in lines)
-        == 1
-    )
-    assert sum(" itemID=plaintext TaskID=group claimed, attempt 1" in line for line in lines) == 1
+    odd = "a\\nb\\rc\\u2028dtext"
+    task = f' itemID="{odd}" TaskID="{odd}-group" task=Task_1 '
+    assert sum(task in line for line in lines) == 1
+    claimed = " itemID=plaintext TaskID=plaintext-group claimed, attempt 1"
+    assert sum(claimed in line for line in lines) == 1

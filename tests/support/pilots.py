@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -208,11 +209,15 @@ class Place:
         """Wait until an item is in that state."""
         wait_until(lambda: self.item(item_id).state is state, f"{item_id} is {state.value}")
 
-    def script(self, name: str, text: str) -> None:
-        """Make an executable file in the folder. It may use the functions of `_LIBRARY`."""
+    def script(self, name: str, text: str) -> str:
+        """Make an executable file in the folder; the command for it, from wherever.
+
+        It is one of Bash, which may use the functions of `_LIBRARY`, unless it says of what.
+        """
         file = self.folder / name
         file.write_text(text if text.startswith("#!") else f"#!/bin/bash\n{_LIBRARY}\n{text}\n")
         file.chmod(0o755)
+        return shlex.quote(str(file))
 
     def touch(self, name: str) -> None:
         """Make an empty file in the folder, for tasks that wait for it."""
