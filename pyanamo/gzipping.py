@@ -19,9 +19,11 @@ def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream."""
+    """The content of a gzip stream. Raises `zlib.error` where it is damaged or cut off."""
     decompressor = zlib.decompressobj(wbits=_GZIP)
     for chunk in chunks:
         while chunk:
             yield decompressor.decompress(chunk, PIECE_BYTES)
             chunk = decompressor.unconsumed_tail
+    if not decompressor.eof:
+        raise zlib.error("it is cut off")

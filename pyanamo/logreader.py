@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -42,7 +43,11 @@ def whole_log(
         )
     # The address is that of one stream; the other's differs in nothing but the name.
     base = result.log_uri.removesuffix(".stdout.gz").removesuffix(".stderr.gz")
-    yield from unzipped(_read(f"{base}.{stream}.gz", region=region, profile=profile))
+    uri = f"{base}.{stream}.gz"
+    try:
+        yield from unzipped(_read(uri, region=region, profile=profile))
+    except zlib.error as error:
+        raise PyAnamoError(f"the log {uri} is damaged: {error}") from error
 
 
 def _read(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:

@@ -285,8 +285,17 @@ def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
     assert embedded.sees("logs", "noisy", "Task_0", "--whole") == LONG
     assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG
     assert embedded.sees("logs", "noisy", "Task_1", "--whole") == ""
-    for file in (tmp_path / "logs").rglob("*.gz"):
-        file.unlink()
+    (file,) = (tmp_path / "logs").rglob("*.stdout.gz")
+    packed = file.read_bytes()
+    spoilt = packed[:20] + bytes([packed[20] ^ 255]) + packed[21:]
+    for content, why in ((packed[:-9], "it is cut off"), (b"", "it is cut off"), (spoilt, "Error")):
+        file.write_bytes(content)
+        damaged = embedded.types("logs", "noisy", "Task_0", "--whole")
+        assert damaged.code == 1
+        (line,) = damaged.stderr.splitlines()
+        assert line.startswith(f"the log {file.as_uri()} is damaged: ")
+        assert why in line
+    file.unlink()
     gone = embedded.types("logs", "noisy", "Task_0", "--whole")
     assert gone.code == 1
     assert "can't be read: No such file or directory" in gone.stderr
