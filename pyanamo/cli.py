@@ -18,11 +18,11 @@ REQUIREMENTS = ("boto3", "botocore", "rich")
 LOCAL_FILE = "pyanamo.db"
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_DURATION_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_SECONDS = 100 * 366 * 86400.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?")
 _SIZE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-LONGEST_SECONDS = 100 * 366 * 86400.0
 LARGEST_SIZE = 10**15
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def duration(text: str) -> float:
     parts = _DURATION.fullmatch(text.strip())
     if parts is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: 90, 90s, 30m and 2h are")
-    seconds = float(parts[1]) * _UNITS[parts[2]]
+    seconds = float(parts[1]) * _DURATION_UNITS[parts[2]]
     if seconds > LONGEST_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r} is too long a time")
     return seconds

@@ -93,8 +93,8 @@ def stop_signals(
 ) -> Iterator[Stop]:
     """Set a halt on the first SIGTERM or SIGINT, and `again` on the second, if it is given.
 
-    `why` gives the reason for a signal.
-    From the last of these on, as after the block, the signals act as they did before.
+    From the last of these on, as after the block, the signals act as they did before. `why` gives
+    the reason for a signal.
     """
     stop = Stop()
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
