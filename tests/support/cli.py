@@ -15,7 +15,7 @@ from typing import TypeVar
 from pyanamo.model import Item, ItemState
 from pyanamo.tables import Store, WorkflowTable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 IMPORT_ITEMS = ROOT / "import-items.py"
 SECONDS = 60.0  # for anything that ends by itself
 

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 from docker.utils.build import exclude_paths  # type: ignore[import-untyped]
 
+from tests.support.cli import ROOT
 from tests.support.pilots import MARK, Ended, PilotProcess, Place, new_place
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "use_cases/example_docker/Dockerfile"
 HOME = PurePosixPath("/opt/pyanamo")  # where the image has what .dockerignore lets in
 

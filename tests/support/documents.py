@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.cli import SECONDS, Finished
+from tests.support.cli import ROOT, SECONDS, Finished
 
-ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
