@@ -98,7 +98,7 @@ class Run:
         cluster = self.cluster
         for _ in range(cluster.pilots):
             starts_at = self.random.random() * cluster.start_seconds
-            shortlist = OwnShortlist(cluster.workers)
+            shortlist = OwnShortlist()
             for _ in range(cluster.workers):
                 self.starts.append(starts_at)
                 self.simulation.start(partial(self._work, shortlist), starts_at)

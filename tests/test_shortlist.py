@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from pyanamo.pilot.shared import SharedShortlist
-from pyanamo.tables.candidates import PAGE, Candidates, OwnShortlist, Shortlists
+from pyanamo.tables.candidates import ALONE_SECONDS, CROWDED_SECONDS, PAGE, Candidates, OwnShortlist
 
 
 def index(items: int) -> Callable[[str, int], Sequence[str]]:
@@ -40,7 +38,7 @@ def in_processes(count: int, act: Callable[[int], object]) -> None:
 
 
 def test_workers_get_different_items(tmp_path: Path) -> None:
-    with closing(SharedShortlist(4)) as shortlist:
+    with closing(SharedShortlist()) as shortlist:
 
         def work(number: int) -> None:
             candidates = Candidates(index(80), shortlists=shortlist)
@@ -55,7 +53,7 @@ def test_workers_get_different_items(tmp_path: Path) -> None:
 
 def test_a_worker_that_dies_while_it_writes_harms_nobody(tmp_path: Path) -> None:
     """Its lock is free, and what it left half written counts as nothing."""
-    with closing(SharedShortlist(2)) as shortlist:
+    with closing(SharedShortlist()) as shortlist:
         candidates = Candidates(index(30), shortlists=shortlist)
         assert candidates.next() is not None
         if (pid := os.fork()) == 0:
@@ -66,20 +64,33 @@ def test_a_worker_that_dies_while_it_writes_harms_nobody(tmp_path: Path) -> None
         assert candidates.next() is not None
 
 
-@pytest.mark.parametrize("workers", [1, 4, 100])
-def test_a_page_is_for_all_of_the_workers(workers: int) -> None:
-    """One query has as many items as the workers try in the time of a lone one's page."""
-    limits: list[int] = []
+def test_a_page_is_tried_while_it_is_fresh() -> None:
+    """For a second by a pilot that seems to be alone, for less by one that has met others."""
+    now = 7.0
+    reads = 0
 
     def page(slot: str, limit: int) -> Sequence[str]:
-        limits.append(limit)
+        nonlocal reads
+        reads += 1
         return [f"{slot}-{number}" for number in range(limit)]
 
-    shortlist: Shortlists = OwnShortlist(workers)
-    candidates = [Candidates(page, shortlists=shortlist, clock=lambda: 7.0) for _ in range(workers)]
-    tried = [worker.next() for _ in range(PAGE) for worker in candidates]
-    assert len(set(tried)) == PAGE * workers
-    assert limits == [PAGE * min(workers, 8)] * -(-workers // 8)
+    candidates = Candidates(page, clock=lambda: now)
+    assert len({candidates.next() for _ in range(PAGE)}) == PAGE
+    assert reads == 1
+    tried = candidates.next()
+    now += ALONE_SECONDS
+    candidates.next()
+    assert reads == 2
+    now += 0.01
+    candidates.next()
+    assert reads == 3
+    assert tried is not None
+    candidates.taken(tried)
+    candidates.next()
+    assert reads == 4
+    now += CROWDED_SECONDS + 0.01
+    candidates.next()
+    assert reads == 5
 
 
 def test_after_a_conflict_the_rest_is_read_again_for_all() -> None:
@@ -90,11 +101,31 @@ def test_after_a_conflict_the_rest_is_read_again_for_all() -> None:
         limits.append(limit)
         return ["a", "b", "c"]
 
-    shortlist = OwnShortlist(2)
+    shortlist = OwnShortlist()
     one, other = (Candidates(page, shortlists=shortlist, clock=lambda: 7.0) for _ in range(2))
     first, second = one.next(), other.next()
     assert first is not None
     reads = len(limits)
     one.taken(first)
     assert {first, second, other.next()} == {"a", "b", "c"}
+    assert len(limits) > reads
+
+
+def test_what_one_has_found_to_be_all_the_others_believe() -> None:
+    """At the end of the list not every worker asks, until the page isn't fresh any more."""
+    now = 7.0
+    limits: list[int] = []
+
+    def page(_slot: str, limit: int) -> Sequence[str]:
+        limits.append(limit)
+        return ["a"]
+
+    shortlist = OwnShortlist()
+    one, other = (Candidates(page, shortlists=shortlist, clock=lambda: now) for _ in range(2))
+    assert one.next() == "a"
+    reads = len(limits)
+    assert (one.next(), other.next()) == (None, None)
+    assert len(limits) == reads
+    now += ALONE_SECONDS + 0.01
+    other.next()
     assert len(limits) > reads

@@ -164,6 +164,11 @@ class TaskOutput:
         return self.stdout, self.stderr
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the task has printed nothing."""
+        return not (self.stdout.size or self.stderr.size)
+
+    @property
     def error(self) -> str:
         """Why not all of it could be kept."""
         return self.stdout.error or self.stderr.error

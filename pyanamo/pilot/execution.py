@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pyanamo.logs import TAIL_BYTES, LogName, Room, first_bytes
 from pyanamo.model import (
@@ -45,8 +46,12 @@ class Work:
     """An attempt at an item: what is the same for all of its tasks."""
 
     claim: Claim
-    room: Room  # for what each of them prints
     bounds: Bounds
+
+    @cached_property
+    def room(self) -> Room:
+        """For what each of them prints."""
+        return Room.of(self.claim.item)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class Runner:
         """
         todo = [task for task in claim.item.tasks if task.status is not TaskStatus.DONE]
         bounds = Bounds(halts=halts, timeout=self.task_timeout, kill_at=self.walltime.kill_at)
-        work = Work(claim, Room.of(claim.item), bounds)
+        work = Work(claim, bounds)
         if claim.item.nested:
             results = self._run_several(work, todo, record)
         else:
@@ -126,6 +131,8 @@ class Runner:
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
         )
+        if output.is_empty:
+            return bare
         name = LogName(self.table, item.item_id, task.name, item.attempts)
         extra = about(item, task.name)
         return self.keeper.result(bare, output, name, work.room, work.bounds.halts, extra)

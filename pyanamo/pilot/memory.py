@@ -25,13 +25,18 @@ class OOMCounter:
     def __init__(
         self, groups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
     ) -> None:
-        self._file = next((file for file in _files(groups, membership) if file.is_file()), None)
+        # It is read before every task: opening it each time would cost twice that.
+        self._file: int | None = None
+        for file in filter(Path.is_file, _files(groups, membership)):
+            with suppress(OSError):
+                self._file = os.open(file, os.O_RDONLY)
+                break
 
     def read(self) -> int:
         """How many so far."""
         if self._file is not None:
             with suppress(OSError, ValueError, IndexError):
-                for line in _read(self._file).splitlines():
+                for line in os.pread(self._file, 4096, 0).splitlines():
                     if line.startswith(b"oom_kill "):
                         return int(line.split()[1])
         return 0
@@ -55,15 +60,6 @@ def prefer_as_victim(pid: int) -> None:
             os.write(file, str(TASK_OOM_SCORE).encode())
         finally:
             os.close(file)
-
-
-def _read(file: Path) -> bytes:
-    """A small file of the kernel's, before every task: `Path.read_text` costs twice that."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)
 
 
 def _files(groups: Path, membership: Path) -> Iterator[Path]:

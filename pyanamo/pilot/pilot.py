@@ -89,7 +89,7 @@ class Pilot:
         self._name = pilot_name()
         self._shared = SharedNumbers(settings.items)
         self._quota = Quota(settings.max_items)
-        self._shortlist = SharedShortlist(settings.items)
+        self._shortlist = SharedShortlist()
         self._crew = Crew(settings.items)
         self._walltime = WallTime(
             settings.wall_time,

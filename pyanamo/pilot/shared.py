@@ -125,8 +125,7 @@ class Quota:
 class SharedShortlist:
     """A shortlist of items to claim for all workers together. A process that dies harms nothing."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
 
     @contextmanager

@@ -2,9 +2,9 @@
 
 Pilots don't agree on who takes what. Each reads a page of the index from a random place and tries
 its items in a random order: were it the index's, all that read at a stretch which others have
-emptied would begin with the same item, the first one after it. When one turns out to be taken,
-others work on the same items: the rest of the page is dropped, the next page is read from another
-place, and is kept for a shorter time.
+emptied would begin with the same item, the first one after it. The older a page is, the more of it
+others have taken: it is soon read again, sooner where there are others, and at once when an item
+turns out to be taken.
 
 Workers of one pilot do better than chance: they have one shortlist of items between them, and each
 gets others from it.
@@ -12,6 +12,7 @@ gets others from it.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +20,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-PAGE = 25  # items a worker: rows of some 200 bytes, so that a query takes about 1 read unit
-MOST_PAGES = 8  # at a time: workers beyond that read more often
+PAGE = 40  # items: rows of some 200 bytes, so that a query takes 1 read unit
 
-# How long a page is worth trying. The older it is, the more of it is taken; the more pilots there
-# are for the items that wait, the sooner. Nobody counts them: each conflict makes it shorter, each
-# page that is read a little longer. These numbers settle at a conflict every 15 pages or so; a
-# conflict costs five to ten times what a query does.
-SHORTEST_FRESH, FIRST_FRESH, LONGEST_FRESH = 0.1, 1.0, 5.0  # seconds
-SHORTER, LONGER = 0.25, 1.1
+# How long a page is worth trying, until a conflict has shown that there are other pilots, and from
+# then on. Where tasks take longer each claim has its query, which costs a fortieth of what the
+# item's writes do; where they take milliseconds, many have one.
+ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
 
 TAKEN_SECONDS = 1.0  # how long the index may still show an item as todo that isn't
 FRONT = "00000000"
@@ -38,10 +36,14 @@ class Shortlist:
     """The items that some workers may try, and what they know of the others."""
 
     left: list[str] = field(default_factory=list)  # ids, the next one last
-    read_at: float = 0.0
-    fresh_seconds: float = FIRST_FRESH  # how long after that they are worth trying
+    read_at: float = -math.inf
+    crowded: bool = False  # there have been conflicts
     fits_a_page: bool = False  # all that waits does
     taken: dict[str, float] = field(default_factory=dict)  # ids, and since when
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether they are still worth trying."""
+        return now - self.read_at <= (CROWDED_SECONDS if self.crowded else ALONE_SECONDS)
 
     def give(self, now: float) -> str | None:
         """An item that nobody else of these workers tries, or None."""
@@ -61,8 +63,6 @@ class Shortlist:
 class Shortlists(Protocol):
     """Keeps a shortlist."""
 
-    workers: int  # that have it in common
-
     def open(self) -> AbstractContextManager[Shortlist]:
         """It, for nobody else until the block ends, which may change it."""
 
@@ -70,8 +70,7 @@ class Shortlists(Protocol):
 class OwnShortlist:
     """A shortlist within a process."""
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+    def __init__(self) -> None:
         self._shortlist = Shortlist()
 
     @contextmanager
@@ -97,7 +96,6 @@ class Candidates:
         """`clock` must be the same for all that have the shortlist in common."""
         self._read_page = page
         self._shortlists = shortlists or OwnShortlist()
-        self._page_items = PAGE * min(self._shortlists.workers, MOST_PAGES)
         self._clock = clock
         self._random = rng or random.Random()
 
@@ -105,11 +103,12 @@ class Candidates:
         """An item to try, or None when the index shows none."""
         asked_at = self._clock()
         with self._shortlists.open() as shortlist:
-            is_fresh = asked_at - shortlist.read_at <= shortlist.fresh_seconds
-            if is_fresh and (item_id := shortlist.give(asked_at)) is not None:
-                return item_id
             fits_a_page = shortlist.fits_a_page
-        page = page_around(self._read_page, self._page_items, self._random, fits_a_page=fits_a_page)
+            if shortlist.is_fresh(asked_at):
+                item_id = shortlist.give(asked_at)
+                if item_id is not None or fits_a_page:
+                    return item_id
+        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits_a_page)
         with self._shortlists.open() as shortlist:
             self._add(shortlist, page, asked_at)
             return shortlist.give(self._clock())
@@ -118,7 +117,8 @@ class Candidates:
         """Somebody else has it: look elsewhere, and don't believe the index about it for now."""
         with self._shortlists.open() as shortlist:
             shortlist.left.clear()
-            shortlist.fresh_seconds = max(SHORTEST_FRESH, shortlist.fresh_seconds * SHORTER)
+            shortlist.read_at = -math.inf
+            shortlist.crowded = True
             shortlist.taken[item_id] = self._clock()
 
     def claimed(self, item_id: str) -> None:
@@ -135,8 +135,7 @@ class Candidates:
         shortlist.left = [item_id for item_id in found if item_id not in shortlist.taken]
         self._random.shuffle(shortlist.left)
         shortlist.read_at = now
-        shortlist.fresh_seconds = min(LONGEST_FRESH, shortlist.fresh_seconds * LONGER)
-        shortlist.fits_a_page = len(page) < self._page_items
+        shortlist.fits_a_page = len(page) < PAGE
 
 
 def page_around(

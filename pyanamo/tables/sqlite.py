@@ -10,6 +10,7 @@ write-ahead log needs shared memory: don't put the file on a network file system
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import sqlite3
 import threading
@@ -59,20 +60,22 @@ COLUMNS = {
 APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
 LASTING_SECONDS = 1.0  # of tasks: next to it the milliseconds of a disk's write are little
 BUSY_SECONDS = 60.0  # how long to wait for another process's write
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.0001, 0.02  # seconds from one look to the next meanwhile
 SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
 BATCH = 500
 ITEM_BATCH = 50  # whole items may be large
 
-_SCHEMA = f"""
-    CREATE TABLE IF NOT EXISTS workflow_tables (name TEXT PRIMARY KEY);
-    CREATE TABLE IF NOT EXISTS items (
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS workflow_tables (name TEXT PRIMARY KEY)",
+    f"""CREATE TABLE IF NOT EXISTS items (
         workflow_table TEXT NOT NULL,
         {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())},
         PRIMARY KEY (workflow_table, itemID)
-    );
-    CREATE INDEX IF NOT EXISTS {INDEX} ON items (workflow_table, ItemState, Slot);
-    PRAGMA application_id = {APPLICATION_ID};
-"""
+    )""",
+    f"CREATE INDEX IF NOT EXISTS {INDEX} ON items (workflow_table, ItemState, Slot)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+)
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _THE_ITEM = "workflow_table = ? AND itemID = ?"
 _IN_STATE = "workflow_table = ? AND ItemState = ?"
 
@@ -99,8 +102,9 @@ class SQLiteTable(HoldersVerbs):
         with self._lock, self._errors():
             if self._connection is None:
                 self._connection = self._connect("rwc")
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         with self._transaction() as database:
+            for statement in _SCHEMA:
+                database.execute(statement)
             made = database.execute(
                 "INSERT OR IGNORE INTO workflow_tables VALUES (?)", (self.name,)
             )
@@ -327,7 +331,8 @@ class SQLiteTable(HoldersVerbs):
         database = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode={mode}",
             uri=True,
-            timeout=BUSY_SECONDS,
+            factory=_PatientConnection,
+            timeout=0.0,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -336,7 +341,7 @@ class SQLiteTable(HoldersVerbs):
             self._require_own_file(database)
             database.execute("PRAGMA synchronous = NORMAL")
             if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                _until_free(lambda: database.execute("PRAGMA journal_mode = WAL"))
+                database.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             database.close()
             raise
@@ -363,6 +368,28 @@ class SQLiteTable(HoldersVerbs):
             raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
 
 
+class _PatientConnection(sqlite3.Connection):
+    """Waits while another process writes.
+
+    SQLite can do that, but looks again after a millisecond at the soonest: ten can write in that.
+    """
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Execute a statement as soon as that is possible."""
+        give_up_at = 0.0
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                return super().execute(sql, parameters)
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                give_up_at = give_up_at or now + BUSY_SECONDS
+                if "is locked" not in str(error) or now >= give_up_at:
+                    raise
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
 @contextmanager
 def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> Iterator[None]:
     """Have results that would be a pity to lose on the disk when the block ends.
@@ -384,9 +411,7 @@ def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> 
 def _stored(attributes: Attributes) -> Attributes:
     """Values as SQLite has them: maps and lists are JSON."""
     return {
-        name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if isinstance(value, (dict, list))
-        else value
+        name: _JSON.encode(value) if isinstance(value, (dict, list)) else value
         for name, value in attributes.items()
     }
 
@@ -399,16 +424,3 @@ def _present(row: sqlite3.Row) -> dict[str, Any]:
         if name in attributes:
             attributes[name] = json.loads(attributes[name])
     return attributes
-
-
-def _until_free(action: Callable[[], object]) -> None:
-    """Do what needs the file alone, and for which SQLite itself doesn't wait."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            action()
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
