@@ -38,7 +38,7 @@ class Ending(str, Enum):
     DONE = "done"
     FAILED = "failed"
     INTERRUPTED = "interrupted"  # given back unspent: wall time, a stop
-    LOST = "lost"  # the pilot died, or could no longer prove that it is alive
+    LOST = "lost"  # the pilot or its worker died, or could no longer prove that it is alive
     RESTARTED = "restarted"  # no attempt, but an operator's order to begin again
 
 

@@ -44,6 +44,7 @@ from tests.support.tables import (
 
 EXAMPLES, STEPS = 30, 25
 LEASE, MAX_ATTEMPTS = 60, 3
+DIED = "the worker died while running it (killed by signal 9)"
 NEW_ITEMS = {item.item_id: item for item in (single("s"), *(nested(x, 2) for x in "klmn"))}
 IDS = st.sets(st.sampled_from(sorted(NEW_ITEMS)), min_size=1)
 PILOTS = st.sampled_from(["pilot-1", "pilot-2"])
@@ -61,6 +62,7 @@ class Act(Enum):
     FINISH_BADLY = "finish, failed"
     RETRY = "release, failed"
     RELEASE = "release, interrupted"
+    LOSE = "lose"  # the pilot does, whose worker has died
 
 
 ACTS = st.lists(st.sampled_from([None, *Act]), max_size=len(NEW_ITEMS))
@@ -107,15 +109,17 @@ class Model:
             if item.lease_expires is not None and item.lease_expires <= self._clock()
         }
 
-    def lose(self, item_id: str) -> None:
+    def lose(self, item_id: str, how: str = "") -> None:
         """The item's pilot has died; it is given up if that happened too often."""
         item = self.items[item_id]
         times = item.times_lost + 1
         if times < MAX_ATTEMPTS:
-            self._end(item_id, Ending.LOST, "the lease expired")
+            self._end(item_id, Ending.LOST, how or "the lease expired")
+            if how:
+                self._change(item_id, reason=how, exit_code=None)
             return
         reason = f"lost {times} times: the pilot died while running it"
-        self._end(item_id, Ending.LOST, reason)
+        self._end(item_id, Ending.LOST, how or reason)
         self._change(
             item_id, state=ItemState.FAILED, done_date=self._today, reason=reason, exit_code=None
         )
@@ -157,8 +161,7 @@ class Model:
         """Finish or release. Who has done so already is told that it is so."""
         item_id = held.item_id
         if not self.holds(held):
-            kept = self.items[item_id].history
-            return (held.token, outcome.ending) in {(past.token, past.ending) for past in kept}
+            return self._has_ended(held, outcome.ending)
         self.record(held, outcome.results)
         self._end(item_id, outcome.ending, outcome.reason)
         item = self.items[item_id]
@@ -175,6 +178,19 @@ class Model:
         elif outcome.ending is Ending.INTERRUPTED:
             self._change(item_id, attempts=item.attempts - 1)
         return True
+
+    def worker_died(self, held: Held) -> bool:
+        """Its pilot gives the item back; if it has done so already it is told that it is so."""
+        if not self.holds(held):
+            return self._has_ended(held, Ending.LOST, DIED)
+        self.lose(held.item_id, DIED)
+        return True
+
+    def _has_ended(self, held: Held, ending: Ending, reason: str | None = None) -> bool:
+        return any(
+            (past.token, past.ending) == (held.token, ending) and reason in (None, past.reason)
+            for past in self.items[held.item_id].history
+        )
 
     def _end(self, item_id: str, ending: Ending, reason: str) -> None:
         item = self.items[item_id]
@@ -366,6 +382,8 @@ class Lifecycle(RuleBasedStateMachine):
                 self._end(held, self._outcome(held, is_well=False), put_back=True)
             case Act.RELEASE:
                 self._end(held, interrupted(held.results), put_back=True)
+            case Act.LOSE:
+                self._lose(held)
 
     def _renew(self, held: Held) -> None:
         expected = self.model.renew(held)
@@ -391,6 +409,12 @@ class Lifecycle(RuleBasedStateMachine):
         for kind, table in self.tables.items():
             end = table.release if put_back else table.finish
             assert end(held.claims[kind], outcome) is expected
+
+    def _lose(self, held: Held) -> None:
+        expected = self.model.worker_died(held)
+        held.ended = held.ended or expected
+        for kind, table in self.tables.items():
+            assert table.lose(held.claims[kind], DIED, max_attempts=MAX_ATTEMPTS) is expected
 
     def _todo(self, held: Held) -> list[str]:
         """The tasks that this attempt has to run."""

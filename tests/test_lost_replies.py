@@ -136,8 +136,13 @@ WRITES: dict[str, tuple[str, Write, dict[str, Any]]] = {
         lambda table, claim: table.release(claim, failed({"Task_0": badly()})),
         {"ItemState": "todo", "Nested_Done": 0, "Attempts": 1, "Exit_Code": 3},
     ),
+    "lose": (
+        "lose",
+        lambda table, claim: table.lose(claim, "the worker died", max_attempts=3),
+        {"ItemState": "todo", "Nested_Done": 0, "Attempts": 1, "Reason": "the worker died"},
+    ),
 }
-ENDS = [name for name in WRITES if name.startswith(("finish", "release"))]
+ENDS = [name for name in WRITES if name.startswith(("finish", "release", "lose"))]
 
 
 def check_written(raw: dict[str, Any], write: str, claim: Claim) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
-from pyanamo.pilot.memory import OOMCounter
+from pyanamo.pilot.memory import OOMCounter, RecentKills
 from tests.support import pilots
 from tests.support.pilots import (
     PilotProcess,
@@ -30,6 +30,7 @@ from tests.support.pilots import (
     unshared,
     wait_until,
 )
+from tests.support.tables import Clock
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 
@@ -501,6 +502,35 @@ def test_a_task_that_is_killed_for_memory(local: Place) -> None:
     killed, large = local.item("killed"), local.item("large")
     assert (killed.exit_code, killed.reason) == (137, "killed by signal 9")
     assert (large.exit_code, large.reason) == (137, "killed by signal 9 (out of memory)")
+
+
+def test_a_worker_that_is_killed_for_memory(local: Place) -> None:
+    """With control groups that aren't the kernel's: the task counts the kill, of its worker."""
+    counts = local.folder / "groups/memory.events"
+    counts.parent.mkdir()
+    counts.write_text("oom_kill 3\n")
+    local.script("large.sh", "echo oom_kill 4 > groups/memory.events; kill -KILL $PPID; sleep 300")
+    local.fill({"large": "./large.sh"})
+    mount = 'mount --bind groups /sys/fs/cgroup && exec "$0" "$@"'
+    pilot = local.start("--max-attempts", "1", prefix=[*unshared(), "bash", "-c", mount])
+    assert pilot.wait().counts["lost"] == 1
+    (past,) = local.item("large").history
+    assert past.reason == "the worker died while running it (killed by signal 9, out of memory)"
+
+
+def test_a_kill_for_memory_is_recent_for_a_few_seconds() -> None:
+    clock, count = Clock(), 2
+    recent = RecentKills(lambda: count, clock)
+    assert not recent
+    count = 3
+    for _ in range(4):
+        clock.advance(1)
+        recent.look()
+        assert recent
+    for _ in range(8):
+        clock.advance(1)
+        recent.look()
+    assert not recent
 
 
 def test_tasks_are_killed_for_memory_before_the_pilot(local: Place) -> None:

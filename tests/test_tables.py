@@ -14,6 +14,7 @@ import pytest
 from pyanamo.aws import make_client
 from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, TaskStatus
+from pyanamo.pilot.lost import ClaimNotes
 from pyanamo.tables import Added, Store, WorkflowTable
 from pyanamo.tables.dynamodb import DynamoDBTable
 from pyanamo.tables.size import MAX_KEY_BYTES, item_size
@@ -102,6 +103,7 @@ def test_create_makes_the_table_once_and_keeps_its_items(place: Place, table_nam
     assert item.item_id == "a"
 
 
+DIED = "the worker died while running it (killed by signal 9)"
 A_CLAIM = Claim(item=single("a"), token="0123456789abcdef")
 VERBS: dict[str, Callable[[WorkflowTable], object]] = {
     "check": lambda table: table.check(),
@@ -112,6 +114,7 @@ VERBS: dict[str, Callable[[WorkflowTable], object]] = {
     "record": lambda table: table.record(A_CLAIM, {"Task_0": well()}),
     "finish": lambda table: table.finish(A_CLAIM, done()),
     "release": lambda table: table.release(A_CLAIM, interrupted()),
+    "lose": lambda table: table.lose(A_CLAIM, DIED, max_attempts=3),
     "get": lambda table: table.get("a"),
     "summaries": lambda table: list(table.summaries()),
 }
@@ -754,6 +757,88 @@ def test_only_lost_attempts_count_as_lost(step: Step) -> None:
     assert (claim.item.attempts, claim.item.times_lost, claim.failures) == (5, 1, 3)
 
 
+# --- A worker that died -------------------------------------------------------------------------
+
+
+def test_lose_writes_every_attribute(step: Step) -> None:
+    """Also by somebody who knows no more of the item than its claim."""
+    step.add(single("a"))
+    step.table.release(step.claim(), failed())
+    claim = step.claim("host:1")
+    before = step.raw("a")
+    step.clock.advance(10)
+    assert step.place.open(step.name).lose(as_noted(claim), DIED, max_attempts=2) is True
+    (failure,) = before["History"]
+    expected = before | {
+        "ItemState": "todo",
+        "Reason": DIED,
+        "History": [
+            failure,
+            {
+                "Attempt": 2,
+                "InstanceID": "host:1",
+                "Lock_Date": STARTED,
+                "End_Date": LATER,
+                "Outcome": "lost",
+                "Reason": DIED,
+                "lockID": claim.token,
+                "Times_Lost": 1,
+            },
+        ],
+    }
+    for gone in ("lockID", "Lease_Expires", "Exit_Code"):
+        del expected[gone]
+    assert step.raw("a") == expected
+
+    again = step.claim("pilot-2")
+    assert (again.item.attempts, again.item.times_lost, again.failures) == (3, 1, 1)
+    assert step.table.finish(again, done()) is True
+
+
+def as_noted(claim: Claim) -> Claim:
+    """A claim as a worker's note has it."""
+    notes = ClaimNotes(1)
+    notes.write(0, claim)
+    noted = notes.take(0)
+    assert noted is not None
+    return noted
+
+
+def test_what_was_recorded_stays_when_a_worker_dies(step: Step) -> None:
+    step.add(nested("a", 3))
+    claim = step.claim()
+    step.table.record(claim, {"Task_1": well(stdout="kept"), "Task_2": badly()})
+    assert step.table.lose(as_noted(claim), DIED, max_attempts=3) is True
+    raw = step.raw("a")
+    assert (raw["ItemState"], raw["Nested_Tasks"], raw["Nested_Done"]) == ("todo", 3, 1)
+    again = step.claim()
+    assert [task.status.value for task in again.item.tasks] == ["todo", "done", "failed"]
+    assert again.item.results["Task_1"].stdout == "kept"
+
+
+def test_an_item_whose_workers_die_too_often_fails(step: Step) -> None:
+    """However they were lost: here its lease expires once, too."""
+    step.add(single("a"))
+    step.claim()
+    step.clock.advance(LEASE)
+    assert step.table.lose(step.claim(), DIED, max_attempts=3) is True
+    last = step.claim("pilot-3")
+    step.clock.advance(10)
+    assert step.table.lose(as_noted(last), DIED, max_attempts=3) is True
+    raw = step.raw("a")
+    assert raw["ItemState"] == "failed"
+    assert raw["Reason"] == "lost 3 times: the pilot died while running it"
+    assert (raw["Attempts"], raw["InstanceID"]) == (3, "pilot-3")
+    assert raw["Done_Date"] == "2027-01-15T08:01:10Z"
+    assert not raw.keys() & {"lockID", "Lease_Expires", "Exit_Code"}
+    assert [(past["Outcome"], past["Times_Lost"], past["Reason"]) for past in raw["History"]] == [
+        ("lost", 1, "the lease expired"),
+        ("lost", 2, DIED),
+        ("lost", 3, DIED),
+    ]
+    assert step.claim_if_any(max_attempts=99) is None
+
+
 # --- Who lost a claim ---------------------------------------------------------------------------
 
 WRITES: dict[str, Callable[[WorkflowTable, Claim], bool]] = {
@@ -763,7 +848,12 @@ WRITES: dict[str, Callable[[WorkflowTable, Claim], bool]] = {
     "finish failed": lambda table, claim: table.finish(claim, failed({"Task_0": badly()})),
     "release interrupted": lambda table, claim: table.release(claim, interrupted()),
     "release failed": lambda table, claim: table.release(claim, failed({"Task_0": badly()})),
+    "lose": lambda table, claim: table.lose(claim, DIED, max_attempts=3),
+    "lose for good": lambda table, claim: table.lose(claim, DIED, max_attempts=1),
 }
+
+
+LOSSES = {"lose", "lose for good"}
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -806,7 +896,7 @@ def test_an_item_that_is_gone_is_not_made_again(step: Step, write: str) -> None:
     assert step.table.get("a") is None
 
 
-@pytest.mark.parametrize("end", ["finish done", "finish failed", "release interrupted"])
+@pytest.mark.parametrize("end", ["finish done", "finish failed", "release interrupted", "lose"])
 def test_a_claim_ends_once(step: Step, end: str) -> None:
     """The same end again is well, since it has happened; nothing else is."""
     step.add(nested("a", 1))
@@ -815,7 +905,7 @@ def test_a_claim_ends_once(step: Step, end: str) -> None:
     before = step.raw("a")
     step.clock.advance(10)
     for write, call in WRITES.items():
-        same_ending = write.split()[-1] == end.split()[-1]
+        same_ending = write.split()[-1] == end.split()[-1] or {write, end} <= LOSSES
         assert call(step.table, claim) is same_ending, write
         assert step.raw("a") == before
 
@@ -1217,6 +1307,15 @@ def test_what_the_writes_of_an_item_cost(
         ("UpdateItem", 3),
     )
     assert 900 < item_size(dynamo.raw(table_name, "a")) <= 1024  # what the figures are for
+
+
+def test_to_lose_an_item_costs_one_write(metered: Metered) -> None:
+    list(metered.table.add([single("a", "x" * 420)]))
+    claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
+    assert claim is not None
+    assert metered.units(lambda: metered.table.lose(claim, DIED, max_attempts=3)) == (
+        ("UpdateItem", 3),
+    )
 
 
 def test_a_query_serves_ten_claims(metered: Metered) -> None:

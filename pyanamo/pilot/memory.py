@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 # Of a task, from -1000 to 1000; the pilot's own stays at what it is, 0 as a rule (proc(5)).
 TASK_OOM_SCORE = 500
+
+RECENT_SECONDS = 5.0  # what is at least as long ago twice over isn't recent
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -50,6 +53,32 @@ def _own_counter() -> OOMCounter:
 def out_of_memory_kills() -> int:
     """How many processes of our control group were killed for want of memory so far."""
     return _own_counter().read()
+
+
+class RecentKills:
+    """Whether a process of our control group was killed for want of memory a moment ago.
+
+    For processes of which nobody knows when to begin to count.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], int] = out_of_memory_kills,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._before = self._latest = read()
+        self._read_at = clock()
+
+    def look(self) -> None:
+        """Count them. To be called about once a second."""
+        if self._clock() - self._read_at >= RECENT_SECONDS:
+            self._before, self._latest = self._latest, self._read()
+            self._read_at = self._clock()
+
+    def __bool__(self) -> bool:
+        return self._read() > self._before
 
 
 def prefer_as_victim(pid: int) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 
-from pyanamo.model import Ending
+from pyanamo.errors import PyAnamoError
+from pyanamo.model import Claim, Ending
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.guardian import Guardian
 from pyanamo.pilot.identity import pilot_name, runs_in_batch
 from pyanamo.pilot.keeping import Keeper
+from pyanamo.pilot.lost import ClaimNotes, LostClaim
+from pyanamo.pilot.memory import RecentKills
 from pyanamo.pilot.process import WorkerProcess, start_worker
 from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
 from pyanamo.pilot.shared import Quota, SharedNumbers, SharedShortlist
@@ -37,6 +42,7 @@ STOP_SECONDS = GRACE_SECONDS + 8.0
 HURRY_SECONDS = 3.0  # after a second signal
 QUICK_SECONDS = 5.0  # an item that fails sooner says something about the machine
 OVERDUE_SECONDS = 600.0  # a machine that is still there then won't be taken away
+KILL_SECONDS = 5.0  # for what a dead worker left; more than a moment only if it can't die
 DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
 
 
@@ -88,6 +94,7 @@ class Pilot:
         self._started = time.monotonic() if started is None else started
         self._name = pilot_name()
         self._shared = SharedNumbers(settings.items)
+        self._notes = ClaimNotes(settings.items)
         self._quota = Quota(settings.max_items)
         self._shortlist = SharedShortlist()
         self._crew = Crew(settings.items)
@@ -103,6 +110,7 @@ class Pilot:
         self._summary = Summary()
         self._quick_failures: list[str] = []  # the reasons of the last items, while all were quick
         self._deaths = 0
+        self._memory_kills = RecentKills()
         self._kill_workers_at: float | None = None  # once we are stopping
         self._hurried = False  # we were told to stop a second time
 
@@ -155,6 +163,7 @@ class Pilot:
         own = {worker.pid for worker in self._workers.values()} | {self._guardian.pid}
         reap_adopted(own)
         self._guardian.restart_if_dead()
+        self._memory_kills.look()
         self._mind_spot_notice()
         self._mind_stop(stop, again)
 
@@ -167,7 +176,7 @@ class Pilot:
             self._hurried = True
             kill_marked(self._crew.all_marks)
             self._stop_workers(HURRY_SECONDS)
-        if self._kill_workers_at is not None and time.monotonic() >= self._kill_workers_at:
+        if self._seconds_left <= 0:
             for worker in self._workers.values():
                 os.kill(worker.pid, signal.SIGKILL)
 
@@ -247,31 +256,76 @@ class Pilot:
             )
 
     def _bury(self, worker: WorkerProcess, stop: Stop) -> None:
-        """A worker has ended: kill what it left, and replace it if it did not mean to end."""
+        """A worker has ended: if it did not mean to, end what it left, and replace it.
+
+        Where nothing more is to be done, another one still gives back what it held.
+        """
         _, status = os.waitpid(worker.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         worker.messages.close()
         del self._workers[worker.number]
         self._count_done()
-        if code == 0 or self._summary.error or self._kill_workers_at is not None:
+        claim = self._notes.take(worker.number)
+        is_over = bool(self._summary.error) or self._kill_workers_at is not None
+        if code == 0 or (is_over and claim is None) or self._seconds_left <= 0:
             return
-        kill_marked(self._crew.marks_of(worker.number))
-        if self._shared.deadline(worker.number):  # it held an item, whose lease must run out now
-            self._shared.set_deadline(worker.number, 0.0)
-            self._summary.lost += 1
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        how = self._how_died(code)
+        lost = self._lost(worker.number, claim, how)
         self._deaths += 1
-        if self._deaths >= DEATHS_IN_A_ROW:
+        if self._deaths >= DEATHS_IN_A_ROW and not is_over:
             self._summary.error = f"{self._deaths} workers in a row died; the last one {how}"
             self._shared.drain()
-        elif not stop:
+        elif not (stop or is_over):
             log.warning("worker %d (pid %d) %s: replaced", worker.number, worker.pid, how)
-            self._start_worker(worker.number)
+            self._start_worker(worker.number, lost=lost)
+            return
+        if lost is not None:
+            with suppress(PyAnamoError, OSError):  # then the lease decides
+                self._start_worker(worker.number, lost=lost, quota=Quota(0))
 
-    def _start_worker(self, number: int) -> None:
-        self._workers[number] = start_worker(number, self._make_worker, self._shared)
+    def _how_died(self, code: int) -> str:
+        """How a worker with that exit code has died, as the rest of a sentence."""
+        if code > 0:
+            return f"ended with exit code {code}"
+        for_memory = -code == signal.SIGKILL and self._memory_kills
+        return f"was killed by signal {-code}{', out of memory' if for_memory else ''}"
 
-    def _make_worker(self, number: int, stop: Stop, report: Callable[[ItemEnded], None]) -> Worker:
+    def _lost(self, worker: int, claim: Claim | None, how: str) -> LostClaim | None:
+        """End what a dead worker's tasks have left; the claim that may be given back then."""
+        marks = self._crew.marks_of(worker)
+        limit = min(KILL_SECONDS, self._seconds_left)
+        # Twice: a task that was just being started has its mark a moment later.
+        is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
+        if claim is not None or self._shared.deadline(worker):
+            self._summary.lost += 1
+        self._shared.set_deadline(worker, 0.0)
+        if claim is None or not (CAN_FIND and is_ended):
+            return None
+        reason = f"the worker died while running it ({how.removeprefix('was ')})"
+        return LostClaim(claim=claim, reason=reason)
+
+    @property
+    def _seconds_left(self) -> float:
+        """Until workers are killed that still run."""
+        kill_at = self._kill_workers_at
+        return math.inf if kill_at is None else kill_at - time.monotonic()
+
+    def _start_worker(
+        self, number: int, *, lost: LostClaim | None = None, quota: Quota | None = None
+    ) -> None:
+        """`lost` is what it gives back first; `quota` its own, if that isn't all workers'."""
+        make_worker = partial(self._make_worker, lost=lost, quota=quota or self._quota)
+        self._workers[number] = start_worker(number, make_worker, self._shared)
+
+    def _make_worker(
+        self,
+        number: int,
+        stop: Stop,
+        report: Callable[[ItemEnded], None],
+        *,
+        lost: LostClaim | None,
+        quota: Quota,
+    ) -> Worker:
         settings = self._settings
         runner = Runner(
             table=settings.table,
@@ -289,7 +343,9 @@ class Pilot:
             runner=runner,
             stop=stop,
             shared=self._shared,
-            quota=self._quota,
+            notes=self._notes,
+            lost=lost,
+            quota=quota,
             report=report,
             lease=settings.lease,
             retries=settings.retries,

@@ -44,23 +44,21 @@ class Crew:
         return f"{WORKER_MARK}={self.name}-*"
 
 
-def kill_marked(*marks: str, limit: float = 5.0) -> int:
-    """SIGKILL every process with all these `NAME=value` in its environment, and tell how many.
+def kill_marked(*marks: str, limit: float = 5.0) -> bool:
+    """SIGKILL every process with all these `NAME=value` in its environment; whether none is left.
 
     A value that ends in `*` stands for all that begin so. Looks again until none is left, since a
     process may start another meanwhile; `limit` seconds at the most.
     """
-    killed: set[int] = set()
     deadline = time.monotonic() + limit
     while found := list(_marked(marks)):
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        killed.update(found)
         if time.monotonic() > deadline:
-            break
+            return False
         time.sleep(0.01)
-    return len(killed)
+    return True
 
 
 def _marked(marks: tuple[str, ...]) -> Iterator[int]:

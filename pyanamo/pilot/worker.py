@@ -14,6 +14,7 @@ from pyanamo.model import Claim, Ending, Outcome, Result
 from pyanamo.pilot import unrecorded
 from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.lease import Held, LeaseKeeper, lease_clock
+from pyanamo.pilot.lost import ClaimNotes, LostClaim, give_back
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.signals import Halt
@@ -46,6 +47,8 @@ class Worker:
     runner: Runner
     stop: Halt
     shared: SharedNumbers
+    notes: ClaimNotes
+    lost: LostClaim | None  # what the worker before it held, which died
     quota: Quota
     report: Callable[[ItemEnded], None]
     lease: float  # seconds
@@ -55,6 +58,8 @@ class Worker:
 
     def work(self) -> None:
         """Claim, run and record items until there is none left, no time left, or a stop."""
+        if self.lost is not None:
+            give_back(self.table, self.lost, self.max_attempts)
         with closing(LeaseKeeper(self.table, self.lease, self._watch)) as leases:
             while self._may_claim() and self.quota.take():
                 taken = self._next_claim()
@@ -62,11 +67,13 @@ class Worker:
                     self.quota.give_back()
                     break
                 claim, claimed_at = taken
+                self.notes.write(self.number, claim)
                 log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
                 with leases.keep(claim, claimed_at) as held:
                     halts = (self.stop, held)
                     outcome = self.runner.execute(claim, halts, self._recorder(claim, held))
                     ended = self._settle(claim, claimed_at, outcome, held)
+                self.notes.wipe(self.number)  # not after a bug: then the pilot is to give it back
                 self._tell(claim, ended)
 
     def _may_claim(self) -> bool:

@@ -94,6 +94,13 @@ class WorkflowTable(Protocol):
     def release(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item is todo again. An interrupted attempt doesn't count."""
 
+    def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
+        """End the claim of a worker that has died: the attempt is lost, and the item todo again.
+
+        One that was lost `max_attempts` times becomes `failed` instead. What was recorded stays.
+        Only what runs no more may be lost so. Of the claim's item its tasks aren't needed.
+        """
+
     def get(self, item_id: str) -> Item | None:
         """The item, as it is now."""
 

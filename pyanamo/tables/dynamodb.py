@@ -20,7 +20,7 @@ from boto3.session import Session
 
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
-from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
+from pyanamo.model import Claim, Item, ItemState, ItemSummary
 from pyanamo.tables import Added, Amended, dynamodb_import, transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -241,7 +241,7 @@ class DynamoDBTable(HoldersVerbs):
             now = self._clock()
             if item.lease_expires is None or item.lease_expires > now:
                 continue
-            if item.times_lost + 1 >= max_attempts:
+            if transitions.is_lost_too_often(item, max_attempts):
                 self._give_up(item, now)
             elif claim := self._take_over(item, pilot, lease, now):
                 return claim
@@ -282,7 +282,7 @@ class DynamoDBTable(HoldersVerbs):
         is_ours = there.get("lockID") == token
         return Claim(item=read_item(there), token=token) if is_ours else None
 
-    def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
+    def _change(self, claim: Claim, changes: Attributes) -> bool:
         """Write the changes if the token is the item's; or it was our own write that ended it."""
         update = Update(changes)
         is_ours = f"{update.name('lockID')} = {update.value('token', claim.token)}"
@@ -296,7 +296,7 @@ class DynamoDBTable(HoldersVerbs):
             return True
         except ConditionFailed as failed:
             item = read_item(plain_map(failed.item)) if failed.item else None
-            return ending is not None and transitions.is_landed(item, claim, ending)
+            return transitions.is_landed(item, claim, changes)
 
     def _page(self, state: ItemState, slot: str, limit: int) -> Sequence[str]:
         """Item ids of the index from `slot` on."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
-from pyanamo.model import Claim, Ending, Outcome, Result
+from pyanamo.model import Claim, Outcome, Result
 from pyanamo.tables import transitions
 from pyanamo.tables.transitions import Changes
 
 
 class HoldersVerbs(ABC):
-    """Renew, record, finish and release, by way of one conditional write."""
+    """Renew, record, finish, release and lose, by way of one conditional write."""
 
     _clock: Callable[[], float]  # epoch seconds
 
     @abstractmethod
-    def _change(self, claim: Claim, changes: Changes, *, ending: Ending | None = None) -> bool:
+    def _change(self, claim: Claim, changes: Changes) -> bool:
         """Write the changes if the token is the item's.
 
-        With an `ending` it is right, too, if our own write has ended the claim so before.
+        It is right, too, if our own write has ended the claim so before.
         """
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
@@ -33,10 +33,13 @@ class HoldersVerbs(ABC):
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item is done or failed."""
-        changes = transitions.finished(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
+        return self._change(claim, transitions.finished(claim, outcome, self._clock()))
 
     def release(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item is todo again."""
-        changes = transitions.released(claim, outcome, self._clock())
-        return self._change(claim, changes, ending=outcome.ending)
+        return self._change(claim, transitions.released(claim, outcome, self._clock()))
+
+    def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
+        """End the claim of a worker that has died: the item is todo again, or failed."""
+        changes = transitions.lost(claim.item, reason, max_attempts, self._clock())
+        return self._change(claim, changes)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pyanamo.errors import AccessDenied, StoreUnavailable, TableNotFound
-from pyanamo.model import Claim, Ending, Item, ItemState, ItemSummary
+from pyanamo.model import Claim, Item, ItemState, ItemSummary
 from pyanamo.tables import Added, Amended, transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -248,11 +248,11 @@ class SQLiteTable(HoldersVerbs):
                 return None
             attributes = _present(row)
             item = read_item(attributes)
-            if item.times_lost + 1 < max_attempts:
+            if not transitions.is_lost_too_often(item, max_attempts):
                 return attributes
             self._write(database, item.item_id, transitions.given_up(item, now))
 
-    def _change(self, claim: Claim, changes: Attributes, *, ending: Ending | None = None) -> bool:
+    def _change(self, claim: Claim, changes: Attributes) -> bool:
         """Write the changes if the token is the item's; or it was our own write that ended it."""
         item_id, nothing = claim.item.item_id, {"lockID": claim.token}
         with self._alone() as database, _safe_from_power_cuts(database, changes):
@@ -262,7 +262,7 @@ class SQLiteTable(HoldersVerbs):
             item = self._find(database, item_id)
             if item is None:
                 self._require_table(database)
-            return ending is not None and transitions.is_landed(item, claim, ending)
+            return transitions.is_landed(item, claim, changes)
 
     def _write(
         self,

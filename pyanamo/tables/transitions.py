@@ -5,7 +5,8 @@
               claim                     finish
     todo ───────────────▶ locked ───────────────▶ done | failed
      ▲                     │  ▲ │
-     └─ release, retry ────┘  └─┘ claim, after the lease has expired
+     └─ release, retry, ───┘  └─┘ claim, after the lease has expired
+        lose
 
 Whoever holds a claim is the only one to write the item, so that all values are written whole, never
 added to: a write that arrives twice changes nothing the second time.
@@ -62,8 +63,27 @@ def taken_over(lost: Item, pilot: str, token: str, now: float, lease: float) -> 
     }
 
 
-def given_up(lost: Item, now: float) -> Changes:
-    """`locked` to `failed`: the item was lost as often as is allowed."""
+def lost(item: Item, reason: str, max_attempts: int, now: float) -> Changes:
+    """`locked` to `todo`: its worker has died. To `failed` where that happened too often."""
+    if is_lost_too_often(item, max_attempts):
+        return given_up(item, now, reason)
+    return {
+        "ItemState": ItemState.TODO.value,
+        "Exit_Code": None,
+        "Reason": reason,
+        "History": _history(item, Ending.LOST, reason, now),
+        "lockID": None,
+        "Lease_Expires": None,
+    }
+
+
+def is_lost_too_often(lost: Item, max_attempts: int) -> bool:
+    """Whether an item that is lost once more has been so as often as is allowed."""
+    return lost.times_lost + 1 >= max_attempts
+
+
+def given_up(lost: Item, now: float, how: str = "") -> Changes:
+    """`locked` to `failed`: the item was lost as often as is allowed, the last time `how`."""
     times = "once" if lost.times_lost == 0 else f"{lost.times_lost + 1} times"
     reason = f"lost {times}: the pilot died while running it"
     return {
@@ -71,7 +91,7 @@ def given_up(lost: Item, now: float) -> Changes:
         "Done_Date": utc_date(now),
         "Exit_Code": None,
         "Reason": reason,
-        "History": _history(lost, Ending.LOST, reason, now),
+        "History": _history(lost, Ending.LOST, how or reason, now),
         "lockID": None,
         "Lease_Expires": None,
     }
@@ -185,11 +205,16 @@ def without_tasks(item: Item, names: Container[str], now: float) -> Changes | No
     return changes
 
 
-def is_landed(item: Item | None, claim: Claim, ending: Ending) -> bool:
-    """Whether an item that no longer has our token is so because our own write ended the claim."""
-    return item is not None and any(
-        past.token == claim.token and past.ending is ending for past in item.history
-    )
+def is_landed(item: Item | None, claim: Claim, changes: Changes) -> bool:
+    """Whether an item that no longer has our token is so because our own write ended the claim.
+
+    That has left an entry in the history, maybe at an earlier date.
+    """
+    if item is None or "History" not in changes:
+        return False
+    ours = changes["History"][-1]
+    ending = (claim.token, Ending(ours["Outcome"]), ours["Reason"])
+    return ending in ((past.token, past.ending, past.reason) for past in item.history)
 
 
 def lease_end(now: float, lease: float) -> int:

@@ -62,6 +62,10 @@ class FailingTable:
     def release(self, claim: Claim, outcome: Outcome) -> bool:
         return self._call("release", partial(self._table.release, claim, outcome))
 
+    def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
+        lose = partial(self._table.lose, claim, reason, max_attempts=max_attempts)
+        return self._call("lose", lose)
+
     def get(self, item_id: str) -> Item | None:
         return self._call("get", partial(self._table.get, item_id))
 
