@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 
 SINGLE_TASK = "Task_0"
 
@@ -173,6 +174,11 @@ def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
 
 def utc_date(epoch_seconds: float) -> str:
     """`2026-01-31T23:59:59Z`."""
+    return _utc_date(int(epoch_seconds))
+
+
+@lru_cache(maxsize=8)  # most dates are the present's
+def _utc_date(epoch_seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds))
 
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # of it takes no memory.
 _NOTE_BYTES = 32 * 1024
 _LENGTH_BYTES = 8
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class ClaimNotes:
             "Attempts": item.attempts,
             "History": history_attribute(item.history),
         }
-        content = json.dumps(note, ensure_ascii=False).encode()
+        content = _JSON.encode(note).encode()
         if len(content) <= _NOTE_BYTES - _LENGTH_BYTES:
             start = worker * _NOTE_BYTES + _LENGTH_BYTES
             self._memory[start : start + len(content)] = content

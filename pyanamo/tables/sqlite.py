@@ -230,7 +230,7 @@ class SQLiteTable(HoldersVerbs):
         """An item that is todo: the first behind a random place of the index, or the first."""
         key = (self.name, ItemState.TODO.value)
         query = f"SELECT * FROM items WHERE {_IN_STATE} AND Slot >= ? ORDER BY Slot LIMIT 1"
-        for start in (secrets.token_hex(4), ""):
+        for start in (f"{random.getrandbits(32):08x}", ""):
             row = database.execute(query, (*key, start)).fetchone()
             if row is not None:
                 return _present(row)
