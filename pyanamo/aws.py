@@ -82,6 +82,8 @@ def make_client(
         read_timeout=READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         tcp_keepalive=True,
+        # DynamoDB checks what it gets, and what we send it was checked when it was imported.
+        parameter_validation=service != "dynamodb",
         user_agent=USER_AGENT,
     )
     with _translated_configuration_errors(endpoint_url):

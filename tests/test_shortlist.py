@@ -77,15 +77,14 @@ def test_a_page_is_tried_while_it_is_fresh() -> None:
     candidates = Candidates(page, clock=lambda: now)
     assert len({candidates.next() for _ in range(PAGE)}) == PAGE
     assert reads == 1
-    tried = candidates.next()
+    candidates.next()
     now += ALONE_SECONDS
     candidates.next()
     assert reads == 2
     now += 0.01
     candidates.next()
     assert reads == 3
-    assert tried is not None
-    candidates.taken(tried)
+    candidates.conflict()
     candidates.next()
     assert reads == 4
     now += CROWDED_SECONDS + 0.01
@@ -106,26 +105,6 @@ def test_after_a_conflict_the_rest_is_read_again_for_all() -> None:
     first, second = one.next(), other.next()
     assert first is not None
     reads = len(limits)
-    one.taken(first)
+    one.conflict()
     assert {first, second, other.next()} == {"a", "b", "c"}
-    assert len(limits) > reads
-
-
-def test_what_one_has_found_to_be_all_the_others_believe() -> None:
-    """At the end of the list not every worker asks, until the page isn't fresh any more."""
-    now = 7.0
-    limits: list[int] = []
-
-    def page(_slot: str, limit: int) -> Sequence[str]:
-        limits.append(limit)
-        return ["a"]
-
-    shortlist = OwnShortlist()
-    one, other = (Candidates(page, shortlists=shortlist, clock=lambda: now) for _ in range(2))
-    assert one.next() == "a"
-    reads = len(limits)
-    assert (one.next(), other.next()) == (None, None)
-    assert len(limits) == reads
-    now += ALONE_SECONDS + 0.01
-    other.next()
     assert len(limits) > reads

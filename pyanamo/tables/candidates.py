@@ -15,19 +15,19 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-PAGE = 40  # items: rows of some 200 bytes, so that a query takes 1 read unit
+PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read unit
 
 # How long a page is worth trying, until a conflict has shown that there are other pilots, and from
 # then on. Where tasks take longer each claim has its query, which costs a fortieth of what the
 # item's writes do; where they take milliseconds, many have one.
 ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
 
-TAKEN_SECONDS = 1.0  # how long the index may still show an item as todo that isn't
+TAKEN_SECONDS = 1.0  # at least so long the index isn't believed about items that were tried
 FRONT = "00000000"
 
 
@@ -39,25 +39,28 @@ class Shortlist:
     read_at: float = -math.inf
     crowded: bool = False  # there have been conflicts
     fits_a_page: bool = False  # all that waits does
-    taken: dict[str, float] = field(default_factory=dict)  # ids, and since when
+    taken: list[str] = field(default_factory=list)  # ids of those tried since `taken_since`
+    taken_before: list[str] = field(default_factory=list)  # and in the time before
+    taken_since: float = -math.inf
 
     def is_fresh(self, now: float) -> bool:
         """Whether they are still worth trying."""
         return now - self.read_at <= (CROWDED_SECONDS if self.crowded else ALONE_SECONDS)
 
-    def give(self, now: float) -> str | None:
+    def give(self) -> str | None:
         """An item that nobody else of these workers tries, or None."""
         if not self.left:
             return None
         item_id = self.left.pop()
-        self.taken[item_id] = now
+        self.taken.append(item_id)
         return item_id
 
-    def forget(self, now: float) -> None:
-        """Let go of what the index must know by now."""
-        self.taken = {
-            item_id: since for item_id, since in self.taken.items() if now - since <= TAKEN_SECONDS
-        }
+    def untried(self, item_ids: Iterable[str], now: float) -> list[str]:
+        """Those that the index may be believed about: it lags behind the table."""
+        if now - self.taken_since > TAKEN_SECONDS:
+            self.taken, self.taken_before, self.taken_since = [], self.taken, now
+        tried = {*self.taken, *self.taken_before}
+        return [item_id for item_id in item_ids if item_id not in tried]
 
 
 class Shortlists(Protocol):
@@ -101,38 +104,25 @@ class Candidates:
 
     def next(self) -> str | None:
         """An item to try, or None when the index shows none."""
-        asked_at = self._clock()
+        # Who finds a page being read waits for it: it is for all of the workers.
         with self._shortlists.open() as shortlist:
-            fits_a_page = shortlist.fits_a_page
-            if shortlist.is_fresh(asked_at):
-                item_id = shortlist.give(asked_at)
-                if item_id is not None or fits_a_page:
-                    return item_id
-        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits_a_page)
-        with self._shortlists.open() as shortlist:
-            self._add(shortlist, page, asked_at)
-            return shortlist.give(self._clock())
+            if not (shortlist.left and shortlist.is_fresh(self._clock())):
+                self._refill(shortlist)
+            return shortlist.give()
 
-    def taken(self, item_id: str) -> None:
-        """Somebody else has it: look elsewhere, and don't believe the index about it for now."""
+    def conflict(self) -> None:
+        """Somebody else has the item that was given last: look elsewhere."""
         with self._shortlists.open() as shortlist:
             shortlist.left.clear()
             shortlist.read_at = -math.inf
             shortlist.crowded = True
-            shortlist.taken[item_id] = self._clock()
 
-    def claimed(self, item_id: str) -> None:
-        """We have it: don't believe the index about it for now."""
-        with self._shortlists.open() as shortlist:
-            shortlist.taken[item_id] = self._clock()
-
-    def _add(self, shortlist: Shortlist, page: Sequence[str], asked_at: float) -> None:
-        """Put a page on the shortlist, in place of what is there unless that is newer."""
+    def _refill(self, shortlist: Shortlist) -> None:
+        """Have another page on the shortlist."""
+        fits_a_page = shortlist.fits_a_page
+        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits_a_page)
         now = self._clock()
-        shortlist.forget(now)
-        others = shortlist.left if shortlist.read_at > asked_at else []
-        found = dict.fromkeys((*others, *page))
-        shortlist.left = [item_id for item_id in found if item_id not in shortlist.taken]
+        shortlist.left = shortlist.untried(page, now)
         self._random.shuffle(shortlist.left)
         shortlist.read_at = now
         shortlist.fits_a_page = len(page) < PAGE

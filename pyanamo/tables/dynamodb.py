@@ -114,9 +114,8 @@ class DynamoDBTable(HoldersVerbs):
             return claim
         while (item_id := self._candidates.next()) is not None:
             if claim := self._claim(item_id, secrets.token_hex(8), pilot, lease):
-                self._candidates.claimed(item_id)
                 return claim
-            self._candidates.taken(item_id)
+            self._candidates.conflict()
         return self._claim_expired(pilot, lease, max_attempts)
 
     def get(self, item_id: str) -> Item | None:
