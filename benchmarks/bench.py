@@ -91,7 +91,7 @@ QUICK = Amounts(
     backlog_rounds=1,
     pilots=10,
     drained=1000,
-    most_conflicts=20,  # most of so short a list is its end
+    most_conflicts=15,  # much of so short a list is its end
     simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
 )
 

@@ -1,8 +1,8 @@
 """A workflow step in a DynamoDB table.
 
-What a claim costs: one conditional write, and a query of the index for every few claims. Nothing
-here scans, describes or reads the whole to-do list, so that a claim costs the same however many
-items wait and however many pilots run.
+What a claim costs: one conditional write, and a query of the index, for each claim or for many (see
+`pyanamo.tables.candidates`). Nothing here scans, describes or reads the whole to-do list, so that a
+claim costs the same however many items wait and however many pilots run.
 """
 
 from __future__ import annotations
