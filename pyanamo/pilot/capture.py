@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 from pyanamo.logs import WINDOW_BYTES, last_bytes, readable
@@ -26,7 +27,8 @@ class Capture:
 
     def __init__(self, limit: int) -> None:
         """Raises `OSError` when no more files can be open."""
-        self.reader, self._writer = os.pipe()
+        # What the task is to write to stays open here as well: its end is no event to wake for.
+        self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
         self.size = 0  # bytes that the task has printed
         self.kept = 0  # bytes that were kept: the first ones
@@ -38,11 +40,6 @@ class Capture:
         self._end = b""  # the last of what was not kept
 
     @property
-    def writer(self) -> int:
-        """What the task is to write to."""
-        return self._writer
-
-    @property
     def is_whole(self) -> bool:
         """Whether all of it was kept."""
         return self.kept == self.size
@@ -51,26 +48,14 @@ class Capture:
         """What can be read from, when there is something."""
         return self.reader
 
-    def close_writer(self) -> None:
-        """Leave the pipe to the task, once it has been started."""
-        if self._writer >= 0:
-            os.close(self._writer)
-            self._writer = -1
-
-    def pump(self) -> bool:
-        """Take what there is now, 1 MB at the most; False once there will be no more.
+    def pump(self) -> None:
+        """Take what there is now, 1 MB at the most.
 
         A pipe holds no more than that: what a task had printed when it ended, one call takes.
         """
-        for _ in range(16):
-            try:
-                chunk = os.read(self.reader, CHUNK)
-            except BlockingIOError:
-                return True
-            if not chunk:
-                return False
-            self._take(chunk)
-        return True
+        with suppress(BlockingIOError):
+            for _ in range(16):
+                self._take(os.read(self.reader, CHUNK))
 
     def tail(self, limit: int) -> str:
         """The last `limit` bytes (of UTF-8), as a terminal would show them."""
@@ -91,8 +76,8 @@ class Capture:
 
     def close(self) -> None:
         """Give back the files."""
-        self.close_writer()
         os.close(self.reader)
+        os.close(self.writer)
         if self._file is not None:
             self._file.close()
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pyanamo.model import Ending, utc_date
-from pyanamo.pilot.capture import Capture, TaskOutput
+from pyanamo.pilot.capture import TaskOutput
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
 from pyanamo.pilot.processes import kill_marked
 from pyanamo.pilot.spawn import spawn
@@ -106,10 +106,8 @@ class Child:
         output: TaskOutput,
     ) -> None:
         """Start it. Raises `OSError` and `ValueError` where `spawn` does."""
-        self._open: set[Capture] = set(output.captures)  # what may still be written to
+        self._captures = output.captures
         self.pid = spawn(words, environment, output.stdout.writer, output.stderr.writer)
-        for capture in output.captures:
-            capture.close_writer()
         self.status: int | None = None  # the exit code, or minus the signal that ended it
         self.cpu_seconds = 0.0
         self.max_rss_mb = 0.0
@@ -141,12 +139,12 @@ class Child:
         poll = select.poll()
         for waker in wakers:
             poll.register(waker, select.POLLIN)
-        captures = {capture.fileno(): capture for capture in self._open}
+        captures = {capture.fileno(): capture for capture in self._captures}
         for file in captures:
             poll.register(file, select.POLLIN)
         for file, _ in poll.poll(1000 * max(0.0, seconds) + 1):
-            if file in captures and not captures[file].pump():
-                self._open.remove(captures[file])
+            if file in captures:
+                captures[file].pump()
 
     def stop(self, grace: float, marks: Sequence[str]) -> None:
         """End it and all its descendants: SIGTERM to the group, SIGKILL after `grace` seconds."""
@@ -167,7 +165,7 @@ class Child:
                 self._signal_group(signal.SIGKILL)
                 break
             self._pump(0.01)
-        for capture in self._open:
+        for capture in self._captures:
             capture.pump()
 
     def _signal_group(self, number: int) -> bool:
