@@ -27,7 +27,9 @@ PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read un
 # item's writes do; where they take milliseconds, many have one.
 ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
 
-TAKEN_SECONDS = 1.0  # at least so long the index isn't believed about items that were tried
+# How long the index isn't believed about an item that was tried: it lags behind the table. Shorter
+# than tables settle, for an item may be given back at once.
+TRIED_SECONDS = 1.0
 FRONT = "00000000"
 
 
@@ -39,28 +41,25 @@ class Shortlist:
     read_at: float = -math.inf
     crowded: bool = False  # there have been conflicts
     fits_a_page: bool = False  # all that waits does
-    taken: list[str] = field(default_factory=list)  # ids of those tried since `taken_since`
-    taken_before: list[str] = field(default_factory=list)  # and in the time before
-    taken_since: float = -math.inf
+    tried: dict[str, int] = field(default_factory=dict)  # ids, and when, in ms
 
     def is_fresh(self, now: float) -> bool:
         """Whether they are still worth trying."""
         return now - self.read_at <= (CROWDED_SECONDS if self.crowded else ALONE_SECONDS)
 
-    def give(self) -> str | None:
+    def give(self, now: float) -> str | None:
         """An item that nobody else of these workers tries, or None."""
         if not self.left:
             return None
         item_id = self.left.pop()
-        self.taken.append(item_id)
+        self.tried[item_id] = int(1000 * now)
         return item_id
 
     def untried(self, item_ids: Iterable[str], now: float) -> list[str]:
-        """Those that the index may be believed about: it lags behind the table."""
-        if now - self.taken_since > TAKEN_SECONDS:
-            self.taken, self.taken_before, self.taken_since = [], self.taken, now
-        tried = {*self.taken, *self.taken_before}
-        return [item_id for item_id in item_ids if item_id not in tried]
+        """Those that the index may be believed about."""
+        since = 1000 * (now - TRIED_SECONDS)
+        self.tried = {item_id: when for item_id, when in self.tried.items() if when >= since}
+        return [item_id for item_id in item_ids if item_id not in self.tried]
 
 
 class Shortlists(Protocol):
@@ -108,7 +107,7 @@ class Candidates:
         with self._shortlists.open() as shortlist:
             if not (shortlist.left and shortlist.is_fresh(self._clock())):
                 self._refill(shortlist)
-            return shortlist.give()
+            return shortlist.give(self._clock())
 
     def conflict(self) -> None:
         """Somebody else has the item that was given last: look elsewhere."""
