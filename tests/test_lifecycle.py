@@ -118,7 +118,7 @@ class Model:
             if how:
                 self._change(item_id, reason=how, exit_code=None)
             return
-        reason = f"lost {times} times: the pilot died while running it"
+        reason = f"lost {times} times: {how or 'the pilot died while running it'}"
         self._end(item_id, Ending.LOST, how or reason)
         self._change(
             item_id, state=ItemState.FAILED, done_date=self._today, reason=reason, exit_code=None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -641,11 +642,12 @@ def test_what_a_nested_item_has_done_stays_done_when_its_worker_dies(place: Plac
 def test_an_item_that_kills_its_workers_fails_and_others_go_on(place: Place) -> None:
     place.script("murder.sh", MURDER)
     place.fill({"murder": "./murder.sh", "good": "true"})
-    ended = place.run("--max-attempts", "3")
-    assert ended.code == 0
-    assert ended.counts == {"done": 1, "failed": 0, "released": 0, "lost": 3}
+    ended = place.run("--max-attempts", "3", "--fail-on-item-failure")
+    assert ended.code == 3
+    assert ended.counts == {"done": 1, "failed": 1, "released": 0, "lost": 3}
+    assert "so that it is failed" in ended.stderr
     item = place.item("murder")
-    assert (item.state, item.reason) == (FAILED, "lost 3 times: the pilot died while running it")
+    assert (item.state, item.reason) == (FAILED, f"lost 3 times: {DIED}")
     assert [past.reason for past in item.history] == [DIED] * 3
     assert place.lines("ran") == ["murder.Task_0"] * 3
 
@@ -719,6 +721,29 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     database.close()
     assert time.monotonic() - signalled < 20
     assert (ended.code, ended.counts["lost"]) == (143, 1)
+    assert local.item("item").state is LOCKED
+
+
+def test_what_a_stop_could_not_give_back_is_named(local: Place) -> None:
+    """Another program holds the table's file while the item's end is to be written."""
+    local.script("waits.sh", "wait_for locked; echo said")
+    local.fill({"item": "./waits.sh"})
+    pilot = local.start()
+    local.wait_for_state("item", LOCKED)
+    database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    local.touch("locked")
+    wait_until(lambda: not local.task("item"), "the end of the task")
+    pilot.signal(signal.SIGTERM)
+    ended = pilot.wait()
+    database.execute("ROLLBACK")
+    database.close()
+    assert (ended.code, ended.counts["lost"]) == (143, 1)
+    (line,) = [line for line in ended.stderr.splitlines() if "not given back in time" in line]
+    assert "ERROR itemID=item TaskID=item-group" in line
+    (file,) = local.folder.glob("pyanamo-unrecorded-*.json")
+    assert line.endswith(f"the results are in {file}")
+    assert json.loads(file.read_text())["Log"]["stdout"] == "said\n"
     assert local.item("item").state is LOCKED
 
 

@@ -827,7 +827,7 @@ def test_an_item_whose_workers_die_too_often_fails(step: Step) -> None:
     assert step.table.lose(as_noted(last), DIED, max_attempts=3) is True
     raw = step.raw("a")
     assert raw["ItemState"] == "failed"
-    assert raw["Reason"] == "lost 3 times: the pilot died while running it"
+    assert raw["Reason"] == f"lost 3 times: {DIED}"
     assert (raw["Attempts"], raw["InstanceID"]) == (3, "pilot-3")
     assert raw["Done_Date"] == "2027-01-15T08:01:10Z"
     assert not raw.keys() & {"lockID", "Lease_Expires", "Exit_Code"}

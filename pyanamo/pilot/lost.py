@@ -18,6 +18,7 @@ from pyanamo.model import Claim
 from pyanamo.pilot.pilotlog import about
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.attributes import history_attribute, read_item
+from pyanamo.tables.transitions import is_lost_too_often
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +85,19 @@ class ClaimNotes:
         self._lengths[worker * _NOTE_BYTES // _LENGTH_BYTES] = length
 
 
-def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> None:
-    """End the claim, unless its worker has still done so itself. Tried once."""
+def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:
+    """End the claim, unless its worker has still done so itself; whether the item is failed now.
+
+    Tried once.
+    """
     extra = about(lost.claim.item)
     try:
-        if table.lose(lost.claim, lost.reason, max_attempts=max_attempts):
-            log.warning("lost: %s", lost.reason, extra=extra)
+        if not table.lose(lost.claim, lost.reason, max_attempts=max_attempts):
+            return False
     except PyAnamoError as error:
         log.warning("not given back, so that its lease must run out: %s", error, extra=extra)
+        return False
+    is_failed = is_lost_too_often(lost.claim.item, max_attempts)
+    words = "lost too often (--max-attempts), so that it is failed" if is_failed else "lost"
+    log.warning("%s: %s", words, lost.reason, extra=extra)
+    return is_failed

@@ -24,13 +24,22 @@ from pyanamo.pilot.identity import pilot_name, runs_in_batch
 from pyanamo.pilot.keeping import Keeper
 from pyanamo.pilot.lost import ClaimNotes, LostClaim
 from pyanamo.pilot.memory import RecentKills
+from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.process import WorkerProcess, start_worker
-from pyanamo.pilot.processes import CAN_FIND, Crew, adopt_orphans, kill_marked, reap_adopted
+from pyanamo.pilot.processes import (
+    CAN_FIND,
+    Crew,
+    adopt_orphans,
+    hidden_orphans,
+    kill_marked,
+    reap_adopted,
+)
 from pyanamo.pilot.shared import Quota, SharedNumbers, SharedShortlist
 from pyanamo.pilot.spawn import keep_open_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
+from pyanamo.pilot.unrecorded import kept_file
 from pyanamo.pilot.walltime import WallTime
-from pyanamo.pilot.worker import ItemEnded, Worker
+from pyanamo.pilot.worker import ItemEnded, ItemGivenUp, Message, Worker
 from pyanamo.signals import Halt, Stop, stop_signals
 from pyanamo.tables import Store
 
@@ -160,12 +169,15 @@ class Pilot:
                 self._hear(workers[source], stop)
             else:
                 os.read(wake, 4096)
-        own = {worker.pid for worker in self._workers.values()} | {self._guardian.pid}
-        reap_adopted(own)
+        reap_adopted(self._own_processes)
         self._guardian.restart_if_dead()
         self._memory_kills.look()
         self._mind_spot_notice()
         self._mind_stop(stop, again)
+
+    @property
+    def _own_processes(self) -> set[int]:
+        return {worker.pid for worker in self._workers.values()} | {self._guardian.pid}
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and self._kill_workers_at is None:
@@ -222,6 +234,8 @@ class Pilot:
         if isinstance(message, ItemEnded):
             self._count(message)
             self._shared.hear(worker.number)
+        elif isinstance(message, ItemGivenUp):
+            self._summary.failed += 1
         else:
             self._summary.error = self._summary.error or message
 
@@ -266,6 +280,8 @@ class Pilot:
         del self._workers[worker.number]
         self._count_done()
         claim = self._notes.take(worker.number)
+        if claim is not None and self._seconds_left <= 0:
+            self._leave_locked(claim)
         is_over = bool(self._summary.error) or self._kill_workers_at is not None
         if code == 0 or (is_over and claim is None) or self._seconds_left <= 0:
             return
@@ -283,6 +299,14 @@ class Pilot:
             with suppress(PyAnamoError, OSError):  # then the lease decides
                 self._start_worker(worker.number, lost=lost, quota=Quota(0))
 
+    def _leave_locked(self, claim: Claim) -> None:
+        """Tell what a worker that was killed at the end of a stop has not given back."""
+        self._summary.lost += 1
+        file = kept_file(self._settings.table, claim)
+        results = f"; the results are in {file}" if file else ""
+        words = "not given back in time, so that its lease must run out%s"
+        log.error(words, results, extra=about(claim.item))
+
     def _how_died(self, code: int) -> str:
         """How a worker with that exit code has died, as the rest of a sentence."""
         if code > 0:
@@ -296,6 +320,10 @@ class Pilot:
         limit = min(KILL_SECONDS, self._seconds_left)
         # Twice: a task that was just being started has its mark a moment later.
         is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
+        if hidden := hidden_orphans(self._own_processes):
+            pids = ", ".join(map(str, hidden))
+            log.warning("can't tell whose these processes are, that are hidden from us: %s", pids)
+            is_ended = False
         if claim is not None or self._shared.deadline(worker):
             self._summary.lost += 1
         self._shared.set_deadline(worker, 0.0)
@@ -321,7 +349,7 @@ class Pilot:
         self,
         number: int,
         stop: Stop,
-        report: Callable[[ItemEnded], None],
+        report: Callable[[Message], None],
         *,
         lost: LostClaim | None,
         quota: Quota,

@@ -14,7 +14,7 @@ from pyanamo.errors import PyAnamoError
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.processes import die_with_parent
 from pyanamo.pilot.shared import SharedNumbers
-from pyanamo.pilot.worker import ItemEnded, Worker
+from pyanamo.pilot.worker import Message, Worker
 from pyanamo.signals import STOP_SIGNALS, Stop, exit_code, stop_signals
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 A_BUG = 70  # EX_SOFTWARE of sysexits.h
 PILOT_GONE = "the pilot is gone"
 
-Report = Callable[[ItemEnded], None]
+Report = Callable[[Message], None]
 MakeWorker = Callable[[int, Stop, Report], Worker]
 
 
@@ -32,7 +32,7 @@ class WorkerProcess:
 
     number: int
     pid: int
-    messages: Connection  # ItemEnded, or text: why it can't go on; its end is the worker's
+    messages: Connection  # Message, or text: why it can't go on; its end is the worker's
 
 
 def start_worker(number: int, make_worker: MakeWorker, shared: SharedNumbers) -> WorkerProcess:
@@ -61,9 +61,9 @@ def start_worker(number: int, make_worker: MakeWorker, shared: SharedNumbers) ->
 def _work(number: int, make_worker: MakeWorker, stop: Stop, sender: Connection) -> int:
     """What the worker's process does; its exit code."""
 
-    def report(ended: ItemEnded) -> None:
+    def report(message: Message) -> None:
         try:
-            sender.send(ended)
+            sender.send(message)
         except OSError:
             stop.set(PILOT_GONE, grace=GRACE_SECONDS)
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -71,6 +71,46 @@ def _marked(marks: tuple[str, ...]) -> Iterator[int]:
                 environment = b"\0" + file.read()
                 if all(mark in environment for mark in wanted):
                     yield int(entry)
+
+
+def hidden_orphans(own: Container[int]) -> list[int]:
+    """Descendants of this process whose environment it may not read, so that marks don't find them.
+
+    Programs that nobody may read, or that run as another user (ptrace(2), "access mode checking").
+    Those that descend from one of the processes `own` are left out.
+    """
+    parents = dict(_parents())
+    return [pid for pid in parents if _adopted(pid, parents, own) and _is_hidden(pid)]
+
+
+def _adopted(pid: int, parents: Mapping[int, int], own: Container[int]) -> bool:
+    """Whether a process descends from this one, and from none of `own`."""
+    while pid in parents and pid not in own:
+        if parents[pid] == os.getpid():
+            return True
+        pid = parents[pid]
+    return False
+
+
+def _is_hidden(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            file.read(1)
+    except PermissionError:
+        return True
+    except OSError:  # it has ended
+        pass
+    return False
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """The parent of every process that runs."""
+    for entry in filter(str.isdigit, os.listdir("/proc") if CAN_FIND else ()):
+        with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
+            # Its name, in brackets, may have brackets and blanks (proc(5)).
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
+            if state != b"Z":
+                yield int(entry), int(parent)
 
 
 def die_with_parent(number: int) -> None:

@@ -27,9 +27,8 @@ class SpareCopy:
     def keep(self) -> Path | None:
         """Write the file, once; None where there is nothing worth keeping, as no task has ended."""
         if self._file is None and self._outcome.results:
-            folder = next(filter(_is_writable, (Path(), Path(tempfile.gettempdir()))), Path())
-            name = f"pyanamo-unrecorded-{self._table}-{self._claim.token}.json"
-            file = (folder / name).absolute()
+            folder = next(filter(_is_writable, _folders()), Path())
+            file = (folder / _name(self._table, self._claim)).absolute()
             try:
                 file.write_text(self._content(), encoding="utf-8")
                 self._file = file
@@ -55,6 +54,20 @@ class SpareCopy:
             "Log": log_attribute(outcome.results, nested=item.nested),
         }
         return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def kept_file(table: str, claim: Claim) -> Path | None:
+    """The file that a worker has left for this claim before it was killed, if there is one."""
+    files = ((folder / _name(table, claim)).absolute() for folder in _folders())
+    return next(filter(Path.is_file, files), None)
+
+
+def _name(table: str, claim: Claim) -> str:
+    return f"pyanamo-unrecorded-{table}-{claim.token}.json"
+
+
+def _folders() -> tuple[Path, Path]:
+    return Path(), Path(tempfile.gettempdir())
 
 
 def _is_writable(folder: Path) -> bool:

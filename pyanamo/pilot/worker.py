@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from pyanamo.errors import PyAnamoError, StoreUnavailable
+from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Outcome, Result
 from pyanamo.pilot import unrecorded
 from pyanamo.pilot.execution import Runner
@@ -37,6 +37,14 @@ class ItemEnded:
     seconds: float  # since it was claimed
 
 
+@dataclass(frozen=True)
+class ItemGivenUp:
+    """What a worker tells its pilot when what the worker before it held is failed now."""
+
+
+Message = ItemEnded | ItemGivenUp
+
+
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """What one worker works with; `work` is what it does."""
@@ -50,7 +58,7 @@ class Worker:
     notes: ClaimNotes
     lost: LostClaim | None  # what the worker before it held, which died
     quota: Quota
-    report: Callable[[ItemEnded], None]
+    report: Callable[[Message], None]
     lease: float  # seconds
     retries: int
     max_attempts: int
@@ -58,8 +66,8 @@ class Worker:
 
     def work(self) -> None:
         """Claim, run and record items until there is none left, no time left, or a stop."""
-        if self.lost is not None:
-            give_back(self.table, self.lost, self.max_attempts)
+        if self.lost is not None and give_back(self.table, self.lost, self.max_attempts):
+            self.report(ItemGivenUp())
         with closing(LeaseKeeper(self.table, self.lease, self._watch)) as leases:
             while self._may_claim() and self.quota.take():
                 taken = self._next_claim()
@@ -172,6 +180,8 @@ class Worker:
                 if write(claim, outcome):
                     return True
                 held.lose("somebody else has the item")
+            except TableNotFound as error:  # it won't come back
+                held.lose(str(error))
             except PyAnamoError as error:
                 log.warning("not recorded yet: %s", error, extra=about(claim.item))
                 tries += 1

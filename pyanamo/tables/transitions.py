@@ -85,7 +85,7 @@ def is_lost_too_often(lost: Item, max_attempts: int) -> bool:
 def given_up(lost: Item, now: float, how: str = "") -> Changes:
     """`locked` to `failed`: the item was lost as often as is allowed, the last time `how`."""
     times = "once" if lost.times_lost == 0 else f"{lost.times_lost + 1} times"
-    reason = f"lost {times}: the pilot died while running it"
+    reason = f"lost {times}: {how or 'the pilot died while running it'}"
     return {
         "ItemState": ItemState.FAILED.value,
         "Done_Date": utc_date(now),
