@@ -322,7 +322,8 @@ class Pilot:
         is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
         if hidden := hidden_orphans(self._own_processes):
             pids = ", ".join(map(str, hidden))
-            log.warning("can't tell whose these processes are, that are hidden from us: %s", pids)
+            words = "worker %d's item keeps its lease: its task may run on, hidden from us (pid %s)"
+            log.warning(words, worker, pids)
             is_ended = False
         if claim is not None or self._shared.deadline(worker):
             self._summary.lost += 1
