@@ -724,12 +724,34 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     assert local.item("item").state is LOCKED
 
 
-def test_what_a_stop_could_not_give_back_is_named(local: Place) -> None:
-    """Another program holds the table's file while the item's end is to be written."""
-    local.script("waits.sh", "wait_for locked; echo said")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_table_whose_file_is_deleted_ends_the_pilot(local: Place, replaced: bool) -> None:
+    """SQLite would go on in a file without a name: no result could be found again."""
+    local.script("waits.sh", "wait_for gone; echo said")
     local.fill({"item": "./waits.sh"})
     pilot = local.start()
     local.wait_for_state("item", LOCKED)
+    local.table.close()
+    for file in local.folder.glob("table.db*"):
+        file.unlink()
+    if replaced:
+        local.table.create()
+        local.table.close()
+    local.touch("gone")
+    ended = pilot.wait()
+    assert ended.code == 1
+    assert "was deleted or replaced while it was in use" in ended.stderr
+    (file,) = local.folder.glob("pyanamo-unrecorded-*.json")
+    assert str(file) in ended.stderr
+    assert json.loads(file.read_text())["Log"]["stdout"] == "said\n"
+
+
+def test_what_a_stop_could_not_give_back_is_named(local: Place) -> None:
+    """Another program holds the table's file while the item's end is to be written."""
+    local.script("waits.sh", "touch ready; wait_for locked; echo said")
+    local.fill({"item": "./waits.sh"})
+    pilot = local.start()
+    local.wait_for("ready")
     database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     local.touch("locked")

@@ -91,6 +91,7 @@ class SQLiteTable(HoldersVerbs):
         self._clock = clock
         self._lock = threading.Lock()  # one connection, one transaction at a time
         self._connection: sqlite3.Connection | None = None
+        self._connected_to: tuple[int, int] | None = None
 
     def check(self) -> None:
         """Raise an error if the table can't be worked with."""
@@ -320,6 +321,8 @@ class SQLiteTable(HoldersVerbs):
         with self._lock, self._errors():
             if self._connection is None:
                 self._connection = self._connect("rw")
+            elif self._identity() != self._connected_to:  # what is written now, nobody would find
+                raise TableNotFound(f"{self._file} was deleted or replaced while it was in use")
             yield self._connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -345,7 +348,16 @@ class SQLiteTable(HoldersVerbs):
         except BaseException:
             database.close()
             raise
+        self._connected_to = self._identity()
         return database
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file it is; None if there is none."""
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _require_own_file(self, database: sqlite3.Connection) -> None:
         # In this order: somebody may be making our tables, and mark the file as ours, just now.
