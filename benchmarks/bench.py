@@ -68,12 +68,12 @@ class Amounts:
 
 
 FULL = Amounts(
-    rounds=9,
+    rounds=7,
     tasks=1000,
-    dynamodb_rounds=5,
+    dynamodb_rounds=4,
     dynamodb_tasks=1000,
     import_rows=100_000,
-    batch_writer_rows=25_000,
+    batch_writer_rows=15_000,
     backlog=(100, 1000, 10_000, 100_000),
     backlog_rounds=9,
     pilots=100,
