@@ -49,7 +49,7 @@ test: check-python check-tools dynamodb-local lint  ## Check everything: lint, t
 
 chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
-		-s --timeout=0 tests/test_chaos.py $(ARGS)
+		-s --timeout=0 tests/slow/test_chaos.py $(ARGS)
 
 bench: check-python dynamodb-local .venv-test/.installed  ## Measure all, into benchmarks/README.md (10 minutes)
 	.venv-test/bin/python -m benchmarks.bench

@@ -15,7 +15,7 @@ from benchmarks.places import Place
 from benchmarks.processes import in_own_process
 from pyanamo.aws import Client, make_client
 from pyanamo.model import Ending, Outcome, Result, TaskStatus
-from pyanamo.tables.dynamodb import DynamoDBTable
+from pyanamo.tables.dynamodb.table import DynamoDBTable
 
 BEFORE_END = 0.9
 DONE = Outcome(

@@ -24,7 +24,7 @@ from pyanamo.model import Item, ItemState, Result, Task, TaskStatus
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Store
 from pyanamo.tables.attributes import item_attributes, slot
-from pyanamo.tables.expressions import typed_map
+from pyanamo.tables.dynamodb.expressions import typed_map
 
 STEPS = {"Align": 33_334, "Call": 33_333, "Merge": 33_333}
 NESTED_TASKS = 4  # of an item of the second step

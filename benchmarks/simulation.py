@@ -37,8 +37,8 @@ from benchmarks.simulated_time import Simulation
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim
 from pyanamo.pilot.worker import backoff
-from pyanamo.tables.candidates import OwnShortlist
-from pyanamo.tables.dynamodb import DynamoDBTable
+from pyanamo.tables.dynamodb.candidates import OwnShortlist
+from pyanamo.tables.dynamodb.table import DynamoDBTable
 
 # On-demand, us-east-1, since November 2024 (aws.amazon.com/dynamodb/pricing/on-demand).
 DOLLARS_A_WRITE, DOLLARS_A_READ = 0.625e-6, 0.125e-6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyanamo.selection import Selection as Selection
     from pyanamo.workflow import Workflow as Workflow
+    from pyanamo.workflow.selection import Selection as Selection
 
 __version__ = "0.1.0"
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return Workflow
     if name == "Selection":
-        from pyanamo.selection import Selection
+        from pyanamo.workflow.selection import Selection
 
         return Selection
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from pyanamo.errors import TaskFileError
 from pyanamo.model import SINGLE_TASK, Item, Task
+from pyanamo.shellwords import check_command
 from pyanamo.tables.attributes import new_import_id, new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_KEY_BYTES, grown_size
-from pyanamo.words import check_command
 
 REQUIRED = ("itemID", "TaskID", "TaskScript")
 ARGUMENTS = "TaskArgs"

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
 from pyanamo.model import ItemState
-from pyanamo.selection import Selection
 from pyanamo.workflow import Workflow
+from pyanamo.workflow.selection import Selection
 
 PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
 

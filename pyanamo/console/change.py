@@ -16,8 +16,8 @@ from pyanamo.console.arguments import (
 from pyanamo.console.screen import counted, print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
-from pyanamo.selection import Selection
 from pyanamo.workflow import Changed, Workflow
+from pyanamo.workflow.selection import Selection
 
 ASK_FROM = 100  # items
 DRY_RUN_SHOWS = 10

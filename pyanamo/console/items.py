@@ -23,8 +23,8 @@ from pyanamo.console.screen import (
     write_bytes,
 )
 from pyanamo.errors import ItemNotFound, UsageError
-from pyanamo.logreader import Stream, tail_of
 from pyanamo.model import Item, ItemSummary
+from pyanamo.output.reader import Stream, tail_of
 from pyanamo.tables.attributes import item_attributes
 
 ITEM_COLUMNS: Mapping[str, Callable[[ItemSummary], str]] = {

@@ -27,11 +27,10 @@ from pyanamo.console.screen import (
 )
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
-from pyanamo.progress.places import summary_of_samples
-from pyanamo.progress.samples import Filter, Samples
-from pyanamo.progress.status import Status
 from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.workflow import Workflow
+from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
+from pyanamo.workflow.status import Status
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyanamo.batch.jobs import Jobs
+from pyanamo.batch.submission import PilotJob, array_sizes, left_in
 from pyanamo.console.arguments import Commands, add_command
 from pyanamo.console.screen import counted, print_json, print_table
 from pyanamo.console.submit_flags import (
@@ -20,8 +22,6 @@ from pyanamo.console.submit_flags import (
     table_of,
 )
 from pyanamo.errors import PyAnamoError, StoreUnavailable
-from pyanamo.jobs import Jobs
-from pyanamo.pilotjobs import PilotJob, array_sizes, left_in
 from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Store
 

@@ -6,11 +6,11 @@ import argparse
 import re
 from collections.abc import Sequence
 
+from pyanamo.batch.submission import MOST_PILOTS, PilotJob, job_name_of
 from pyanamo.cli import check_table_name, duration, store_of, whole_number
 from pyanamo.errors import UsageError
-from pyanamo.logbucket import bucket_of
-from pyanamo.pilot.arguments import MOST_AT_A_TIME, pilot_parser
-from pyanamo.pilotjobs import MOST_PILOTS, PilotJob, job_name_of
+from pyanamo.output.bucket import bucket_of
+from pyanamo.pilot.command_line import MOST_AT_A_TIME, pilot_parser
 from pyanamo.tables import Store
 
 MOST = 1_000  # pilots that nobody asked for by number

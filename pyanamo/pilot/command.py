@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pyanamo.model import Ending, utc_date
-from pyanamo.pilot.capture import TaskOutput
+from pyanamo.output.capture import TaskOutput
+from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
-from pyanamo.pilot.processes import kill_marked
 from pyanamo.pilot.spawn import spawn
+from pyanamo.shellwords import split_words
 from pyanamo.signals import Halt
-from pyanamo.words import split_words
 
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # How long what a task leaves behind may go on, so that the last of a pipeline can still write.

@@ -12,7 +12,7 @@ import select
 import signal
 
 from pyanamo.pilot.lease import lease_clock
-from pyanamo.pilot.processes import Crew, kill_marked
+from pyanamo.pilot.marks import Crew, kill_marked
 from pyanamo.pilot.shared import SharedNumbers
 
 LOOK_SECONDS = 0.5

@@ -16,17 +16,12 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from pyanamo.errors import PyAnamoError
+from pyanamo.identity import pilot_name, runs_in_batch
 from pyanamo.model import Claim, Ending
+from pyanamo.output.keeper import Keeper
 from pyanamo.pilot.command import GRACE_SECONDS
-from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.guardian import Guardian
-from pyanamo.pilot.identity import pilot_name, runs_in_batch
-from pyanamo.pilot.keeping import Keeper
-from pyanamo.pilot.lost import ClaimNotes, LostClaim
-from pyanamo.pilot.memory import RecentKills
-from pyanamo.pilot.pilotlog import about
-from pyanamo.pilot.process import WorkerProcess, start_worker
-from pyanamo.pilot.processes import (
+from pyanamo.pilot.marks import (
     CAN_FIND,
     Crew,
     adopt_orphans,
@@ -34,12 +29,16 @@ from pyanamo.pilot.processes import (
     kill_marked,
     reap_adopted,
 )
-from pyanamo.pilot.shared import Quota, SharedNumbers, SharedShortlist
+from pyanamo.pilot.memory import RecentKills
+from pyanamo.pilot.pilotlog import about
+from pyanamo.pilot.runner import Runner
+from pyanamo.pilot.shared import ClaimNotes, Quota, SharedNumbers, SharedShortlist
 from pyanamo.pilot.spawn import keep_open_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.unrecorded import kept_file
 from pyanamo.pilot.walltime import WallTime
-from pyanamo.pilot.worker import ItemEnded, ItemGivenUp, Message, Worker
+from pyanamo.pilot.worker import ItemEnded, ItemGivenUp, LostClaim, Message, Worker
+from pyanamo.pilot.worker_process import WorkerProcess, start_worker
 from pyanamo.signals import Halt, Stop, stop_signals
 from pyanamo.tables import Store
 

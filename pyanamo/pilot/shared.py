@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pyanamo.tables.candidates import Shortlist
+from pyanamo.model import Claim
+from pyanamo.tables.attributes import history_attribute, read_item
+from pyanamo.tables.dynamodb.candidates import Shortlist
 
 STOP_REASONS = (
     "stopped by SIGTERM",
@@ -92,6 +94,61 @@ class SharedNumbers:
 
     def _at(self, worker: int) -> int:
         return _PILOT_NUMBERS + worker * _WORKER_NUMBERS
+
+
+# A name of 2,048 bytes, each of which JSON may escape with six, and ten attempts. What isn't used
+# of it takes no memory.
+_NOTE_BYTES = 32 * 1024
+_LENGTH_BYTES = 8
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
+class ClaimNotes:
+    """What each of a pilot's workers holds, in memory that processes forked later share.
+
+    Without locks: only the worker writes its note. The length goes last, eight aligned bytes that
+    are stored at once: a worker that dies before has no note.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._memory = mmap.mmap(-1, workers * _NOTE_BYTES)
+        self._lengths = memoryview(self._memory).cast("Q")
+
+    def write(self, worker: int, claim: Claim) -> None:
+        """Note the worker's claim. (Called by that worker.)"""
+        self.wipe(worker)
+        item = claim.item
+        note = {
+            "itemID": item.item_id,
+            "TaskID": item.task_id,
+            "lockID": claim.token,
+            "InstanceID": item.instance,
+            "Lock_Date": item.lock_date,
+            "Attempts": item.attempts,
+            "History": history_attribute(item.history),
+        }
+        content = _JSON.encode(note).encode()
+        if len(content) <= _NOTE_BYTES - _LENGTH_BYTES:
+            start = worker * _NOTE_BYTES + _LENGTH_BYTES
+            self._memory[start : start + len(content)] = content
+            self._set_length(worker, len(content))
+
+    def wipe(self, worker: int) -> None:
+        """The worker holds nothing. (Called by that worker.)"""
+        self._set_length(worker, 0)
+
+    def take(self, worker: int) -> Claim | None:
+        """What the worker has noted; None from then on. (Called once it is dead.)"""
+        length = self._lengths[worker * _NOTE_BYTES // _LENGTH_BYTES]
+        if length == 0:
+            return None
+        start = worker * _NOTE_BYTES + _LENGTH_BYTES
+        note = json.loads(self._memory[start : start + length])
+        self.wipe(worker)
+        return Claim(item=read_item(note), token=note["lockID"])
+
+    def _set_length(self, worker: int, length: int) -> None:
+        self._lengths[worker * _NOTE_BYTES // _LENGTH_BYTES] = length
 
 
 class Quota:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Outcome, Result
 from pyanamo.pilot import unrecorded
-from pyanamo.pilot.execution import Runner
 from pyanamo.pilot.lease import Held, LeaseKeeper, lease_clock
-from pyanamo.pilot.lost import ClaimNotes, LostClaim, give_back
 from pyanamo.pilot.pilotlog import about
-from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.runner import Runner
+from pyanamo.pilot.shared import ClaimNotes, Quota, SharedNumbers
 from pyanamo.signals import Halt
 from pyanamo.tables import WorkflowTable
+from pyanamo.tables.transitions import is_lost_too_often
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,14 @@ class ItemEnded:
 @dataclass(frozen=True)
 class ItemGivenUp:
     """What a worker tells its pilot when what the worker before it held is failed now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostClaim:
+    """A claim whose worker has died, and how: as much of its item as it takes to end it."""
+
+    claim: Claim
+    reason: str
 
 
 Message = ItemEnded | ItemGivenUp
@@ -208,6 +216,24 @@ class Worker:
             while self.shared.heard(self.number) == heard and time.monotonic() < give_up_at:
                 if self.stop.wait(0.001):
                     return
+
+
+def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:
+    """End the claim, unless its worker has still done so itself; whether the item is failed now.
+
+    Tried once.
+    """
+    extra = about(lost.claim.item)
+    try:
+        if not table.lose(lost.claim, lost.reason, max_attempts=max_attempts):
+            return False
+    except PyAnamoError as error:
+        log.warning("not given back, so that its lease must run out: %s", error, extra=extra)
+        return False
+    is_failed = is_lost_too_often(lost.claim.item, max_attempts)
+    words = "lost too often (--max-attempts), so that it is failed" if is_failed else "lost"
+    log.warning("%s: %s", words, lost.reason, extra=extra)
+    return is_failed
 
 
 def backoff(tries: int) -> float:

@@ -23,7 +23,7 @@ from typing import Any
 
 from pyanamo.errors import AccessDenied, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Item, ItemState, ItemSummary
-from pyanamo.tables import Added, Amended, transitions
+from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
     PROJECTED,
@@ -33,7 +33,7 @@ from pyanamo.tables.attributes import (
     read_item,
     read_summary,
 )
-from pyanamo.tables.holding import HoldersVerbs
+from pyanamo.tables.table import Added, Amended, HoldersVerbs
 
 COLUMNS = {
     "itemID": "TEXT NOT NULL",

@@ -15,8 +15,8 @@ from boto3.dynamodb.types import TypeDeserializer
 from pyanamo.aws import Client, make_client
 from pyanamo.model import Ending, Item, Outcome, Result, Task, TaskStatus
 from pyanamo.tables import Store, WorkflowTable
-from pyanamo.tables.dynamodb import DynamoDBTable
-from pyanamo.tables.expressions import typed
+from pyanamo.tables.dynamodb.expressions import typed
+from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.sqlite import SQLiteTable
 
 KINDS = ("sqlite", "dynamodb")

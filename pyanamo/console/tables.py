@@ -1,0 +1,162 @@
+"""The commands for tables as a whole: create, drop, capacity."""
+
+from __future__ import annotations
+
+import argparse
+
+from pyanamo.cli import store_of
+from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.screen import counted, print_json, print_table, require_consent
+from pyanamo.errors import UsageError
+from pyanamo.tables.dynamodb.capacity import TableCapacity
+from pyanamo.tables.dynamodb.units import Capacity, Scaling, Units
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    create = add_command(
+        commands, "create", run_create, "make tables", "create -t Align Call --read 50 --write 200"
+    )
+    _add_billing_flags(create)
+    drop = add_command(commands, "drop", run_drop, "delete tables, items and all", "drop -t Align")
+    drop.add_argument("--yes", action="store_true", help="don't ask")
+    capacity = add_command(
+        commands,
+        "capacity",
+        run_capacity,
+        "show and change what a DynamoDB table may take",
+        "capacity -t Align --autoscale 5 500 70",
+    )
+    _add_billing_flags(capacity)
+    capacity.add_argument("--on-demand", action="store_true", help="pay for what is used")
+
+
+def _add_billing_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("billing of table and index (DynamoDB; else on demand)")
+    group.add_argument("--read", type=int, metavar="N", help="read units a second")
+    group.add_argument("--write", type=int, metavar="N", help="write units a second")
+    group.add_argument(
+        "--autoscale",
+        nargs=3,
+        metavar=("MIN", "MAX", "TARGET"),
+        help="units, and the percentage of them that is to be used",
+    )
+
+
+def run_create(arguments: argparse.Namespace) -> int:
+    """Make tables."""
+    scaling = _scaling(arguments)
+    units = _units(arguments)
+    if store_of(arguments).local is not None and (scaling or units):
+        raise UsageError("an embedded table has no capacity to choose")
+    with workflow_of(arguments) as workflow:
+        made = workflow.create()
+    for name in made if scaling or units else ():
+        _set(_capacity(arguments, name), scaling, units)
+    if arguments.json:
+        print_json("create", created=made)
+        return 0
+    for name in dict.fromkeys(arguments.table):
+        print(f"created {name}" if name in made else f"{name} is there already")
+    return 0
+
+
+def run_drop(arguments: argparse.Namespace) -> int:
+    """Delete tables."""
+    names = list(dict.fromkeys(arguments.table))
+    listed = ", ".join(names)
+    with workflow_of(arguments) as workflow:
+        items = sum(status.total for status in workflow.status())
+        if not arguments.yes:
+            require_consent(f"{listed} with {counted(items)} would be deleted")
+        if store_of(arguments).local is None:
+            for name in names:
+                _capacity(arguments, name).remove_scaling()
+        workflow.drop()
+    if arguments.json:
+        print_json("drop", dropped=names)
+    else:
+        print(f"dropped {listed}")
+    return 0
+
+
+def run_capacity(arguments: argparse.Namespace) -> int:
+    """Show capacity, after changing it if it is to be changed."""
+    if store_of(arguments).local is not None:
+        raise UsageError("an embedded table has no capacity to show or choose")
+    scaling, units = _scaling(arguments), _units(arguments)
+    if sum(map(bool, (scaling, units, arguments.on_demand))) > 1:
+        raise UsageError("--on-demand, --read with --write, and --autoscale: one of these")
+    found: dict[str, Capacity] = {}
+    for name in dict.fromkeys(arguments.table):
+        capacity = _capacity(arguments, name)
+        if arguments.on_demand:
+            capacity.set_on_demand()
+        elif scaling or units:
+            _set(capacity, scaling, units)
+        found[name] = capacity.describe()
+    if arguments.json:
+        print_json("capacity", tables=found)
+        return 0
+    columns = ("Table", "Billing", "Part", "Read", "Write", "Read_Scaling", "Write_Scaling")
+    rows = (
+        (
+            name,
+            capacity.billing.value,
+            part,
+            str(throughput.units.read),
+            str(throughput.units.write),
+            _scaling_text(throughput.read_scaling),
+            _scaling_text(throughput.write_scaling),
+        )
+        for name, capacity in found.items()
+        for part, throughput in (("table", capacity.table), ("index", capacity.index))
+    )
+    print_table(columns, rows)
+    return 0
+
+
+def _set(capacity: TableCapacity, scaling: Scaling | None, units: Units | None) -> None:
+    if scaling is not None and scaling.target_percent is not None:
+        capacity.set_autoscaling(
+            minimum=scaling.minimum,
+            maximum=scaling.maximum,
+            target_percent=scaling.target_percent,
+        )
+    elif units is not None:
+        capacity.set_provisioned(read=units.read, write=units.write)
+
+
+def _units(arguments: argparse.Namespace) -> Units | None:
+    if arguments.read is None and arguments.write is None:
+        return None
+    if arguments.read is None or arguments.write is None:
+        raise UsageError("--read and --write go together")
+    return Units(read=arguments.read, write=arguments.write)
+
+
+def _scaling(arguments: argparse.Namespace) -> Scaling | None:
+    if arguments.autoscale is None:
+        return None
+    least, most, target = arguments.autoscale
+    try:
+        percent = float(target.removesuffix("%"))
+        return Scaling(minimum=int(least), maximum=int(most), target_percent=percent)
+    except ValueError as error:
+        raise UsageError(
+            f"--autoscale {least} {most} {target}: expected MIN MAX TARGET%, 5 500 70 say"
+        ) from error
+
+
+def _capacity(arguments: argparse.Namespace, name: str) -> TableCapacity:
+    store = store_of(arguments)
+    return TableCapacity(
+        name, region=store.region, profile=store.profile, endpoint_url=store.endpoint_url
+    )
+
+
+def _scaling_text(scaling: Scaling | None) -> str:
+    if scaling is None:
+        return ""
+    target = "" if scaling.target_percent is None else f" at {scaling.target_percent:g}%"
+    return f"{scaling.minimum} to {scaling.maximum}{target}"

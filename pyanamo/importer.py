@@ -1,0 +1,168 @@
+"""Fill a table with the items of a delimited task file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, takewhile
+from pathlib import Path
+
+from pyanamo.cli import add_store_flags, check_table_name, delimiter_of, store_of
+from pyanamo.errors import PyAnamoError, UsageError
+from pyanamo.model import Item
+from pyanamo.signals import exit_code, stop_signals
+from pyanamo.tables import Added, Store
+from pyanamo.tables.attributes import new_item
+from pyanamo.taskfile import TaskFile, parse_task_file
+
+BAR_FROM = 300  # items: fewer are imported before a bar is read
+DRY_RUN_SHOWS = 3  # items
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Import a task file; the exit code.
+
+    `argv` are the words behind the program's name; those of this process where None is given.
+    """
+    arguments = import_parser().parse_args(argv)
+    check_table_name(arguments.table)
+    store = store_of(arguments)
+    tasks = read_tasks(arguments)
+    if arguments.dry_run:
+        show(tasks)
+        return 0
+    return import_items(store, arguments.table, tasks.items, arguments.replace)
+
+
+def import_parser() -> argparse.ArgumentParser:
+    """What reads an import's command line."""
+    parser = argparse.ArgumentParser(
+        prog="import-items.py",
+        description="Import the items of a task file into a table, which is created if it isn't "
+        "there. Items that are in the table already are left as they are. A file with a mistake in "
+        "it imports nothing.",
+        epilog="Exit codes: 0 all is in the table; 1 something is not; 2 wrong usage; 130 and 143 "
+        "stopped by SIGINT and SIGTERM.",
+    )
+    add_store_flags(parser)
+    file = parser.add_argument_group("the task file")
+    file.add_argument("-i", "--input", required=True, metavar="FILE", help="or - for stdin")
+    file.add_argument(
+        "-d", "--delimiter", default="|", metavar="TEXT", help=r"between fields (|); \t: a tab"
+    )
+    file.add_argument(
+        "-n",
+        "--nested-delimiter",
+        metavar="TEXT",
+        help=r"between the arguments of a nested item (,); \t: a tab",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--replace",
+        action="store_true",
+        help="overwrite items that are there, results and all, unless a pilot is working on them",
+    )
+    how.add_argument(
+        "--dry-run", action="store_true", help="show what would be imported; the table isn't asked"
+    )
+    return parser
+
+
+def read_tasks(arguments: argparse.Namespace) -> TaskFile:
+    """The items of the file that the command line names."""
+    delimiter = delimiter_of("-d", arguments.delimiter)
+    nested = delimiter_of(
+        "-n", "," if arguments.nested_delimiter is None else arguments.nested_delimiter
+    )
+    if delimiter == nested:
+        raise UsageError(f"-d and -n are both {delimiter!r}: name different ones")
+    if not arguments.input:
+        raise UsageError("-i names no file: give one, or - for stdin")
+    name = "stdin" if arguments.input == "-" else arguments.input
+    try:
+        content = _stdin() if arguments.input == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise PyAnamoError(f"{name} can't be read: {error.strerror}") from error
+    tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
+    if arguments.nested_delimiter is not None and not tasks.has_arguments:
+        print(
+            f"{name} has no TaskArgs column: -n isn't used, all items are single", file=sys.stderr
+        )
+    return tasks
+
+
+def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace: bool) -> int:
+    """Write the items, and tell what became of them; the exit code."""
+    table = store.open(table_name)
+    total = Added()
+    with stop_signals() as stop:
+        try:
+            if table.create():
+                print(f"created table {table_name}", file=sys.stderr)
+            # Once a signal has come no more items are handed on; what is under way is finished.
+            handed = takewhile(lambda _: not stop, items)
+            with progress_bar(len(items)) as advance:
+                for added in table.add(handed, replace=replace):
+                    total += added
+                    advance(added.items)
+        except PyAnamoError as error:
+            if stop:  # what was under way when the signal came
+                print(error, file=sys.stderr)
+            elif total.items:
+                told = f"{_told(total, replace)}, then came that error"
+                raise PyAnamoError(f"{error}\n{told}") from error
+            else:
+                raise
+        finally:
+            table.close()
+    for item_id in total.locked:
+        print(f"not replaced, a pilot is working on it: {item_id}", file=sys.stderr)
+    if stop.signal is not None:
+        print(f"{stop.reason}: run it again to import the rest", file=sys.stderr)
+    print(_told(total, replace))
+    if stop.signal is not None:
+        return exit_code(stop.signal)
+    return 1 if total.locked else 0
+
+
+def show(tasks: TaskFile) -> None:
+    """Print what would be imported."""
+    nested = [item for item in tasks.items if item.nested]
+    for item in islice(tasks.items, DRY_RUN_SHOWS):
+        print(json.dumps(new_item(item, "(this import)"), ensure_ascii=False, indent=2))
+    if len(tasks.items) > DRY_RUN_SHOWS:
+        print("...")
+    print(
+        f"would import {len(tasks.items)}: {len(tasks.items) - len(nested)} single, {len(nested)} "
+        f"nested with {sum(len(item.tasks) for item in nested)} tasks"
+    )
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """What shows that so many more are through: a bar on stderr, if somebody can see it."""
+    if total < BAR_FROM or not sys.stderr.isatty():
+        yield lambda items: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("importing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda items: progress.advance(task, items)
+
+
+def _told(total: Added, replace: bool) -> str:
+    if replace:
+        return f"imported {total.imported}, replaced {total.replaced}"
+    return f"imported {total.imported}, already there {total.already_there}"
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None:
+        raise PyAnamoError("stdin is closed: name a file instead of -")
+    return sys.stdin.buffer.read()

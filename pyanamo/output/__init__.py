@@ -1,0 +1,1 @@
+"""What tasks print, from the pipe to where it is kept and back."""

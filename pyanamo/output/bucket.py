@@ -1,0 +1,123 @@
+"""Whole logs in a bucket of S3."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+from boto3.session import Session
+
+from pyanamo.aws import Client, make_client, make_session, translated_errors
+from pyanamo.errors import UsageError
+from pyanamo.output.stores import Content, gzipped
+
+DEFAULT_PREFIX = "PyAnamo"
+CONTENT_TYPE = "application/gzip"
+CHECK_NAME = ".write-check"
+PART_BYTES = 5 * 1024 * 1024  # of an upload: S3's least, but for the last; 10,000 make 52 GB
+
+
+class LogBucket:
+    """Logs in a bucket of S3, below a prefix."""
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._region = region
+        self._profile = profile
+        self._lock = threading.Lock()
+        # Workers inherit the pilot's, with all that it has read: S3's description is large.
+        self._session: Session | None = None
+        self._client: Client | None = None
+
+    def check(self, table: str) -> None:
+        """Write an empty object: the bucket is there, and one may write to it."""
+        key = f"{self._prefix}/{table}/{CHECK_NAME}"
+        client = self._own_client()
+        with translated_errors(client, f"bucket {self._bucket!r}"):
+            client.put_object(Bucket=self._bucket, Key=key, Body=b"")
+        client.close()
+        self._client = None  # each process makes its own
+
+    def keep(self, path: str, content: Content) -> str:
+        """Stream a log to its object; the SDK tries requests that fail again."""
+        key = f"{self._prefix}/{path}"
+        client = self._own_client()
+        with translated_errors(client, f"bucket {self._bucket!r}"):
+            self._upload(client, key, _parts(gzipped(content())))
+        return f"s3://{self._bucket}/{key}"
+
+    def _upload(self, client: Client, key: str, parts: Iterator[bytearray]) -> None:
+        """Write an object from its parts, one of which is in memory at a time."""
+        where = {"Bucket": self._bucket, "Key": key}
+        first = next(parts)
+        if len(first) < PART_BYTES:
+            client.put_object(**where, Body=first, ContentType=CONTENT_TYPE)
+            return
+        upload = client.create_multipart_upload(**where, ContentType=CONTENT_TYPE)["UploadId"]
+        try:
+            sent = [self._send_part(client, key, upload, 1, first)]
+            for number, part in enumerate(filter(None, parts), start=2):
+                sent.append(self._send_part(client, key, upload, number, part))
+            client.complete_multipart_upload(
+                **where, UploadId=upload, MultipartUpload={"Parts": sent}
+            )
+        except BaseException:
+            with suppress(Exception):  # parts of an upload without an end cost money
+                client.abort_multipart_upload(**where, UploadId=upload)
+            raise
+
+    def _send_part(
+        self, client: Client, key: str, upload: str, number: int, part: bytearray
+    ) -> dict[str, str | int]:
+        """Send one part; what the end of the upload must say of it."""
+        answer = client.upload_part(
+            Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=part
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    def _own_client(self) -> Client:
+        with self._lock:  # nested tasks are threads
+            if self._session is None:
+                self._session = make_session(region=self._region, profile=self._profile)
+            if self._client is None:
+                self._client = make_client("s3", session=self._session)
+            return self._client
+
+
+def bucket_of(name: str, key: str | None, *, region: str | None, profile: str | None) -> LogBucket:
+    """The bucket that `-b` and `-k` name: `name`, or `s3://name/prefix`."""
+    bucket, _, own_prefix = name.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise UsageError(f"-b {name!r} names no bucket: give NAME or s3://NAME/PREFIX")
+    prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
+    return LogBucket(bucket, prefix, region=region, profile=profile)
+
+
+def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
+    """Parts of `PART_BYTES`, the last one of fewer, if any. They share a buffer: one at a time."""
+    part = bytearray()
+    for piece in pieces:
+        part += piece
+        while len(part) >= PART_BYTES:
+            rest = part[PART_BYTES:]
+            del part[PART_BYTES:]
+            yield part
+            part[:] = rest
+    yield part
+
+
+def read_object(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:
+    """What an object of S3 has, a chunk at a time, by its `s3://` URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = make_client("s3", region=region, profile=profile)
+    with translated_errors(client, f"the log {uri}"):
+        yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(PART_BYTES)

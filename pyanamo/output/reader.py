@@ -1,0 +1,68 @@
+"""What a task printed: the tail from its item, or the whole from where it is kept."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from pyanamo.errors import PyAnamoError
+from pyanamo.model import Result
+from pyanamo.output.stores import unzipped
+
+Stream = Literal["stdout", "stderr"]
+
+CHUNK = 1024 * 1024
+
+
+def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
+    """The end of an output, and the size of the whole in bytes."""
+    if stream == "stdout":
+        return result.stdout, result.stdout_bytes
+    return result.stderr, result.stderr_bytes
+
+
+def whole_log(
+    result: Result,
+    stream: Stream,
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+) -> Iterator[bytes]:
+    """The whole output, a chunk at a time. Raises a `PyAnamoError` where it isn't kept."""
+    tail, size = tail_of(result, stream)
+    if len(tail.encode()) == size:  # what was kept elsewhere all the same is no more readable
+        yield tail.encode()
+        return
+    if not result.log_uri:
+        raise PyAnamoError(
+            f"of this {stream} only the tail was kept, {len(tail.encode())} of {size} bytes: run "
+            "pilots with -b or --log-dir to keep the whole"
+        )
+    # The address is that of one stream; the other's differs in nothing but the name.
+    base = result.log_uri.removesuffix(".stdout.gz").removesuffix(".stderr.gz")
+    uri = f"{base}.{stream}.gz"
+    try:
+        yield from unzipped(_read(uri, region=region, profile=profile))
+    except zlib.error as error:
+        raise PyAnamoError(f"the log {uri} is damaged: {error}") from error
+
+
+def _read(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        try:
+            with Path(unquote(parts.path)).open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+        except OSError as error:
+            raise PyAnamoError(
+                f"the log {uri} can't be read: {error.strerror}; it is on the machine that ran "
+                "the task"
+            ) from error
+        return
+    from pyanamo.output.bucket import read_object
+
+    yield from read_object(uri, region=region, profile=profile)

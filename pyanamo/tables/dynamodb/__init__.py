@@ -1,0 +1,1 @@
+"""A workflow step in a DynamoDB table."""

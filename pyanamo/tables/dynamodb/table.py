@@ -1,0 +1,394 @@
+"""A workflow step in a DynamoDB table.
+
+A claim costs one conditional write and, for each claim or for several, a query of the index (see
+`pyanamo.tables.dynamodb.candidates`). Nothing here scans, describes or reads the whole to-do list,
+so a claim costs the same however many items wait and however many pilots run.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from boto3.session import Session
+
+from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
+from pyanamo.errors import PyAnamoError
+from pyanamo.model import Claim, Item, ItemState, ItemSummary
+from pyanamo.tables import transitions
+from pyanamo.tables.attributes import (
+    INDEX,
+    INDEX_KEYS,
+    PROJECTED,
+    Attributes,
+    new_import_id,
+    new_item,
+    read_item,
+    read_summary,
+)
+from pyanamo.tables.dynamodb import importing
+from pyanamo.tables.dynamodb.candidates import FRONT, PAGE, Candidates, Shortlists, page_around
+from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
+from pyanamo.tables.dynamodb.units import Units
+from pyanamo.tables.table import Added, Amended, HoldersVerbs
+
+# What a lost item's successor must know of it. `_still_lost` ties it to the token.
+_OF_A_LOST_ITEM = (
+    "itemID",
+    "ItemState",
+    "lockID",
+    "InstanceID",
+    "Lock_Date",
+    "Lease_Expires",
+    "Attempts",
+    "History",
+)
+
+# What tells whether an item was changed since it was read: each end of a claim, and each restart,
+# adds to the history an entry of its own; nested tasks are only ever taken away; and an import that
+# replaces the item leaves its own mark.
+_VERSION = ("ItemState", "lockID", "History", "Nested_Tasks", "Import_ID")
+GET_BATCH = 100  # keys a BatchGetItem: DynamoDB's limit
+
+
+class DynamoDBTable(HoldersVerbs):
+    """A workflow step in DynamoDB; see `WorkflowTable` for what its verbs promise."""
+
+    settle_seconds = 1.5  # the index lags behind the table, as a rule by much less than a second
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        session: Session | None = None,
+        endpoint_url: str | None = None,
+        shortlists: Shortlists | None = None,
+        clock: Callable[[], float] = time.time,
+        steady_clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        client: Client | None = None,
+    ) -> None:
+        self.name = name
+        self._clock = clock
+        self._client = client or make_client("dynamodb", session=session, endpoint_url=endpoint_url)
+        self._random = rng or random.Random()
+        self._candidates = Candidates(
+            partial(self._page, ItemState.TODO),
+            shortlists=shortlists,
+            clock=steady_clock,
+            rng=self._random,
+        )
+        self._locked_fit_a_page = False
+        self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token
+
+    def check(self) -> None:
+        """Raise an error if the table can't be worked with."""
+        self._page(ItemState.TODO, FRONT, limit=1)
+
+    def create(self, units: Units | None = None) -> bool:
+        """Make the table, on-demand or with so many units, and wait until it is there.
+
+        False if it was: it is then left as it is.
+        """
+        with self._errors():
+            made = self._make_unless_there(units)
+            waiter = self._client.get_waiter("table_exists")
+            waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+            return made
+
+    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
+        """Add new items, many requests at a time."""
+        import_id = new_import_id(self._clock())
+        rows = (new_item(item, import_id) for item in items)
+        write = importing.replace if replace else importing.insert
+        return write(self._client, self.name, rows)
+
+    def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
+        """Take an item that waits, or else one whose lease has expired."""
+        if self._in_doubt is not None and (claim := self._claim(*self._in_doubt, pilot, lease)):
+            return claim
+        while (item_id := self._candidates.next()) is not None:
+            if claim := self._claim(item_id, secrets.token_hex(8), pilot, lease):
+                return claim
+            self._candidates.conflict()
+        return self._claim_expired(pilot, lease, max_attempts)
+
+    def get(self, item_id: str) -> Item | None:
+        """The item, as it is now."""
+        raw = self._get(item_id)
+        return read_item(plain_map(raw)) if raw else None
+
+    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
+        """The index's rows of these states, or of all; those of a state in the index's order."""
+        paginator = self._client.get_paginator("query")
+        for state in states or tuple(ItemState):
+            with self._errors():
+                for page in paginator.paginate(
+                    TableName=self.name,
+                    IndexName=INDEX,
+                    KeyConditionExpression="ItemState = :state",
+                    ExpressionAttributeValues={":state": typed(state.value)},
+                ):
+                    for row in page["Items"]:
+                        yield read_summary(self.name, plain_map(row))
+
+    def items(self, *states: ItemState) -> Iterator[Item]:
+        """The items of these states, or all: all of them by a scan, else by way of the index."""
+        if states:
+            yield from self._items_of(states)
+            return
+        with self._errors():
+            for page in self._client.get_paginator("scan").paginate(TableName=self.name):
+                for row in page["Items"]:
+                    yield read_item(plain_map(row))
+
+    def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
+        """Make a change that depends on what the item is, if it still is when it is written."""
+        raw = self._get(item_id)
+        if raw is None:
+            return Amended.MISSING
+        changes = change(read_item(plain_map(raw)))
+        if changes is None:
+            return Amended.UNCHANGED
+        update = Update(changes)
+        try:
+            with self._errors():
+                self._client.update_item(
+                    TableName=self.name,
+                    Key=_key(item_id),
+                    **update.arguments(update.unchanged(raw, _VERSION)),
+                )
+        except ConditionFailed as failed:
+            there = plain_map(failed.item or {})
+            return Amended.CHANGED if _has_landed(changes, there) else Amended.TAKEN
+        return Amended.CHANGED
+
+    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
+        """Delete the item if one may, and if it is still so when it is deleted."""
+        raw = self._get(item_id)
+        if raw is None:
+            return Amended.MISSING
+        if not may(read_item(plain_map(raw))):
+            return Amended.UNCHANGED
+        expression = Expression()
+        try:
+            with self._errors():
+                self._client.delete_item(
+                    TableName=self.name,
+                    Key=_key(item_id),
+                    **expression.arguments(expression.unchanged(raw, _VERSION)),
+                )
+        except ConditionFailed as failed:
+            return Amended.TAKEN if failed.item else Amended.CHANGED  # gone: it was our own write
+        return Amended.CHANGED
+
+    def drop(self) -> None:
+        """Delete the table with all its items, and wait until it is gone."""
+        with self._errors():
+            self._client.delete_table(TableName=self.name)
+            waiter = self._client.get_waiter("table_not_exists")
+            waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _get(self, item_id: str) -> dict[str, Any] | None:
+        with self._errors():
+            answer = self._client.get_item(
+                TableName=self.name, Key=_key(item_id), ConsistentRead=True
+            )
+        item: dict[str, Any] | None = answer.get("Item")
+        return item
+
+    def _items_of(self, states: Sequence[ItemState]) -> Iterator[Item]:
+        """Whole items by the keys that the index has of these states."""
+        rows = self.summaries(*states)
+        while batch := list(islice(rows, GET_BATCH)):
+            keys = [_key(row.item_id) for row in batch]
+            while keys:
+                with self._errors():
+                    answer = self._client.batch_get_item(RequestItems={self.name: {"Keys": keys}})
+                for raw in answer["Responses"].get(self.name, ()):
+                    item = read_item(plain_map(raw))
+                    if item.state in states:  # the index may lag behind
+                        yield item
+                keys = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self._client, f"table {self.name!r}")
+
+    def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
+        """Take an item if it is todo."""
+        update = Update(transitions.claimed(pilot, token, self._clock(), lease))
+        update.add_one("Attempts")
+        is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
+        return self._write_claim(item_id, token, update.arguments(is_todo))
+
+    def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
+        """Look through a random page of locked items for one whose lease has expired."""
+        read_page = partial(self._page, ItemState.LOCKED)
+        fits = self._locked_fit_a_page
+        locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
+        self._locked_fit_a_page = len(locked) < PAGE
+        for item in self._read_leases(locked):
+            now = self._clock()
+            if item.lease_expires is None or item.lease_expires > now:
+                continue
+            if transitions.is_lost_too_often(item, max_attempts):
+                self._give_up(item, now)
+            elif claim := self._take_over(item, pilot, lease, now):
+                return claim
+        return None
+
+    def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
+        token = secrets.token_hex(8)
+        update = Update(transitions.taken_over(lost, pilot, token, now, lease))
+        return self._write_claim(
+            lost.item_id, token, update.arguments(_still_lost(update, lost, now))
+        )
+
+    def _give_up(self, lost: Item, now: float) -> None:
+        update = Update(transitions.given_up(lost, now))
+        with suppress(ConditionFailed), self._errors():
+            self._client.update_item(
+                TableName=self.name,
+                Key=_key(lost.item_id),
+                **update.arguments(_still_lost(update, lost, now)),
+            )
+
+    def _write_claim(self, item_id: str, token: str, arguments: Mapping[str, Any]) -> Claim | None:
+        """Make a claiming write; None when its condition didn't hold.
+
+        The SDK repeats a write whose answer was lost, and is then told that the condition failed:
+        the token tells whether it failed because of ourselves.
+        """
+        self._in_doubt = (item_id, token)
+        try:
+            with self._errors():
+                answer = self._client.update_item(
+                    TableName=self.name, Key=_key(item_id), ReturnValues="ALL_NEW", **arguments
+                )
+            there = plain_map(answer["Attributes"])
+        except ConditionFailed as failed:
+            there = plain_map(failed.item or {})
+        self._in_doubt = None
+        is_ours = there.get("lockID") == token
+        return Claim(item=read_item(there), token=token) if is_ours else None
+
+    def _change(self, claim: Claim, changes: Attributes) -> bool:
+        """Write the changes if the token is the item's; or it was our own write that ended it."""
+        update = Update(changes)
+        is_ours = f"{update.name('lockID')} = {update.value('token', claim.token)}"
+        try:
+            with self._errors():
+                self._client.update_item(
+                    TableName=self.name,
+                    Key=_key(claim.item.item_id),
+                    **update.arguments(is_ours),
+                )
+            return True
+        except ConditionFailed as failed:
+            item = read_item(plain_map(failed.item)) if failed.item else None
+            return transitions.is_landed(item, claim, changes)
+
+    def _page(self, state: ItemState, slot: str, limit: int) -> Sequence[str]:
+        """Item ids of the index from `slot` on."""
+        with self._errors():
+            answer = self._client.query(
+                TableName=self.name,
+                IndexName=INDEX,
+                KeyConditionExpression="ItemState = :state AND Slot >= :slot",
+                ExpressionAttributeValues=typed_map({":state": state.value, ":slot": slot}),
+                ProjectionExpression="itemID",
+                Limit=limit,
+            )
+        return [row["itemID"]["S"] for row in answer["Items"]]
+
+    def _read_leases(self, item_ids: Sequence[str]) -> list[Item]:
+        """What a successor must know of these items, one request. Some may be left out."""
+        if not item_ids:
+            return []
+        names = {f"#{number}": name for number, name in enumerate(_OF_A_LOST_ITEM)}
+        request = {
+            "Keys": [_key(item_id) for item_id in item_ids],
+            "ProjectionExpression": ", ".join(names),
+            "ExpressionAttributeNames": names,
+        }
+        with self._errors():
+            answer = self._client.batch_get_item(RequestItems={self.name: request})
+        return [read_item(plain_map(row)) for row in answer["Responses"].get(self.name, ())]
+
+    def _make_unless_there(self, units: Units | None) -> bool:
+        try:
+            self._require_own_table(self._client.describe_table(TableName=self.name)["Table"])
+            return False
+        except self._client.exceptions.ResourceNotFoundException:
+            pass
+        try:
+            self._client.create_table(**table_definition(self.name, units))
+            return True
+        except self._client.exceptions.ResourceInUseException:
+            return False  # somebody else was faster
+
+    def _require_own_table(self, description: Mapping[str, Any]) -> None:
+        """Refuse to fill somebody else's table."""
+        keys = [key["AttributeName"] for key in description["KeySchema"]]
+        indexes = [index["IndexName"] for index in description.get("GlobalSecondaryIndexes", ())]
+        if keys != ["itemID"] or INDEX not in indexes:
+            raise PyAnamoError(
+                f"table {self.name!r} is not PyAnamo's: its key is {', '.join(keys)}, its indexes "
+                f"are {', '.join(indexes) or 'none'}; name another table"
+            )
+
+
+def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
+    """The arguments of `CreateTable`: on-demand, or units for the table and as many for its index.
+
+    What is provisioned, and nothing else, has a `ProvisionedThroughput`.
+    """
+    keys = ("itemID", *INDEX_KEYS)
+    state, place = INDEX_KEYS
+    throughput = {"ProvisionedThroughput": units.attribute()} if units else {}
+    return {
+        "TableName": name,
+        "BillingMode": "PROVISIONED" if units else "PAY_PER_REQUEST",
+        **throughput,
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        "KeySchema": [{"AttributeName": "itemID", "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": INDEX,
+                "KeySchema": [
+                    {"AttributeName": state, "KeyType": "HASH"},
+                    {"AttributeName": place, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(PROJECTED)},
+                **throughput,
+            }
+        ],
+    }
+
+
+def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether an item shows a change of ours, whose answer was lost; a pilot may have it by now."""
+    if changes.get("History"):
+        return changes["History"][-1] in there.get("History", ())
+    return all(there.get(name) == value for name, value in changes.items())
+
+
+def _still_lost(update: Update, lost: Item, now: float) -> str:
+    """The condition that a lost item is the one that was read, and hasn't been renewed since."""
+    is_same = f"{update.name('lockID')} = {update.value('lost', lost.token)}"
+    has_expired = f"{update.name('Lease_Expires')} <= {update.value('now', int(now))}"
+    return f"{is_same} AND {has_expired}"
+
+
+def _key(item_id: str) -> dict[str, Any]:
+    return {"itemID": typed(item_id)}

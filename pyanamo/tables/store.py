@@ -1,0 +1,48 @@
+"""Where tables are: which kind, and how it is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyanamo.tables.table import WorkflowTable
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+    from pyanamo.tables.dynamodb.candidates import Shortlists
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Where tables are: an embedded file, or DynamoDB as the SDK finds it where None is given."""
+
+    local: Path | None = None
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    def open(self, name: str, *, shortlists: Shortlists | None = None) -> WorkflowTable:
+        """The table of that name, in this process. It need not be there yet.
+
+        Workers of one pilot give the shortlist that they have in common.
+        """
+        # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
+        if self.local is not None:
+            from pyanamo.tables.sqlite import SQLiteTable
+
+            return SQLiteTable(name, self.local)
+        from pyanamo.tables.dynamodb.table import DynamoDBTable
+
+        return DynamoDBTable(
+            name, session=self._session, endpoint_url=self.endpoint_url, shortlists=shortlists
+        )
+
+    @cached_property
+    def _session(self) -> Session:
+        """One for all its tables: a pilot's workers inherit what the pilot's has read."""
+        from pyanamo.aws import make_session
+
+        return make_session(region=self.region, profile=self.profile)

@@ -1,0 +1,6 @@
+"""The operator's side in Python: look at a workflow's steps, and change what must run again."""
+
+from pyanamo.workflow.selection import Selection
+from pyanamo.workflow.workflow import Changed, Workflow
+
+__all__ = ["Changed", "Selection", "Workflow"]

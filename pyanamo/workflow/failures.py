@@ -1,0 +1,178 @@
+"""Failed items, grouped by what they have in common. No I/O.
+
+A thousand items that failed for one reason seldom say so in the same words: each names its own
+sample, file and line. What differs between such items is masked, and those that then say the same
+are a group.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pyanamo.model import Item, Result, TaskStatus
+from pyanamo.shellwords import split_words
+
+MASK = "*"
+SHORTEST_NAME = 2  # characters: a shorter one is too often a word of the message itself
+
+# What PyAnamo itself says in a reason: its numbers tell causes apart.
+_OWN_WORDS = re.compile(r"exit code \d+|killed by signal \d+|timed out after [\d.e+]+ s")
+_CUT_NOTE = re.compile(r"\[\d+ of \d+ bytes were kept: --max-log\]")  # below an output's tail
+
+_QUOTED = re.compile(
+    r"""(?<!\w) (?: '[^']*' | "[^"]*" | `[^`']*[`'] | ‘[^’]*’ | “[^”]*” | «[^»]*» ) (?!\w)""",  # noqa: RUF001
+    re.VERBOSE,
+)
+_WORD_START = r"(?<![\w.+*-])"
+_IN_PATH = r"[^\s'\"`:;,()\[\]{}<>=|]"
+_PATH = re.compile(
+    rf"""
+      \b[A-Za-z][A-Za-z0-9+.-]*://\S+           # a URL
+    | (?<![\w*.]) (?:~|\.\.?)? / {_IN_PATH}+      # /data/x, ./x, ../x, ~/x
+    | {_WORD_START} [\w.+*-]+ (?: / [\w.+*-]+ ){{2,}} /?   # a/b/c, but not "Input/output error"
+    | {_WORD_START} [\w.+*-]+ / [\w+-]* [.*\d] [\w.+*-]*    # a/b.txt, a/b7
+    """,
+    re.VERBOSE,
+)
+_DATE_NAME = (
+    r"(?:(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
+    r"|Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?"
+    r"|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_DATE_WORD = re.compile(rf"\b{_DATE_NAME}\b,?(?=\s+(?:\d|{_DATE_NAME}\b))")
+# A number, a date, an id, `chr12`, `Sample7.bam`; and what has something in it that was masked.
+_VARYING_WORD = re.compile(rf"{_WORD_START}[\w.+*-]*[\d*](?:[\w.+*-]*[\w*])?")
+_HEX_WORD = re.compile(r"\b[0-9a-fA-F]{8,}\b")
+_SEVERAL = re.compile(r"\*(?:(?:\s|[:,/]|,\s)\*)+")  # a date and a time, a list of any length
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedItem:
+    """What is compared of an item that failed."""
+
+    item_id: str
+    task_id: str
+    reason: str
+    exit_code: int | None
+    last_line: str  # of stderr, without those that are empty
+    arguments: tuple[str, ...] = ()  # of the task that failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureGroup:
+    """Failed items that have in common all that isn't masked."""
+
+    group_id: str  # 6 hex digits
+    reason: str  # masked
+    exit_code: int | None
+    last_line: str  # masked
+    count: int
+    example_id: str  # the first of its items by name
+    example_line: str  # the last line of that item, as it is
+
+
+def failed_item(item: Item) -> FailedItem:
+    """What is compared of an item; of a nested one, of the first of its tasks that failed.
+
+    An item that was lost has no last line: what an earlier attempt printed isn't why.
+    """
+    failed = next((task for task in item.tasks if task.status is TaskStatus.FAILED), item.tasks[0])
+    result = item.results.get(failed.name)
+    explains = result is not None and result.reason == item.reason
+    return FailedItem(
+        item_id=item.item_id,
+        task_id=item.task_id,
+        reason=item.reason,
+        exit_code=item.exit_code,
+        last_line=last_line_of(result) if result is not None and explains else "",
+        arguments=tuple(_arguments(failed.script)),
+    )
+
+
+def last_line_of(result: Result) -> str:
+    """The last line of a result's stderr that has something in it."""
+    lines = (line.strip() for line in reversed(result.stderr.splitlines()))
+    return next((line for line in lines if line and not _CUT_NOTE.fullmatch(line)), "")
+
+
+def group_failures(items: Iterable[FailedItem]) -> list[FailureGroup]:
+    """The groups of these items, the most frequent first, whatever order the items come in.
+
+    No more is kept than the groups. Each item must be there once.
+    """
+    groups: dict[str, FailureGroup] = {}
+    for item in items:
+        alone = _group_of(item)
+        known = groups.get(alone.group_id)
+        groups[alone.group_id] = alone if known is None else _joined(known, alone)
+    return sorted(groups.values(), key=lambda group: (-group.count, group.group_id))
+
+
+def group_id_of(item: FailedItem) -> str:
+    """The name of the group that an item is in: the same in every run and version of Python."""
+    return _group_of(item).group_id
+
+
+def masked(text: str, names: Iterable[str] = ()) -> str:
+    """A line with `*` for all that differs between items which say the same.
+
+    These are the names given, quoted parts, paths and URLs, and words with a digit in them:
+    numbers, dates, ids. There is one mark for all of them, since what is a name to one item may be
+    just a number to another.
+    """
+    for name in sorted(set(names), key=lambda name: (-len(name), name)):
+        if len(name) < SHORTEST_NAME or name not in text:
+            continue
+        masked_anyway = _VARYING_WORD.fullmatch(name)  # without a pattern of its own
+        if not masked_anyway:
+            text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", MASK, text)
+    for pattern in (_QUOTED, _PATH, _DATE_WORD, _HEX_WORD, _VARYING_WORD, _SEVERAL):
+        text = pattern.sub(MASK, text)
+    return re.sub(r"\s+", " ", text)
+
+
+def _group_of(item: FailedItem) -> FailureGroup:
+    """The group that an item is in, as if it were alone there."""
+    names = (item.item_id, item.task_id, *item.arguments)
+    own = _OWN_WORDS.match(item.reason)
+    told = own[0] if own else ""
+    reason = told + masked(item.reason[len(told) :], names)
+    last_line = masked(item.last_line, names)
+    key = repr((reason, item.exit_code, last_line))
+    return FailureGroup(
+        group_id=hashlib.blake2b(key.encode(), digest_size=3).hexdigest(),
+        reason=reason,
+        exit_code=item.exit_code,
+        last_line=last_line,
+        count=1,
+        example_id=item.item_id,
+        example_line=item.last_line,
+    )
+
+
+def _joined(one: FailureGroup, other: FailureGroup) -> FailureGroup:
+    """Both groups as one, in the words of the one whose example comes first."""
+    first = min(one, other, key=lambda group: group.example_id)
+    return replace(first, count=one.count + other.count)
+
+
+def _arguments(script: str) -> Iterator[str]:
+    """What a command was given to work on: its words and their parts, but no options and paths.
+
+    The program isn't among them: which one fails is what items have in common.
+    """
+    try:
+        _program, *words = split_words(script, {})
+    except ValueError:  # it can't be split, or there is nothing: that is why it failed
+        return
+    for word in words:
+        option, equals, value = word.partition("=")
+        value = value if equals else option
+        if value.startswith("-") or "/" in value or re.search(r"\s", value):
+            continue  # a path is masked as such; what has blanks is a script, or a sentence
+        for part in (value, *re.split("[,;:]", value)):
+            yield part
+            yield part.partition(".")[0]

@@ -1,0 +1,227 @@
+"""Which sample is how far in which step: a matrix of cells, and where each sample is. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pyanamo.errors import UsageError
+from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
+
+# What a glance at several items should see first.
+MOST_PRESSING = (
+    ItemState.FAILED,
+    ItemState.LOCKED,
+    ItemState.TODO,
+    ItemState.HELD,
+    ItemState.DONE,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What a sample's items in one step come to. Cells add up; the empty one adds nothing."""
+
+    items: int = 0
+    tasks: int = 0
+    tasks_done: int = 0
+    nested: bool = False  # at least one item is
+    state: ItemState | None = None  # the most pressing one of its items; None: there are none
+    goes_on: bool = False  # at least one item is todo or locked
+
+    def __add__(self, other: Cell) -> Cell:
+        states = [state for state in (self.state, other.state) if state is not None]
+        return Cell(
+            items=self.items + other.items,
+            tasks=self.tasks + other.tasks,
+            tasks_done=self.tasks_done + other.tasks_done,
+            nested=self.nested or other.nested,
+            state=min(states, key=MOST_PRESSING.index, default=None),
+            goes_on=self.goes_on or other.goes_on,
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there are items, and all of them are done."""
+        return self.state is ItemState.DONE
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything has ever become of an item."""
+        return self.tasks_done > 0 or self.state not in (None, ItemState.TODO)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it won't become done without an operator: failed or held, and nothing goes on."""
+        return self.state in (ItemState.FAILED, ItemState.HELD) and not self.goes_on
+
+    @property
+    def text(self) -> str:
+        """`locked`; `18/22 locked` where there are several tasks or items; empty without any."""
+        if self.state is None:
+            return ""
+        if self.items == 1 and not self.nested:
+            return self.state.value
+        return f"{self.tasks_done}/{self.tasks} {self.state.value}"
+
+
+NO_ITEMS = Cell()
+
+
+def cell_of(summary: ItemSummary) -> Cell:
+    """The cell of one item."""
+    tasks, done = task_counts(summary)
+    return Cell(
+        items=1,
+        tasks=tasks,
+        tasks_done=done,
+        nested=summary.nested_tasks is not None,
+        state=summary.state,
+        goes_on=summary.state in UNFINISHED,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """All items of one `TaskID`: a row of the matrix."""
+
+    task_id: str
+    cells: Mapping[str, Cell] = field(default_factory=dict)  # by step; only where it has items
+
+    def cell(self, step: str) -> Cell:
+        """What its items in a step come to."""
+        return self.cells.get(step, NO_ITEMS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Samples:
+    """The matrix: a row a sample, in the natural order of their names; a column a step."""
+
+    steps: tuple[str, ...]
+    rows: tuple[Sample, ...]
+
+    def where(self, filters: Sequence[Filter]) -> Samples:
+        """Only the samples that match all the filters."""
+        rows = (row for row in self.rows if all(wanted.matches(row) for wanted in filters))
+        return Samples(steps=self.steps, rows=tuple(rows))
+
+
+def samples_of(streams: Mapping[str, Iterable[ItemSummary]]) -> Samples:
+    """The matrix of the steps' rows, the steps in the order given.
+
+    The streams are read once, one after another; only the cells are kept.
+    """
+    cells: dict[str, dict[str, Cell]] = {}  # by sample, then by step
+    for step, summaries in streams.items():
+        for summary in summaries:
+            row = cells.setdefault(summary.task_id, {})
+            row[step] = row.get(step, NO_ITEMS) + cell_of(summary)
+    rows = (Sample(task_id=name, cells=cells[name]) for name in sorted(cells, key=natural_key))
+    return Samples(steps=tuple(streams), rows=tuple(rows))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """A wish for the state of a sample in a step, which is that of its cell there."""
+
+    step: str
+    state: ItemState | None  # None: it has no items there
+
+    @classmethod
+    def parse(cls, text: str, steps: Sequence[str]) -> Filter:
+        """`STEP=failed`; `STEP=` for no items. Raises `UsageError` for what names no step or state.
+
+        A cell with items in several states has the most pressing one, which is the one it shows.
+        """
+        step, equals, state = text.partition("=")
+        states = {known.value: known for known in ItemState} | {"": None}
+        if not equals:
+            raise UsageError(f"{text!r} is no filter: expected STEP=STATE, {steps[0]}=failed, say")
+        if step not in steps:
+            raise UsageError(f"{step!r} in {text!r} is no step: expected {', '.join(steps)}")
+        if state not in states:
+            known = ", ".join(filter(None, states))
+            raise UsageError(f"{state!r} in {text!r} is no state: expected {known}, or nothing")
+        return cls(step=step, state=states[state])
+
+    def matches(self, sample: Sample) -> bool:
+        """Whether a sample is as wished."""
+        return sample.cell(self.step).state is self.state
+
+
+class Stage(str, Enum):
+    """How far a sample has come as a whole."""
+
+    NOT_BEGUN = "not begun"  # nothing has ever become of any of its items
+    IN_STEP = "in step"  # it is being worked on in a step, or waits there
+    STUCK = "stuck"  # in its step items failed or are held, and nothing goes on
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a sample is."""
+
+    stage: Stage
+    step: str | None  # the first that isn't done; None when finished
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplesSummary:
+    """How many samples are where. Each is counted once: the numbers add up to `samples`."""
+
+    samples: int
+    finished: int
+    not_begun: int
+    in_step: Mapping[str, int]  # of every step
+    stuck: Mapping[str, int]  # of every step
+
+
+def place_of(sample: Sample, steps: Sequence[str]) -> Place:
+    """Where a sample is in a workflow of these steps.
+
+    Its step is the first that isn't done. One without items of the sample isn't done either, for
+    they may still be imported there; unless the sample has items in a later step: then it skips
+    it. So *finished* is a sample all whose items are done, and that has some in the last step.
+    """
+    last = max((place for place, step in enumerate(steps) if step in sample.cells), default=-1)
+    for place, step in enumerate(steps):
+        cell = sample.cell(step)
+        skipped = cell.state is None and place < last
+        if cell.is_done or skipped:
+            continue
+        if not any(other.is_begun for other in sample.cells.values()):
+            return Place(stage=Stage.NOT_BEGUN, step=step)
+        return Place(stage=Stage.STUCK if cell.is_stuck else Stage.IN_STEP, step=step)
+    return Place(stage=Stage.FINISHED, step=None)
+
+
+def summary_of_samples(samples: Samples) -> SamplesSummary:
+    """How many samples are where."""
+    places = Counter(place_of(sample, samples.steps) for sample in samples.rows)
+    stages: Counter[Stage] = Counter()
+    for place, count in places.items():
+        stages[place.stage] += count
+    return SamplesSummary(
+        samples=len(samples.rows),
+        finished=stages[Stage.FINISHED],
+        not_begun=stages[Stage.NOT_BEGUN],
+        in_step={step: places[Place(stage=Stage.IN_STEP, step=step)] for step in samples.steps},
+        stuck={step: places[Place(stage=Stage.STUCK, step=step)] for step in samples.steps},
+    )
+
+
+def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+    """Sorts names as people do: Sample2 before Sample10. Different names have different keys."""
+    parts = re.split("([0-9]+)", name)  # text, digits, text, ...: like is compared with like
+    key = (_number_key(part) if place % 2 else part for place, part in enumerate(parts))
+    return tuple(key), name
+
+
+def _number_key(digits: str) -> tuple[int, str]:
+    """Sorts by value, without Python's limit to the length of a number."""
+    significant = digits.lstrip("0")
+    return len(significant), significant

@@ -1,0 +1,56 @@
+"""A table's status: its items, its tasks, its pace, and what remains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
+from pyanamo.workflow.pace import RecentWork, Remaining, remaining_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """How far one table is. A single item counts as one task."""
+
+    table: str
+    items: Mapping[ItemState, int]  # of every state
+    tasks: int
+    tasks_done: int
+    tasks_left: int  # of the items that are todo or locked
+    per_hour: float | None  # tasks that end, of late; None: unknown
+    remaining: Remaining | None  # None: unknown
+
+    @property
+    def total(self) -> int:
+        """How many items there are."""
+        return sum(self.items.values())
+
+
+def status_of(table: str, summaries: Iterable[ItemSummary], now: float) -> Status:
+    """A table's status at `now` (epoch seconds), from its rows, which are read once and not kept.
+
+    What its pace and its remaining time mean, and when they are unknown, is told in
+    `pyanamo.workflow.pace`.
+    """
+    items = dict.fromkeys(ItemState, 0)
+    tasks = tasks_done = tasks_left = 0
+    recent = RecentWork(now)
+    for summary in summaries:
+        count, done = task_counts(summary)
+        items[summary.state] += 1
+        tasks += count
+        tasks_done += done
+        if summary.state in UNFINISHED:
+            tasks_left += count - done
+        recent.add(summary)
+    paces = recent.paces()
+    return Status(
+        table=table,
+        items=items,
+        tasks=tasks,
+        tasks_done=tasks_done,
+        tasks_left=tasks_left,
+        per_hour=3600 * paces[0].tasks_per_second if paces else None,
+        remaining=remaining_at(paces, tasks_left, items[ItemState.LOCKED]),
+    )

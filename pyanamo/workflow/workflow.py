@@ -1,0 +1,392 @@
+"""The operator's side in Python: look at the steps of a workflow, and change what must run again.
+
+    from pyanamo import Workflow
+
+    steps = Workflow("Align", "Call", local="pyanamo.db")
+    for status in steps.status():
+        print(status.table, status.items)
+
+Nothing here prints. What there may be many of comes as an iterator, read as it goes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pyanamo.batch.jobs import Jobs, JobState, JobStatus
+from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.identity import job_id_of
+from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
+from pyanamo.output.reader import Stream, whole_log
+from pyanamo.parallel import several_at_a_time
+from pyanamo.tables import Amended, Store, WorkflowTable, transitions
+from pyanamo.tables.transitions import Changes
+from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
+from pyanamo.workflow.samples import Samples, samples_of
+from pyanamo.workflow.selection import Selection
+from pyanamo.workflow.status import Status, status_of
+
+AT_A_TIME = 8  # changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """What became of the items that a command meant."""
+
+    changed: int = 0
+    unchanged: int = 0  # there was nothing to change: of the wrong state, or as it should be
+    taken: int = 0  # a pilot works on it, or somebody else had changed it at the same time
+    missing: int = 0  # somebody has deleted it meanwhile
+
+    def plus(self, amended: Amended) -> Changed:
+        """With one more."""
+        return Changed(
+            changed=self.changed + (amended is Amended.CHANGED),
+            unchanged=self.unchanged + (amended is Amended.UNCHANGED),
+            taken=self.taken + (amended is Amended.TAKEN),
+            missing=self.missing + (amended is Amended.MISSING),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobItems:
+    """What an AWS Batch job holds."""
+
+    instance: str  # the pilot's InstanceID: job id and attempt
+    job: JobState
+    items: tuple[ItemSummary, ...]
+
+
+class Workflow:
+    """One or more steps of a workflow, each a table; in the order of the steps."""
+
+    def __init__(
+        self,
+        *tables: str,
+        local: str | Path | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        endpoint_url: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """The tables are in the file `local`, or else in DynamoDB as the SDK finds it.
+
+        They need not be there yet. Raises `UsageError` for no table.
+        """
+        if not tables:
+            raise UsageError("a workflow has one table at least: name it")
+        self._store = Store(
+            local=None if local is None else Path(local),
+            region=region,
+            profile=profile,
+            endpoint_url=endpoint_url,
+        )
+        self._clock = clock
+        self._tables = [self._store.open(name) for name in tables]
+
+    def __enter__(self) -> Workflow:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back files and connections."""
+        for table in self._tables:
+            table.close()
+
+    def status(self) -> list[Status]:
+        """How far each step is; from the index alone."""
+        now = self._clock()
+        return [status_of(table.name, table.summaries(), now) for table in self._checked()]
+
+    def samples(self) -> Samples:
+        """The samples (TaskIDs) by the steps; from the index alone."""
+        return samples_of({table.name: table.summaries() for table in self._checked()})
+
+    def items(self, selection: Selection = Selection()) -> Iterator[ItemSummary]:  # noqa: B008
+        """The rows of the index that are meant."""
+        self._require_names(selection)
+        for table in self._checked():
+            yield from selection.rows(table, self._clock())
+
+    def show(self, item_id: str) -> Item:
+        """An item with its tasks, results and attempts. Raises `ItemNotFound`."""
+        return self._find(item_id)
+
+    def logs(
+        self, item_id: str, task: str | None = None, *, stream: Stream = "stdout"
+    ) -> Iterator[bytes]:
+        """The whole output of an item's task, from where it is kept.
+
+        A nested item's task must be named. Raises `ItemNotFound`, also for a task that has not
+        ended yet, and `PyAnamoError` where only the tail was kept; see `show` for that.
+        """
+        result = self.result(item_id, task)
+        return whole_log(result, stream, region=self._store.region, profile=self._store.profile)
+
+    def result(self, item_id: str, task: str | None = None) -> Result:
+        """How an item's task ended. Raises `ItemNotFound` where it has not."""
+        item = self.show(item_id)
+        if task is None and len(item.tasks) > 1:
+            names = f"{item.tasks[0].name} to {item.tasks[-1].name}"
+            raise ItemNotFound(f"item {item_id!r} has {len(item.tasks)} tasks: name one of {names}")
+        name = task or item.tasks[0].name
+        if name not in {known.name for known in item.tasks}:
+            raise ItemNotFound(f"item {item_id!r} has no {name}")
+        if name not in item.results:
+            raise ItemNotFound(f"{name} of item {item_id!r} has no output: it has not ended yet")
+        return item.results[name]
+
+    def failures(self) -> list[FailureGroup]:
+        """The failed items by what they have in common, the most frequent first."""
+        return group_failures(
+            failed_item(item) for table in self._checked() for item in table.items(ItemState.FAILED)
+        )
+
+    def jobs(self) -> list[JobItems]:
+        """The locked items by the AWS Batch job that holds them; other pilots' are left out."""
+        held: dict[str, list[ItemSummary]] = {}
+        for table in self._checked():
+            for row in table.summaries(ItemState.LOCKED):
+                if job_id_of(row.instance) is not None:
+                    held.setdefault(row.instance, []).append(row)
+        jobs = Jobs(region=self._store.region, profile=self._store.profile)
+        try:
+            states = jobs.of_instances(held)
+        finally:
+            jobs.close()
+        return [
+            JobItems(instance=name, job=states[name], items=tuple(rows))
+            for name, rows in held.items()
+        ]
+
+    def ended_jobs(self) -> list[JobItems]:
+        """Those of the jobs that have ended, or that AWS Batch no longer knows."""
+        return [held for held in self.jobs() if held.job.has_ended]
+
+    def export(self) -> Iterator[Item]:
+        """All items, whole."""
+        for table in self._checked():
+            yield from table.items()
+
+    def restart(
+        self, selection: Selection, *, tasks: Iterable[str] = (), all_tasks: bool = False
+    ) -> Changed:
+        """Put items back to `todo`. Of nested items, what failed runs again, and what never ran;
+        with `tasks` these too, with `all_tasks` all.
+
+        An item that a pilot works on is left alone.
+        """
+        chosen = frozenset(tasks)
+        self._require_tasks(selection, chosen)
+
+        def again(task: Task) -> bool:
+            if chosen:
+                return task.name in chosen
+            return all_tasks or task.status is TaskStatus.FAILED
+
+        def restarted(item: Item) -> Changes | None:
+            if chosen and not chosen & {task.name for task in item.tasks}:
+                return None
+            what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
+            return transitions.restarted(
+                item, again, f"restarted: {what}", operator_name(), self._clock()
+            )
+
+        return self._amend(selection, restarted)
+
+    def hold(self, selection: Selection) -> Changed:
+        """Set items aside that are `todo` or `failed`."""
+        return self._amend(selection, transitions.held)
+
+    def unhold(self, selection: Selection) -> Changed:
+        """Put items back to `todo` that were set aside."""
+        return self._amend(selection, transitions.unheld)
+
+    def release(self, selection: Selection, *, force: bool = False) -> Changed:
+        """Give up locks whose lease has expired; with `force` all of the items that are meant.
+
+        The attempt counts as lost. A holder that still lives is told so at its next write.
+        """
+
+        def freed(item: Item) -> Changes | None:
+            now = self._clock()
+            expired = item.lease_has_expired(now)
+            why = "the lease expired" if expired else f"released by {operator_name()}"
+            return transitions.freed(item, why, now) if expired or force else None
+
+        return self._amend(selection, freed, locked=True)
+
+    def release_ended_jobs(self) -> Changed:
+        """Give up the locks of AWS Batch jobs that have ended.
+
+        Where Batch no longer knows the job, the lease must have expired as well: it may be a job
+        of another region or account.
+        """
+        total = Changed()
+        for held in self.ended_jobs():
+            for row in held.items:
+                freed = self._freed(row, held.job)
+                total = total.plus(self._table(row.table).amend(row.item_id, freed))
+        return total
+
+    def delete(self, selection: Selection) -> Changed:
+        """Delete items, but none that a pilot works on."""
+
+        def delete(table: WorkflowTable, item_id: str) -> Amended:
+            look = _Look(table.name, selection, self._clock())
+            return look.told(table.delete(item_id, look.may_change))
+
+        return self._change(selection, delete)
+
+    def delete_tasks(self, selection: Selection, tasks: Iterable[str]) -> Changed:
+        """Delete nested tasks of items, but not all of an item's."""
+        chosen = frozenset(tasks)
+        self._require_tasks(selection, chosen)
+        return self._amend(
+            selection, lambda item: transitions.without_tasks(item, chosen, self._clock())
+        )
+
+    def create(self) -> list[str]:
+        """Make the tables that aren't there; their names."""
+        return [table.name for table in self._tables if table.create()]
+
+    def drop(self) -> None:
+        """Delete the tables with all their items."""
+        for table in self._checked():
+            table.drop()
+
+    def _checked(self) -> Iterator[WorkflowTable]:
+        """The tables, each after it was seen to be there."""
+        for table in self._tables:
+            table.check()
+            yield table
+
+    def _table(self, name: str) -> WorkflowTable:
+        return next(table for table in self._tables if table.name == name)
+
+    def _find(self, item_id: str) -> Item:
+        # Bytes that aren't UTF-8, as a command line may have them, are in no name.
+        is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
+        for table in self._checked():
+            if is_text and (item := table.get(item_id)):
+                return item
+        names = ", ".join(table.name for table in self._tables)
+        raise ItemNotFound(f"item {item_id!r} is not in {names}")
+
+    def _require_names(self, selection: Selection) -> None:
+        for name in selection.names:
+            self._find(name)
+
+    def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
+        """Items that are named must have the tasks that are named."""
+        for name in selection.names if tasks else ():
+            known = {task.name for task in self._find(name).tasks}
+            if unknown := sorted(set(tasks) - known):
+                raise ItemNotFound(f"item {name!r} has no {', '.join(unknown)}")
+
+    def _amend(
+        self,
+        selection: Selection,
+        change: Callable[[Item], Changes | None],
+        *,
+        locked: bool = False,
+    ) -> Changed:
+        """Amend the items that are meant; of those that a pilot works on only where `locked`."""
+
+        def amend(table: WorkflowTable, item_id: str) -> Amended:
+            look = _Look(table.name, selection, self._clock(), locked=locked)
+            return look.told(
+                table.amend(item_id, lambda item: change(item) if look.may_change(item) else None)
+            )
+
+        return self._change(selection, amend)
+
+    def _change(
+        self, selection: Selection, act: Callable[[WorkflowTable, str], Amended]
+    ) -> Changed:
+        """Act on the items that are meant, several at a time, and on each but once.
+
+        Raises `UsageError` for a selection that nothing was said about: it means every item.
+        """
+        if selection.is_all:
+            raise UsageError("an empty selection means every item: if so, say pattern='*'")
+        self._require_names(selection)
+        meant = (
+            (table, item_id)
+            for table in self._checked()
+            for item_id in _once(selection, selection.rows(table, self._clock()))
+        )
+        total = Changed()
+        for amended in several_at_a_time(lambda pair: act(*pair), meant, AT_A_TIME):
+            total = total.plus(amended)
+        return total
+
+    def _freed(self, row: ItemSummary, job: JobState) -> Callable[[Item], Changes | None]:
+        """What frees an item from the pilot that a row of the index names, but from no other."""
+        why = f"AWS Batch job {job.status.value}: {job.reason}".rstrip(": ")
+
+        def freed(item: Item) -> Changes | None:
+            now = self._clock()
+            is_sure = job.status is not JobStatus.GONE or item.lease_has_expired(now)
+            is_the_jobs = item.instance == row.instance
+            return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
+
+        return freed
+
+
+class _Look:
+    """A last look at an item before it is changed: the index may be behind, or a pilot faster."""
+
+    def __init__(
+        self, table: str, selection: Selection, now: float, *, locked: bool = False
+    ) -> None:
+        self._table = table
+        self._selection = selection
+        self._now = now
+        self._locked = locked
+        self._is_taken = False
+
+    def may_change(self, item: Item) -> bool:
+        """Whether the item is still meant, and no pilot works on it unless that is meant too."""
+        self._is_taken = item.state is ItemState.LOCKED and not self._locked
+        return not self._is_taken and self._selection.means(self._table, item, self._now)
+
+    def told(self, amended: Amended) -> Amended:
+        """What became of it, if the table says so: what a pilot has is taken."""
+        is_taken = amended is Amended.UNCHANGED and self._is_taken
+        return Amended.TAKEN if is_taken else amended
+
+
+def _once(selection: Selection, rows: Iterable[ItemSummary]) -> Iterator[str]:
+    """The items' names, each once: what moves on to another state meanwhile shows up there too."""
+    if len(selection.states) == 1:
+        yield from (row.item_id for row in rows)
+        return
+    seen = set()
+    for row in rows:
+        if row.item_id not in seen:
+            seen.add(row.item_id)
+            yield row.item_id
+
+
+def operator_name() -> str:
+    """Who changes things: `name@host`, for the history."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"

@@ -1,0 +1,294 @@
+"""What an operator changes while others change it too: the contract of `amend` and `delete`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyanamo.model import Ending, Item, ItemState
+from pyanamo.tables import Amended, Store, WorkflowTable, transitions
+from pyanamo.workflow import Changed, Workflow
+from pyanamo.workflow.selection import Selection
+from tests.support.faulty_proxy import Fault, FaultyProxy
+from tests.support.operator import add, ended
+from tests.support.pilots import Place, new_place, wait_until
+from tests.support.tables import done, failed, nested, single
+
+FAILED = Selection(states=(ItemState.FAILED,))
+PILOTS = 4
+COUNTS = {"embedded": 2000, "dynamodb": 500}
+
+
+@pytest.fixture(params=["embedded", "dynamodb"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
+    """A table of either kind, and pilots for it."""
+    with new_place(request.param, tmp_path, table_name, request) as made:
+        made.table.create()
+        yield made
+
+
+@pytest.fixture
+def dynamodb_place(
+    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
+) -> Iterator[Place]:
+    """A table of DynamoDB, where a write may come between a read and a write."""
+    with new_place("dynamodb", tmp_path, table_name, request) as made:
+        made.table.create()
+        yield made
+
+
+def restarted(item: Item) -> transitions.Changes | None:
+    """The change that `restart` makes."""
+    return transitions.restarted(item, lambda _: True, "restarted: all tasks", "me@here", 1.0)
+
+
+def claim_it(table: WorkflowTable) -> None:
+    assert table.claim("pilot-2", lease=60, max_attempts=3)
+
+
+# --- Amend and delete ---------------------------------------------------------------------------
+
+
+def test_amend_and_delete_of_what_is_not_there(place: Place) -> None:
+    assert place.table.amend("nobody", restarted) is Amended.MISSING
+    assert place.table.delete("nobody", lambda _: True) is Amended.MISSING
+
+
+def test_amend_and_delete_of_what_is_as_it_should_be(place: Place) -> None:
+    add(place.table, single("item"))
+    before = place.item("item")
+    assert place.table.amend("item", restarted) is Amended.UNCHANGED
+    assert place.table.delete("item", lambda _: False) is Amended.UNCHANGED
+    assert place.item("item") == before
+
+
+def test_amend_changes_and_delete_deletes(place: Place) -> None:
+    ended(place.table, single("item"), failed())
+    assert place.table.amend("item", restarted) is Amended.CHANGED
+    assert place.item("item").state is ItemState.TODO
+    assert place.table.delete("item", lambda _: True) is Amended.CHANGED
+    assert place.table.get("item") is None
+
+
+MEANWHILE: dict[str, Callable[[WorkflowTable], None]] = {
+    "claimed": claim_it,
+    "held": lambda table: _amended(table, transitions.held),
+    "replaced": lambda table: [*table.add([nested("item", 2)], replace=True)].clear(),
+    "without a task": lambda table: _amended(
+        table, lambda item: transitions.without_tasks(item, {"Task_2"}, 1.0)
+    ),
+}
+
+
+def _amended(table: WorkflowTable, change: Callable[[Item], transitions.Changes | None]) -> None:
+    assert table.amend("item", change) is Amended.CHANGED
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+def test_what_was_changed_meanwhile_is_taken(dynamodb_place: Place, meanwhile: str) -> None:
+    table, other = dynamodb_place.table, dynamodb_place.store.open(dynamodb_place.table_name)
+    add(table, nested("item", 3))
+    found: list[Item] = []
+
+    def interrupted(item: Item) -> transitions.Changes | None:
+        MEANWHILE[meanwhile](other)
+        found.append(dynamodb_place.item("item"))
+        return transitions.without_tasks(item, {"Task_0"}, 1.0)
+
+    assert table.amend("item", interrupted) is Amended.TAKEN
+    assert dynamodb_place.item("item") == found[0] != nested("item", 3)
+    other.close()
+
+
+def test_what_was_claimed_meanwhile_is_not_deleted(dynamodb_place: Place) -> None:
+    table = dynamodb_place.table
+    add(table, single("item"))
+
+    def interrupted(item: Item) -> bool:
+        claim_it(table)
+        return item.state is not ItemState.LOCKED
+
+    assert table.delete("item", interrupted) is Amended.TAKEN
+    assert dynamodb_place.item("item").state is ItemState.LOCKED
+
+
+def test_an_embedded_item_cannot_be_changed_meanwhile(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Who looks at it to change it has it alone: a pilot that tries waits."""
+    with new_place("embedded", tmp_path, "Align", request) as place:
+        place.table.create()
+        add(place.table, single("item"))
+        started, claims = threading.Event(), []
+
+        def claim() -> None:
+            other = place.store.open("Align")
+            started.set()
+            claims.append(other.claim("pilot-2", lease=60, max_attempts=3))
+            other.close()
+
+        pilot = threading.Thread(target=claim)
+
+        def interrupted(item: Item) -> transitions.Changes | None:
+            pilot.start()
+            started.wait()
+            return transitions.held(item)
+
+        assert place.table.amend("item", interrupted) is Amended.CHANGED
+        pilot.join()
+        assert claims == [None]
+        assert place.item("item").state is ItemState.HELD
+
+
+# --- Lost replies -------------------------------------------------------------------------------
+
+
+@contextmanager
+def losing_reply(place: Place, operation: str) -> Iterator[WorkflowTable]:
+    """The table through a proxy that loses the first reply to such a request."""
+    assert place.store.endpoint_url is not None
+
+    def decide(name: str, _body: object, count: int) -> Fault:
+        return Fault.DROP_AFTER if name == operation and count == 1 else Fault.NONE
+
+    with FaultyProxy(place.store.endpoint_url, decide) as proxy:
+        table = Store(endpoint_url=proxy.url).open(place.table_name)
+        yield table
+        assert proxy.operations.count(operation) == 2
+        table.close()
+
+
+@pytest.mark.parametrize("change", [restarted, transitions.held])
+def test_a_change_whose_reply_was_lost_is_made(
+    dynamodb_place: Place, change: Callable[[Item], transitions.Changes | None]
+) -> None:
+    ended(dynamodb_place.table, single("item"), failed())
+    with losing_reply(dynamodb_place, "UpdateItem") as table:
+        assert table.amend("item", change) is Amended.CHANGED
+    history = [past.ending for past in dynamodb_place.item("item").history]
+    assert history == [Ending.FAILED] + [Ending.RESTARTED] * (change is restarted)
+
+
+def test_a_restart_whose_reply_was_lost_is_made_though_a_pilot_was_faster(
+    dynamodb_place: Place,
+) -> None:
+    """The repeated write finds the item in the pilot's hands."""
+    ended(dynamodb_place.table, single("item"), failed())
+    assert dynamodb_place.store.endpoint_url is not None
+    other = dynamodb_place.store.open(dynamodb_place.table_name)
+
+    def decide(name: str, _body: object, count: int) -> Fault:
+        if name == "UpdateItem" and count == 2:
+            claim_it(other)
+        return Fault.DROP_AFTER if name == "UpdateItem" and count == 1 else Fault.NONE
+
+    with FaultyProxy(dynamodb_place.store.endpoint_url, decide) as proxy:
+        table = Store(endpoint_url=proxy.url).open(dynamodb_place.table_name)
+        assert table.amend("item", restarted) is Amended.CHANGED
+        table.close()
+    other.close()
+    assert dynamodb_place.item("item").state is ItemState.LOCKED
+
+
+def test_a_deletion_whose_reply_was_lost_is_made(dynamodb_place: Place) -> None:
+    add(dynamodb_place.table, single("item"))
+    with losing_reply(dynamodb_place, "DeleteItem") as table:
+        assert table.delete("item", lambda _: True) is Amended.CHANGED
+    assert dynamodb_place.table.get("item") is None
+
+
+# --- Stale selections ---------------------------------------------------------------------------
+
+
+class Overtaken(Workflow):
+    """A workflow in which something happens between the look at the index and the change."""
+
+    meanwhile: Callable[[], None]
+
+    def _require_names(self, selection: Selection) -> None:
+        """What comes first of a change; the index is read before that."""
+        (table,) = self._tables
+        rows = list(table.summaries(*selection.states))
+        table.summaries = lambda *_: iter(rows)  # type: ignore[method-assign]
+        self.meanwhile()
+
+
+@pytest.mark.parametrize("act", ["restart", "delete", "hold"])
+def test_what_is_no_longer_meant_is_left_alone(place: Place, act: str) -> None:
+    ended(place.table, single("again"), failed())
+    ended(place.table, single("held"), failed())
+    ended(place.table, single("claimed"), failed())
+    ended(place.table, single("failed"), failed())
+
+    def meanwhile() -> None:
+        for name in ("again", "claimed"):
+            assert place.table.amend(name, restarted) is Amended.CHANGED
+            other = place.store.open(place.table_name)  # ours has just had it, and looks elsewhere
+            claim = other.claim("pilot-2", lease=60, max_attempts=3)
+            assert claim is not None
+            if name == "again":
+                assert other.finish(claim, done())
+            other.close()
+        assert place.table.amend("held", transitions.held) is Amended.CHANGED
+
+    workflow = Overtaken(
+        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+    )
+    workflow.meanwhile = meanwhile
+    with workflow:
+        assert getattr(workflow, act)(FAILED) == Changed(changed=1, unchanged=2, taken=1)
+    states = {name: item.state.value for name, item in place.items().items()}
+    after = {"restart": {"failed": "todo"}, "hold": {"failed": "held"}, "delete": {}}[act]
+    assert states == {"again": "done", "held": "held", "claimed": "locked", **after}
+
+
+def test_each_item_is_changed_but_once(place: Place) -> None:
+    """Though what moves on to another state meanwhile shows up there again."""
+    ended(place.table, single("item"), failed())
+    with Workflow(
+        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+    ) as workflow:
+        both = Selection(states=(ItemState.FAILED, ItemState.TODO, ItemState.HELD))
+        assert workflow.hold(both) == Changed(changed=1)
+
+
+# --- A restart while pilots run -----------------------------------------------------------------
+
+
+def test_a_restart_while_pilots_run(place: Place) -> None:
+    """A task makes a folder of the item's name: it fails if it is run twice."""
+    count = COUNTS["embedded" if place.store.local else "dynamodb"]
+    runs = place.folder / "runs"
+    runs.mkdir()
+    for number in range(count):
+        ended(place.table, single(f"item-{number:04}", "mkdir runs/$PYANAMO_ITEM_ID"), failed())
+    pilots = [place.start("--idle", "60", "-q") for _ in range(PILOTS)]
+    add(place.table, *(single(f"before-{number}", "true") for number in range(PILOTS)))
+    for pilot in pilots:
+        wait_until(lambda pilot=pilot: pilot.workers, "a worker")  # type: ignore[misc]
+    wait_until(lambda: not [*place.table.summaries(ItemState.TODO)], "pilots at work")
+    with Workflow(
+        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+    ) as workflow:
+        assert workflow.restart(FAILED) == Changed(changed=count)
+        unfinished = (ItemState.TODO, ItemState.LOCKED)
+        wait_until(lambda: not any(place.table.summaries(*unfinished)), "all is done", 60)
+        (status,) = workflow.status()
+    assert status.items[ItemState.DONE] == status.total == count + PILOTS
+    assert len(os.listdir(runs)) == count
+    for item in place.table.items():
+        if item.item_id.startswith("item"):
+            assert item.attempts == 1
+            endings = [past.ending for past in item.history]
+            assert endings == [Ending.FAILED, Ending.RESTARTED, Ending.DONE]
+    for pilot in pilots:
+        pilot.signal(signal.SIGTERM)
+    summaries = [pilot.wait().counts for pilot in pilots]
+    assert sum(summary["done"] for summary in summaries) == count + PILOTS
+    assert all(summary["failed"] == 0 for summary in summaries)

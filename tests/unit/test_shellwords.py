@@ -1,0 +1,180 @@
+"""Commands are split into words as a shell splits them, without anything else that a shell does."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pyanamo.shellwords import check_command, split_words
+
+ENVIRONMENT = {
+    "NAME": "Mario",
+    "SPACED": "a  b 'c'",
+    "NESTED": "$NAME",
+    "EMPTY": "",
+    "_1": "one",
+    "BACKSLASH": r"\1 \g<0>",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", []),
+        (" \t\r\n ", []),
+        ("seq 8", ["seq", "8"]),
+        ("  seq \t 8\r\n", ["seq", "8"]),
+        ("echo 'a  b' \"c  d\"", ["echo", "a  b", "c  d"]),
+        ("a'b'\"c\"d", ["abcd"]),
+        ("echo '' \"\" x''", ["echo", "", "", "x"]),
+        ("''", [""]),
+        ("'it'\\''s'", ["it's"]),
+        ("\"it's\" '\"'", ["it's", '"']),
+        # Operators and patterns are text: nobody starts a shell.
+        ("a | b > c; d & e && f", ["a", "|", "b", ">", "c;", "d", "&", "e", "&&", "f"]),
+        ("ls *.txt ~ # {a,b} `c` $(d)", ["ls", "*.txt", "~", "#", "{a,b}", "`c`", "$(d)"]),
+        ("bash -c 'seq 3 | wc -l'", ["bash", "-c", "seq 3 | wc -l"]),
+        # Only blanks that a shell knows part words.
+        ("a\u00a0b \u2028 c\x0bd", ["a\u00a0b", "\u2028", "c\x0bd"]),
+        ("echo ä 日本 🍄", ["echo", "ä", "日本", "🍄"]),
+    ],
+)
+def test_quoting(command: str, words: list[str]) -> None:
+    assert split_words(command, ENVIRONMENT) == words
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (r"a\ b \\ \' \" \$NAME \n", ["a b", "\\", "'", '"', "$NAME", "n"]),
+        ("a\\\nb", ["ab"]),  # a line goes on
+        (r"'a\' '\n\\'", ["a\\", r"\n\\"]),
+        (r'"\" \\ \$NAME \` \n \x"', [r'" \ $NAME ` \n \x']),
+        ('"a\\\nb"', ["ab"]),
+        ('"a\nb"', ["a\nb"]),
+    ],
+)
+def test_escapes(command: str, words: list[str]) -> None:
+    assert split_words(command, ENVIRONMENT) == words
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("$NAME ${NAME}", ["Mario", "Mario"]),
+        ("x$NAME-${NAME}s/$_1", ["xMario-Marios/one"]),
+        ('"$NAME and ${NAME}"', ["Mario and Mario"]),
+        ("'$NAME ${NAME}'", ["$NAME ${NAME}"]),
+        # A value goes in as it is: it is neither split, nor unquoted, nor looked through again.
+        ("$SPACED", ["a  b 'c'"]),
+        ('"$SPACED"', ["a  b 'c'"]),
+        ("$NESTED", ["$NAME"]),
+        ('$BACKSLASH "$BACKSLASH"', [r"\1 \g<0>", r"\1 \g<0>"]),
+        ('a $EMPTY "$EMPTY"', ["a", "", ""]),
+        # What isn't set, or is no name, stays.
+        ("$UNSET ${UNSET} x$UNSET.y", ["$UNSET", "${UNSET}", "x$UNSET.y"]),
+        ('"$UNSET ${UNSET}"', ["$UNSET ${UNSET}"]),
+        ("$NAMES", ["$NAMES"]),
+        ("$ $1 $? $$ ${} ${1} ${NAME", ["$", "$1", "$?", "$$", "${}", "${1}", "${NAME"]),
+        ("${NAME:-x} ${#NAME}", ["${NAME:-x}", "${#NAME}"]),
+        ('"$" "100$"', ["$", "100$"]),
+        ("$NAMEé $é", ["Marioé", "$é"]),
+    ],
+)
+def test_variables(command: str, words: list[str]) -> None:
+    assert split_words(command, ENVIRONMENT) == words
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("echo 'a", "a single quote is not closed"),
+        ("echo it's", "a single quote is not closed"),
+        ("'a' '", "a single quote is not closed"),
+        ('echo "a', "a double quote is not closed"),
+        ('echo "a\\"', "a double quote is not closed"),
+        ("\"'", "a double quote is not closed"),
+        ("echo \\", "it ends in a backslash, with nothing to escape"),
+        ("\\\\\\", "it ends in a backslash, with nothing to escape"),
+    ],
+)
+def test_what_cannot_be_split(command: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        split_words(command, ENVIRONMENT)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_command(command)
+
+
+@pytest.mark.parametrize("command", ["", "  ", "'' a", '""', "\\\n"])
+def test_a_command_names_something_to_run(command: str) -> None:
+    with pytest.raises(ValueError, match=r"^it names no command$"):
+        check_command(command)
+
+
+@pytest.mark.parametrize("command", ["seq 8\0", "'\0'", "\0"])
+def test_a_command_has_no_nul(command: str) -> None:
+    with pytest.raises(ValueError, match=r"^it has a NUL byte"):
+        check_command(command)
+
+
+@pytest.mark.parametrize("command", ["seq 8", "$TOOL", "${TOOL} 1", "./a.sh ''", "'a b'"])
+def test_commands_that_can_be_run(command: str) -> None:
+    check_command(command)
+
+
+REASONS = "a (single|double) quote is not closed|it ends in a backslash, with nothing to escape"
+NO_NUL = st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])
+# Mostly the characters that mean something; all of them often enough in one text.
+COMMANDS = st.text(st.sampled_from(" \t\n\r'\"\\ab#é\u2028\x85|") | NO_NUL, max_size=30)
+
+
+@given(COMMANDS.map(lambda text: text.replace("$", "")))
+@example("a\\\nb")
+@example('"\\a\\\\\\""')
+def test_words_are_those_of_shlex(command: str) -> None:
+    try:
+        expected = shlex.split(command)
+    except ValueError:
+        with pytest.raises(ValueError, match=REASONS):
+            split_words(command, {})
+        return
+    # shlex keeps a backslash before a line end, where POSIX takes both away.
+    if "\\\n" not in command and "\\`" not in command:
+        assert split_words(command, {}) == expected
+
+
+@given(st.lists(st.text(NO_NUL)))
+def test_what_shlex_quotes_comes_back(words: list[str]) -> None:
+    assert split_words(shlex.join(words), ENVIRONMENT) == words
+
+
+@given(st.text(st.sampled_from("${}NAME_1'\"\\ é") | NO_NUL))
+def test_any_text_is_split_or_refused_with_a_reason(command: str) -> None:
+    try:
+        found: list[str] | str = split_words(command, ENVIRONMENT)
+    except ValueError as error:
+        found = str(error)
+    assert isinstance(found, list) or re.fullmatch(REASONS, found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "'a b'c\"d e\"f\\ g '' \"\"",
+        r'"\a \\ \" \` \$HOME" \a \\ \"' + r" '\a'",
+        '"a\\\nb" a\\\nb "c\nd"',
+        '\'$NAME\' "$NAME" "${NAME}s" x${NAME}y \\$NAME',
+        "'it'\\''s' a\tb",
+    ],
+)
+def test_words_are_those_of_a_shell(command: str) -> None:
+    shell = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {command}"],
+        capture_output=True,
+        check=True,
+        env={"NAME": ENVIRONMENT["NAME"]},
+    )
+    assert split_words(command, ENVIRONMENT) == shell.stdout.decode().split("\0")[:-1]
