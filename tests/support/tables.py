@@ -4,7 +4,7 @@ import functools
 import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -181,39 +181,6 @@ def _without_decimals(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_decimals(part) for part in value]
     return value
-
-
-# --- Fixtures, for modules that take them by their names: place = tables.place ------------------
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Of all tables of the test."""
-    return Clock()
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Place]:
-    """Where the tables are: the test runs once for each kind."""
-    made = make_place(request, clock, request.param, tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLitePlace]:
-    """A place of this kind, for what only it has."""
-    made = SQLitePlace(clock, tmp_path / "tables.db")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBPlace]:
-    """A place of this kind, for what only it has."""
-    made = DynamoDBPlace(clock, dynamodb)
-    yield made
-    made.close()
 
 
 # --- Items and outcomes -------------------------------------------------------------------------

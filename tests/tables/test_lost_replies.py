@@ -17,7 +17,6 @@ from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Ending, ItemState, Outcome
 from pyanamo.tables import Added, WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
-from tests.support import tables
 from tests.support.failing_table import FailingTable, When
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang, StatementErrors
 from tests.support.tables import (
@@ -37,8 +36,6 @@ from tests.support.tables import (
 LEASE = 60
 READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
 AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
-
-clock, place, dynamo = tables.clock, tables.place, tables.dynamo
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""The contract of a workflow table: the table itself, there or missing."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
+from pyanamo.model import Claim, ItemState
+from pyanamo.tables import WorkflowTable
+from tests.support.step import DIED, LEASE, Step, make_step
+from tests.support.tables import DynamoDBPlace, Place, SQLitePlace, done, interrupted, single, well
+
+
+def test_create_makes_the_table_once_and_keeps_its_items(place: Place, table_name: str) -> None:
+    table = place.open(table_name)
+    assert table.create() is True
+    table.check()
+    list(table.add([single("a")]))
+    assert table.create() is False
+    assert place.open(table_name).create() is False
+    item = table.get("a")
+    assert item is not None
+    assert item.item_id == "a"
+
+
+A_CLAIM = Claim(item=single("a"), token="0123456789abcdef")
+VERBS: dict[str, Callable[[WorkflowTable], object]] = {
+    "check": lambda table: table.check(),
+    "add": lambda table: list(table.add([single("a")])),
+    "replace": lambda table: list(table.add([single("a")], replace=True)),
+    "claim": lambda table: table.claim("pilot-1", lease=LEASE, max_attempts=3),
+    "renew": lambda table: table.renew(A_CLAIM, lease=LEASE),
+    "record": lambda table: table.record(A_CLAIM, {"Task_0": well()}),
+    "finish": lambda table: table.finish(A_CLAIM, done()),
+    "release": lambda table: table.release(A_CLAIM, interrupted()),
+    "lose": lambda table: table.lose(A_CLAIM, DIED, max_attempts=3),
+    "get": lambda table: table.get("a"),
+    "summaries": lambda table: list(table.summaries()),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_missing_table_is_named_with_what_to_do(place: Place, table_name: str, verb: str) -> None:
+    place.open(table_name).create()  # another table is there
+    table = place.open(table_name + "-missing")
+    with pytest.raises(TableNotFound, match=re.escape(f"{table_name}-missing")) as raised:
+        VERBS[verb](table)
+    message = str(raised.value)
+    assert "is not there in " in message
+    assert "create it with import-items.py" in message
+    assert "\n" not in message
+    assert raised.value.exit_code == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_missing_file_is_a_missing_table_and_stays_missing(
+    sqlite: SQLitePlace, verb: str
+) -> None:
+    with pytest.raises(TableNotFound, match=re.escape(str(sqlite.file))):
+        VERBS[verb](sqlite.open("Step"))
+    assert not sqlite.file.exists()
+
+
+def test_another_programs_file_is_left_alone(sqlite: SQLitePlace) -> None:
+    sqlite.execute("CREATE TABLE theirs (x)")
+    before = sqlite.file.read_bytes()
+    for action in (lambda table: table.create(), *VERBS.values()):
+        with pytest.raises(StoreUnavailable, match="another program: name another file"):
+            action(sqlite.open("Step"))
+    assert sqlite.file.read_bytes() == before
+
+
+def test_another_programs_table_is_not_filled(dynamo: DynamoDBPlace, table_name: str) -> None:
+    dynamo.client.create_table(
+        TableName=table_name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "theirs", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "theirs", "KeyType": "HASH"}],
+    )
+    with pytest.raises(PyAnamoError, match=r"its key is theirs.*name another table"):
+        dynamo.open(table_name).create()
+    with pytest.raises(TableNotFound, match=table_name):
+        dynamo.open(table_name).check()
+
+
+def test_names_that_need_care(place: Place, table_name: str) -> None:
+    """Several tables in one place, each with its own items."""
+    unique = table_name[-12:]
+    names = [
+        f"{unique}." + "x" * (255 - len(unique) - 1),
+        f"..{unique}..",
+        f"007-{unique}_1.0",
+    ]
+    if isinstance(place, SQLitePlace):
+        names += ["sqlite_sequence", "items", "workflow_tables", "ItemStateIndex"]
+        # DynamoDB too has such names, but DynamoDB Local, which keeps tables in SQLite, can't.
+        names += [f"sqlite_{unique}", f"Case-{unique}", f"case-{unique}"]
+    steps = [make_step(place, name) for name in names]
+    for place_in_list, step in enumerate(steps):
+        step.add(single("same", script=step.name), single(f"own-{place_in_list}"))
+    for place_in_list, step in enumerate(steps):
+        assert step.get("same").tasks[0].script == step.name
+        own = {summary.item_id for summary in step.table.summaries()}
+        assert own == {"same", f"own-{place_in_list}"}
+    claims = [steps[0].claim(), steps[0].claim()]
+    assert {claim.item.item_id for claim in claims} == {"same", "own-0"}
+    assert steps[0].claim_if_any() is None
+    assert all(step.get("same").state is ItemState.TODO for step in steps[1:])
+
+
+def test_a_closed_table_can_be_used_again(step: Step) -> None:
+    table = step.place.store.open(step.name)  # with a client of its own
+    list(table.add([single("a")]))
+    table.close()
+    assert table.get("a") is not None
+    table.close()

@@ -1,0 +1,76 @@
+"""The contract of a workflow table: many at once."""
+
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pyanamo.model import Claim, ItemState
+from pyanamo.tables import Store
+from tests.support.step import LEASE, Step
+from tests.support.tables import done, nested, single, well
+
+RACERS, RACED_ITEMS = 16, 200
+
+
+def race(store: Store, name: str, pilot: str, start: Any, results: Any) -> None:
+    """Claim for as long as there is something to claim; what was claimed goes to `results`."""
+    table = store.open(name)
+    table.check()
+    start.wait(60)
+    claims: list[tuple[str, str]] = []
+    while claim := table.claim(pilot, lease=3600, max_attempts=3):
+        claims.append((claim.item.item_id, claim.token))
+    table.close()
+    results.put((pilot, claims))
+
+
+def test_of_many_processes_that_race_for_an_item_one_wins(step: Step) -> None:
+    items = {f"item-{n}" for n in range(RACED_ITEMS)}
+    step.add(*map(single, items))
+    # Processes of a server that has the libraries loaded, so that they don't take turns loading.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["boto3", "pyanamo.tables.dynamodb", "pyanamo.tables.sqlite"])
+    start, results = processes.Barrier(RACERS), processes.Queue()
+    racers = [
+        processes.Process(
+            target=race, args=(step.place.store, step.name, f"pilot-{n}", start, results)
+        )
+        for n in range(RACERS)
+    ]
+    for racer in racers:
+        racer.start()
+    won = dict(results.get(timeout=60) for _ in racers)
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0] * RACERS
+
+    winners = [
+        (item_id, token, pilot) for pilot, claims in won.items() for item_id, token in claims
+    ]
+    assert len(winners) == RACED_ITEMS
+    assert {item_id for item_id, _, _ in winners} == items
+    for item_id, token, pilot in winners:
+        item = step.get(item_id)
+        assert (item.token, item.instance, item.attempts) == (token, pilot, 1)
+
+
+def test_threads_share_a_table(step: Step) -> None:
+    """A worker's lease is renewed by another thread than that which runs the item."""
+    step.add(*(nested(f"item-{n}", 1) for n in range(4)))
+    claims = [step.claim() for _ in range(4)]
+    together = threading.Barrier(4)
+
+    def work(claim: Claim) -> list[bool]:
+        together.wait(60)
+        answers = []
+        for n in range(10):
+            answers.append(step.table.renew(claim, lease=LEASE))
+            answers.append(step.table.record(claim, {"Task_0": well(float(n))}))
+        answers.append(step.table.finish(claim, done({"Task_0": well(10.0)})))
+        return answers
+
+    with ThreadPoolExecutor(4) as pool:
+        for answers in pool.map(work, claims):
+            assert answers == [True] * 21
+    assert [summary.run_seconds for summary in step.table.summaries(ItemState.DONE)] == [10] * 4
