@@ -110,7 +110,14 @@ def table_name(request: pytest.FixtureRequest) -> str:
     return f"{test[:200]}-{uuid.uuid4().hex[:12]}"
 
 
-# --- S3 -----------------------------------------------------------------------------------------
+# --- Moto: S3 and others ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """The URL of a server that plays AWS, for one module."""
+    with running_moto() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

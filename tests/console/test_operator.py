@@ -27,7 +27,6 @@ from pyanamo.tables.attributes import read_item
 from pyanamo.taskfile import parse_task_file
 from pyanamo.workflow import Changed, Workflow
 from pyanamo.workflow.selection import Selection
-from tests.support import moto_server
 from tests.support.cli import ROOT, Finished, finish
 from tests.support.moto_server import batch_queue, submit_job
 from tests.support.operator import Operator, add, claimed, ended, stock
@@ -242,9 +241,6 @@ def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:
 
 LONG = "".join(f"{number}\n" for number in range(1, 20_001))
 NOISY = "bash -c 'seq 20000; seq 20000 >&2'"
-
-
-moto = moto_server.moto
 
 
 def run_pilot(operator: Operator, *flags: str) -> None:

@@ -26,7 +26,6 @@ from pyanamo.console import submit as console
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.pilot.command_line import pilot_parser
 from pyanamo.tables import Store
-from tests.support import moto_server
 from tests.support.cli import SECONDS, Finished, finish, wait_until
 from tests.support.documents import Example, examples, make_checkout, run_example
 from tests.support.fake_batch import FakeBatch
@@ -89,9 +88,6 @@ def test_a_jobs_name_comes_from_the_tables(table: str, name: str) -> None:
 
 
 # --- An operator with a queue --------------------------------------------------------------------
-
-
-moto = moto_server.moto
 
 
 @pytest.fixture(scope="module")

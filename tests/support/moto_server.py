@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-import pytest
 
 from tests.support.cli import ROOT
 
@@ -55,13 +54,6 @@ def running_moto(before: str = "") -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()  # nothing of it is worth keeping
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of a server, for modules that take it by its name: moto = moto_server.moto."""
-    with running_moto() as endpoint:
-        yield endpoint
 
 
 def set_moto(endpoint: str, setting: str, value: object) -> None:

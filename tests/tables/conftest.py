@@ -1,10 +1,16 @@
 """Both kinds of table, with a clock that the test turns."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import botocore.endpoint
 import pytest
 
+from pyanamo import aws
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.lossy import READ_SECONDS
 from tests.support.step import Step, make_step
 from tests.support.tables import KINDS, Clock, DynamoDBPlace, Place, SQLitePlace, make_place
 
@@ -43,3 +49,27 @@ def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBPlace]:
 def step(place: Place, table_name: str) -> Step:
     """A new, empty table."""
     return make_step(place, table_name)
+
+
+@pytest.fixture
+def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(dynamodb) as running:
+        yield running
+
+
+@pytest.fixture
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK waits seconds before it tries again: here a twentieth of that."""
+    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 20))
+    monkeypatch.setattr(botocore.endpoint, "time", patient)
+
+
+@pytest.fixture
+def _short_read_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "READ_SECONDS", READ_SECONDS)
+
+
+@pytest.fixture
+def _sdk_that_gives_up(monkeypatch: pytest.MonkeyPatch, _impatient_sdk: None) -> None:
+    """The SDK tries twice, instead of ten times."""
+    monkeypatch.setattr(aws, "ATTEMPTS", 2)

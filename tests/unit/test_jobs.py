@@ -13,7 +13,6 @@ from botocore.stub import Stubber
 from pyanamo.batch.jobs import Jobs, JobState, JobStatus
 from pyanamo.errors import AccessDenied, StoreUnavailable
 from pyanamo.identity import job_id_of, pilot_name
-from tests.support import moto_server
 from tests.support.moto_server import batch_queue, set_moto, submit_job
 
 JOB = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -126,9 +125,6 @@ def test_another_error_names_the_service() -> None:
 
 
 # --- Moto's server ------------------------------------------------------------------------------
-
-
-moto = moto_server.moto
 
 
 @pytest.fixture

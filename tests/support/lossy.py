@@ -1,0 +1,104 @@
+"""Tables of DynamoDB behind a proxy that loses replies, and what must be so after a write."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pyanamo.model import Claim
+from pyanamo.tables import WorkflowTable
+from pyanamo.tables.dynamodb.table import DynamoDBTable
+from tests.support.faulty_proxy import Action, Fault, FaultyProxy
+from tests.support.tables import START, Clock, Place, badly, done, failed, interrupted, nested, well
+
+LEASE = 60
+READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
+AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
+
+
+def behind(proxy: FaultyProxy, name: str, clock: Clock) -> DynamoDBTable:
+    """A table, with a client of its own, that is reached through the proxy."""
+    return DynamoDBTable(name, endpoint_url=proxy.url, clock=clock)
+
+
+def new_table(place: Place, name: str) -> WorkflowTable:
+    """A table with a nested item."""
+    table = place.open(name)
+    table.create()
+    list(table.add([nested("a", 2)]))
+    return table
+
+
+def claim_of(table: WorkflowTable, pilot: str = "pilot-1") -> Claim:
+    claim = table.claim(pilot, lease=LEASE, max_attempts=3)
+    assert claim is not None, "there is nothing to claim"
+    return claim
+
+
+def first(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
+    """That action for the first request of an operation, and none for all others."""
+
+    def decide(asked: str, body: Any, count: int) -> Action:
+        return action if (asked, count) == (operation, 1) else Fault.NONE
+
+    return decide
+
+
+def every(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
+    """That action for all requests of an operation."""
+
+    def decide(asked: str, body: Any, count: int) -> Action:
+        return action if asked == operation else Fault.NONE
+
+    return decide
+
+
+TASKS = {"Task_0": well(), "Task_1": well()}
+# A verb, and what the item is like once it was called.
+Write = Callable[[WorkflowTable, Claim], bool]
+WRITES: dict[str, tuple[str, Write, dict[str, Any]]] = {
+    "renew": (
+        "renew",
+        lambda table, claim: table.renew(claim, lease=100),
+        {"ItemState": "locked", "Lease_Expires": START + 100, "Attempts": 1},
+    ),
+    "record": (
+        "record",
+        lambda table, claim: table.record(claim, {"Task_0": well()}),
+        {"ItemState": "locked", "Nested_Done": 1, "Attempts": 1},
+    ),
+    "finish done": (
+        "finish",
+        lambda table, claim: table.finish(claim, done(TASKS)),
+        {"ItemState": "done", "Nested_Done": 2, "Attempts": 1, "Exit_Code": 0},
+    ),
+    "finish failed": (
+        "finish",
+        lambda table, claim: table.finish(claim, failed(TASKS | {"Task_1": badly()})),
+        {"ItemState": "failed", "Nested_Done": 1, "Attempts": 1, "Exit_Code": 3},
+    ),
+    "release interrupted": (
+        "release",
+        lambda table, claim: table.release(claim, interrupted({"Task_0": well()})),
+        {"ItemState": "todo", "Nested_Done": 1, "Attempts": 0},
+    ),
+    "release failed": (
+        "release",
+        lambda table, claim: table.release(claim, failed({"Task_0": badly()})),
+        {"ItemState": "todo", "Nested_Done": 0, "Attempts": 1, "Exit_Code": 3},
+    ),
+    "lose": (
+        "lose",
+        lambda table, claim: table.lose(claim, "the worker died", max_attempts=3),
+        {"ItemState": "todo", "Nested_Done": 0, "Attempts": 1, "Reason": "the worker died"},
+    ),
+}
+ENDS = [name for name in WRITES if name.startswith(("finish", "release", "lose"))]
+
+
+def check_written(raw: dict[str, Any], write: str, claim: Claim) -> None:
+    """The write was made, and made once."""
+    expected = WRITES[write][2]
+    assert {name: raw.get(name) for name in expected} == expected
+    assert [past["lockID"] for past in raw.get("History", ())] == (
+        [claim.token] if write in ENDS else []
+    )
+    assert raw.get("lockID") == (None if write in ENDS else claim.token)
