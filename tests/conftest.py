@@ -18,6 +18,7 @@ import pytest
 from tests.support.cohort import Bench, make_aligned_cohort
 from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
 from tests.support.moto_server import running_moto
+from tests.support.pilots import Place, new_place
 
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -108,6 +109,23 @@ def table_name(request: pytest.FixtureRequest) -> str:
     """A valid name for a DynamoDB table that no other test uses, in this run or another."""
     test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
     return f"{test[:200]}-{uuid.uuid4().hex[:12]}"
+
+
+# --- Places with a table ------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["embedded", "dynamodb"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
+    """A place with each kind of table."""
+    with new_place(request.param, tmp_path, table_name, request) as place:
+        yield place
+
+
+@pytest.fixture
+def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
+    """A place with an embedded table, for what has nothing to do with the table's kind."""
+    with new_place("embedded", tmp_path, table_name, request) as place:
+        yield place
 
 
 # --- Moto: S3 and others ------------------------------------------------------------------------

@@ -19,7 +19,6 @@ import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.pilot.memory import OOMCounter, RecentKills
-from tests.support import pilots
 from tests.support.pilots import (
     PilotProcess,
     Place,
@@ -33,8 +32,6 @@ from tests.support.pilots import (
 from tests.support.tables import Clock
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
-
-place, local = pilots.place, pilots.local
 
 
 # --- Being told to stop -------------------------------------------------------------------------

@@ -340,23 +340,6 @@ def cleaned_up(place: Place) -> Iterator[Place]:
             pilot.wait(5)
 
 
-# --- Fixtures, for modules that take them by their names: place = pilots.place ------------------
-
-
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with each kind of table."""
-    with new_place(request.param, tmp_path, table_name, request) as place:
-        yield place
-
-
-@pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        yield place
-
-
 # --- Namespaces ---------------------------------------------------------------------------------
 
 

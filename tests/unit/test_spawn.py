@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pyanamo.pilot.spawn import spawn
-from tests.support import pilots
 from tests.support.pilots import Place, result
 
 
@@ -48,9 +47,6 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "one" / "tool").mkdir(parents=True)
     program(tmp_path / "two" / "tool", 6)
     assert exit_code("tool", tmp_path / "one", tmp_path / "two") == 6
-
-
-local = pilots.local
 
 
 def test_a_task_has_no_files_but_the_first_three(local: Place) -> None:

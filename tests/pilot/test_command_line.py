@@ -1,0 +1,163 @@
+"""What a pilot says, what it refuses, and its exit code."""
+
+from __future__ import annotations
+
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pyanamo.model import ItemState
+from tests.support.pilots import LOG_LINE, Place
+
+TODO, LOCKED, DONE, FAILED = (
+    ItemState.TODO,
+    ItemState.LOCKED,
+    ItemState.DONE,
+    ItemState.FAILED,
+)
+
+
+def test_summary_on_stdout_log_on_stderr_and_0_though_items_failed(place: Place) -> None:
+    place.fill({**{f"good{n}": "true" for n in range(5)}, "bad": "false"})
+
+    ended = place.run()
+
+    assert ended.code == 0
+    assert re.fullmatch(r"done 5, failed 1, released 0 in \d+\.\d s\n", ended.stdout)
+    lines = ended.stderr.splitlines()
+    assert all(LOG_LINE.fullmatch(line) for line in lines)
+    assert len([line for line in lines if " claimed, attempt 1" in line]) == 6
+    (failure,) = (line for line in lines if " WARNING " in line)
+    assert re.search(r" itemID=bad TaskID=bad-group failed in \d+\.\d s: exit code 1$", failure)
+    states = {item_id: item.state for item_id, item in place.items().items()}
+    assert states == {**{f"good{n}": DONE for n in range(5)}, "bad": FAILED}
+
+
+def test_how_much_it_says(local: Place) -> None:
+    local.fill({"bad": "false", "nested": ["true", "seq 3"]})
+    quiet = local.run("-q")
+    assert [line.split()[1:3] for line in quiet.stderr.splitlines()] == [["WARNING", "itemID=bad"]]
+    local.fill({"more": ["true", "seq 3"]})
+    assert "task=Task_1 done in " in local.run("-v").stderr
+
+
+def test_fail_on_item_failure(local: Place) -> None:
+    local.fill({"good": "true"})
+    assert local.run("--fail-on-item-failure").code == 0
+    local.fill({"bad": "false"})
+    assert local.run("--fail-on-item-failure").code == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--lease", "5"], "--lease 5"),
+        (["--lease", "9.9s"], "--lease 9.9"),
+        (["--kill-after", "10"], "-w"),
+        (["--task-timeout", "0"], "--task-timeout 0"),
+        (["-i", "0"], "'0'"),
+        (["-i", "9" * 5000], "no whole number"),
+        (["--lease", "9" * 400], "too long a time"),
+        (["--max-log", "9" * 400], "too large a size"),
+        (["-n", "two"], "'two'"),
+        (["-w", "soon"], "'soon'"),
+        (["-w", "-5"], "-w"),
+        (["--retries", "-1"], "--retries"),
+        (["--max-attempts", "0"], "'0'"),
+        (["--no-such-flag"], "--no-such-flag"),
+        (["-t", "a b"], "'a b'"),
+        (["-t", ""], "''"),
+    ],
+)
+def test_wrong_flags(local: Place, flags: list[str], complaint: str) -> None:
+    local.fill({"item": "true"})
+    ended = local.run(*flags)
+    assert ended.code == 2
+    assert complaint in ended.stderr
+    assert ended.stdout == ""
+    assert local.item("item").state is TODO
+
+
+def test_without_a_table(local: Place) -> None:
+    ended = local.run(table=[])
+    assert ended.code == 2
+    assert "-t/--table" in ended.stderr
+
+
+def test_a_table_that_is_not_there(place: Place) -> None:
+    place.fill({"item": "true"})
+    where = [*place.flags, "-t", "No_Such_Table"]
+    ended = place.run(table=where)
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "'No_Such_Table'" in line
+    assert "import-items.py" in line
+
+
+def test_a_file_that_is_not_there(local: Place) -> None:
+    ended = local.run(table=["-t", "Table", "--local", "nowhere/no.db"])
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "nowhere/no.db" in line
+
+
+def test_a_file_of_another_program(local: Place) -> None:
+    (local.folder / "other.db").write_text("no database at all, " * 100)
+    ended = local.run(table=["-t", "Table", "--local", "other.db"])
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "other.db" in line
+
+
+def test_no_credentials(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    ended = local.run(table=["-t", "Table"])
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "AWS_ACCESS_KEY_ID" in line
+
+
+def test_access_denied(local: Place) -> None:
+    class Refuse(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer = (
+                b'{"__type": "com.amazon.coral.service#AccessDeniedException",'
+                b' "Message": "you may not query that"}'
+            )
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        ended = local.run(table=["-t", "Table", "--endpoint-url", url])
+        server.shutdown()
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "denied" in line
+    assert "you may not query that" in line
+
+
+def test_an_endpoint_where_nobody_is(local: Place) -> None:
+    url = "http://127.0.0.1:9"
+    ended = local.run(table=["-t", "Table", "--endpoint-url", url], seconds=110)
+    assert (ended.code, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert url in line
+
+
+def test_where_the_table_is_from_the_environment(
+    local: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.fill({"item": "true"})
+    monkeypatch.setenv("PYANAMO_LOCAL", "table.db")
+    assert local.run(table=["-t", local.table_name]).counts["done"] == 1
