@@ -122,9 +122,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> It
 
 
 @pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
+def local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A place with an embedded table, for what has nothing to do with the table's kind.
+
+    Its folder is one of `tmp_path`, for tests that have something beside it.
+    """
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with new_place("embedded", folder, "Step", request) as place:
         yield place
 
 

@@ -32,6 +32,20 @@ SUMMARY = re.compile(
 )
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) .+")
 
+# Runs a script with all its pauses a thousandth as long: those of the SDK between the tries of a
+# request, above all, which can come to minutes. What it would have paused is printed in the end.
+_IMPATIENT = """
+import atexit, os, runpy, sys, time
+sleep = time.sleep
+def short(seconds):
+    os.write(2, f"PAUSE {seconds}\\n".encode())
+    sleep(seconds / 1000)
+time.sleep = short
+sys.argv = sys.argv[2:]  # without the interpreter, which comes first
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 _T = TypeVar("_T")
 
 
@@ -200,6 +214,10 @@ class Place:
         assert item is not None, f"there is no item {item_id}"
         return item
 
+    def result(self, item_id: str = "item", task: str = "Task_0") -> Result:
+        """The result of an item's task."""
+        return result(self.item(item_id), task)
+
     def items(self) -> dict[str, Item]:
         """All items as they are now, by name."""
         names = sorted({summary.item_id for summary in self.table.summaries()})
@@ -218,6 +236,10 @@ class Place:
         file.write_text(text if text.startswith("#!") else f"#!/bin/bash\n{_LIBRARY}\n{text}\n")
         file.chmod(0o755)
         return shlex.quote(str(file))
+
+    def python(self, name: str, text: str) -> str:
+        """Make a script of Python; the command for it."""
+        return self.script(name, f"#!{sys.executable}\n{text}\n")
 
     def touch(self, name: str) -> None:
         """Make an empty file in the folder, for tasks that wait for it."""
@@ -247,9 +269,18 @@ class Place:
         self.pilots.append(PilotProcess(command, self.folder, environment))
         return self.pilots[-1]
 
-    def run(self, *flags: str, table: Sequence[str] | None = None, seconds: float = 60.0) -> Ended:
-        """Run a pilot to its end."""
-        return self.start(*flags, table=table).wait(seconds)
+    def run(
+        self,
+        *flags: str | Path,
+        table: Sequence[str] | None = None,
+        seconds: float = 90.0,
+        impatient: bool = False,
+        file_limit: int | None = None,
+    ) -> Ended:
+        """Run a pilot to its end. No file of it may be larger than `file_limit`."""
+        prefix = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
+        prefix += [sys.executable, "-c", _IMPATIENT] if impatient else []
+        return self.start(*map(str, flags), prefix=prefix, table=table).wait(seconds)
 
     @property
     def flags(self) -> list[str]:

@@ -11,14 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.support.container import (
-    DOCKERFILE,
-    HOME,
-    ROOT,
-    context_of,
-    copy_into,
-    instructions,
-)
+from tests.support.container import DOCKERFILE, HOME, ROOT, context_of, copy_into, instructions
 
 PINS = DOCKERFILE.with_name("requirements.txt")
 

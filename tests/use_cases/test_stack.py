@@ -26,22 +26,9 @@ from pyanamo.workflow.selection import Selection
 from tests.support.cli import ROOT, Finished
 from tests.support.moto_server import set_moto
 from tests.support.operator import add, claimed, ended
-from tests.support.permissions import (
-    credentials_of,
-    enforced,
-    role_with,
-    running_enforcing_moto,
-)
+from tests.support.permissions import credentials_of, enforced, role_with, running_enforcing_moto
 from tests.support.pilots import LOG_LINE
-from tests.support.stack import (
-    ACCOUNT,
-    REGION,
-    TEMPLATE,
-    Document,
-    Stack,
-    create_stack,
-    document,
-)
+from tests.support.stack import ACCOUNT, REGION, TEMPLATE, Document, Stack, create_stack, document
 from tests.support.tables import badly, failed, nested, single
 
 HERE = f"{REGION}:{ACCOUNT}"

@@ -1,0 +1,18 @@
+"""A bucket for the logs of pilots."""
+
+from __future__ import annotations
+
+import uuid
+
+import boto3
+import pytest
+
+from tests.support.logs import Bucket
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
+    bucket = Bucket(f"logs-{uuid.uuid4().hex}", boto3.client("s3"))
+    bucket.client.create_bucket(Bucket=bucket.name)
+    return bucket
