@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pyanamo.model import Claim, Item, Outcome
 from pyanamo.tables import Store, WorkflowTable, transitions
 from pyanamo.workflow import Workflow
 from tests.support.cli import ROOT, Finished, finish
 from tests.support.tables import badly, done, failed, nested, single, well
+from tests.support.terminal import Terminal, on_terminal
 
 LEASE = 3600.0
 
@@ -138,3 +143,41 @@ def stock(table: WorkflowTable) -> Claim:
     add(table, single("waits", task_id="S10"), single("aside", task_id="S10"))
     table.amend("aside", transitions.held)
     return busy
+
+
+def new_operator(kind: str, folder: Path, table: str, request: pytest.FixtureRequest) -> Operator:
+    """An operator whose table isn't there yet."""
+    if kind == "embedded":
+        file = folder / "pyanamo.db"
+        environment = {"PYANAMO_LOCAL": str(file)}
+        return Operator(store=Store(local=file), table=table, environment=environment)
+    endpoint: str = request.getfixturevalue("dynamodb")
+    environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
+    return Operator(store=Store(endpoint_url=endpoint), table=table, environment=environment)
+
+
+def fill(operator: Operator) -> Claim:
+    """Put items of every state into the table; the claim of `busy`."""
+    table = operator.opened()
+    claim = stock(table)
+    table.close()
+    return claim
+
+
+def add_failed(operator: Operator, count: int, table_name: str | None = None) -> None:
+    """Add items that failed."""
+    table = operator.opened(table_name)
+    table.create()
+    for number in range(count):
+        ended(table, single(f"item-{number:04}", "align"), failed())
+    table.close()
+
+
+@contextmanager
+def at_terminal(
+    operator: Operator, name: str, *words: str, **environment: str | None
+) -> Iterator[Terminal]:
+    """A command on a terminal."""
+    here = {**operator.environment, "PYTHONPATH": str(ROOT), **environment}
+    with on_terminal(operator.command(name, *words), here) as terminal:
+        yield terminal

@@ -1,0 +1,110 @@
+"""What import-items.py shows: of a dry run, and on a terminal."""
+
+import json
+import os
+import pty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Place, finish
+from tests.support.importing import (
+    HEADER,
+    NESTED,
+    assert_refused,
+    at,
+    closed_port,
+    large,
+    local,
+    written,
+)
+
+
+@pytest.mark.parametrize("kind", ["local", "dynamodb"])
+def test_a_dry_run_asks_nobody(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    database = tmp_path / "tables.db"
+    nowhere = at(f"http://127.0.0.1:{closed_port()}", "Example")
+    place = local("Example", database) if kind == "local" else nowhere
+    file = written(tmp_path / "tasks.txt", NESTED + "D|Ä|true|\n")
+
+    finished = place.import_items("-i", file, "--dry-run")
+    assert (finished.code, finished.stderr) == (0, "")
+    *shown, last = finished.stdout.split("...\n")
+    assert last == "would import 4: 2 single, 2 nested with 4 tasks\n"
+    first, rest = json.JSONDecoder().raw_decode("".join(shown))
+    assert rest
+    assert first["TaskScript"]["Task_1"] == {"Script": "seq 2", "Status": "todo"}
+    assert not database.exists()
+
+
+def test_a_dry_run_on_a_terminal_that_knows_few_characters(
+    local_place: Place, five: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    content = f"{HEADER}\nÄ|x|true\n".encode()
+    finished = local_place.import_items("-i", "-", "--dry-run", stdin=content)
+    assert (finished.code, finished.stderr) == (0, "")
+    assert finished.last_line == "would import 1: 1 single, 0 nested with 0 tasks"
+
+
+def test_a_dry_run_finds_mistakes(local_place: Place) -> None:
+    finished = local_place.import_items("-i", "-", "--dry-run", stdin=b"A|B|C\n")
+    assert_refused(finished, "^stdin:1: 'A|B|C' is no header: ")
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """A terminal: our end of it, and a program's."""
+    ours, theirs = pty.openpty()
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+
+
+def shown_on(descriptor: int) -> str:
+    """All that is printed on a terminal, until nobody has it open any more."""
+    chunks: list[bytes] = []
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:  # what Linux says at the end of it
+            chunk = b""
+        if not chunk:
+            return b"".join(chunks).decode()
+        chunks.append(chunk)
+
+
+def test_a_bar_on_a_terminal(
+    local_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with terminal() as (ours, theirs):
+        process = local_place.start_import("-i", large(tmp_path, 1000), stderr=theirs)
+        os.close(theirs)
+        shown = shown_on(ours)
+        finished = finish(process)
+    assert "importing" in shown
+    assert "━" in shown
+    assert "1000/1000" in shown
+    assert (finished.code, finished.stdout) == (0, "imported 1000, already there 0\n")
+
+
+def test_no_bar_for_a_few_items(local_place: Place, five: Path) -> None:
+    with terminal() as (ours, theirs):
+        process = local_place.start_import("-i", five, stderr=theirs)
+        os.close(theirs)
+        shown = shown_on(ours)
+        finish(process)
+    assert shown == f"created table {local_place.table}\r\n"
+
+
+def test_no_bar_in_a_file(local_place: Place, tmp_path: Path) -> None:
+    finished = local_place.import_items("-i", large(tmp_path, 1000))
+    assert finished.stderr == f"created table {local_place.table}\n"
+    assert finished.stdout == "imported 1000, already there 0\n"

@@ -1,0 +1,109 @@
+"""The command logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from pyanamo.errors import ItemNotFound
+from tests.support.cli import ROOT, Finished, finish
+from tests.support.operator import Operator, add
+from tests.support.tables import nested
+
+LONG = "".join(f"{number}\n" for number in range(1, 20_001))
+NOISY = "bash -c 'seq 20000; seq 20000 >&2'"
+
+
+def run_pilot(operator: Operator, *flags: str) -> None:
+    """Let a pilot work on all there is, in the folder of the table."""
+    command = [sys.executable, str(ROOT / "pyanamo.py"), "-t", operator.table, "-n", "2", *flags]
+    process = subprocess.Popen(
+        command,
+        cwd=operator.store.local.parent if operator.store.local else None,
+        env={**os.environ, **operator.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert finish(process).code == 0
+
+
+def add_noisy(operator: Operator) -> None:
+    """Add an item with a task that prints much, and one that prints nothing."""
+    table = operator.opened()
+    table.create()
+    item = nested("noisy", 2)
+    scripts = (NOISY, "true")
+    tasks = tuple(
+        replace(task, script=text) for task, text in zip(item.tasks, scripts, strict=True)
+    )
+    add(table, replace(item, tasks=tasks))
+    table.close()
+
+
+def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
+    add_noisy(embedded)
+    run_pilot(embedded, "--log-dir", str(tmp_path / "logs"))
+    tail = embedded.types("logs", "noisy", "Task_0")
+    assert LONG.endswith(tail.stdout)
+    assert 100 < len(tail.stdout) < 2000
+    size = len(LONG)
+    note = f"the last {len(tail.stdout)} of {size} bytes; all of them with --whole\n"
+    assert (tail.code, tail.stderr) == (0, note)
+    assert embedded.sees("logs", "noisy", "Task_0", "--whole") == LONG
+    assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG
+    assert embedded.sees("logs", "noisy", "Task_1", "--whole") == ""
+    (file,) = (tmp_path / "logs").rglob("*.stdout.gz")
+    packed = file.read_bytes()
+    spoilt = packed[:20] + bytes([packed[20] ^ 255]) + packed[21:]
+    for content, why in ((packed[:-9], "it is cut off"), (b"", "it is cut off"), (spoilt, "Error")):
+        file.write_bytes(content)
+        damaged = embedded.types("logs", "noisy", "Task_0", "--whole")
+        assert damaged.code == 1
+        (line,) = damaged.stderr.splitlines()
+        assert line.startswith(f"the log {file.as_uri()} is damaged: ")
+        assert why in line
+    file.unlink()
+    gone = embedded.types("logs", "noisy", "Task_0", "--whole")
+    assert gone.code == 1
+    assert "can't be read: No such file or directory" in gone.stderr
+
+
+def test_logs_in_a_bucket(embedded: Operator, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
+    boto3.client("s3").create_bucket(Bucket="operator-logs")
+    add_noisy(embedded)
+    run_pilot(embedded, "-b", "operator-logs")
+    assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG
+    with embedded.workflow() as workflow:
+        assert b"".join(workflow.logs("noisy", "Task_0")).decode() == LONG
+
+
+def test_logs_of_which_only_the_tail_was_kept(embedded: Operator) -> None:
+    add_noisy(embedded)
+    run_pilot(embedded)
+    assert embedded.sees("logs", "noisy", "Task_1") == ""
+    refused = embedded.types("logs", "noisy", "Task_0", "--whole")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert re.match(r"of this stdout only the tail was kept, \d+ of 108894 bytes", refused.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["parts"], "item 'parts' has 3 tasks: name one of Task_0 to Task_2"),
+        (["parts", "Task_9"], "item 'parts' has no Task_9"),
+        (["waits"], "Task_0 of item 'waits' has no output: it has not ended yet"),
+        (["nobody"], "item 'nobody' is not in Align"),
+    ],
+)
+def test_logs_that_are_not_there(shelf: Operator, words: list[str], message: str) -> None:
+    with shelf.workflow() as workflow, pytest.raises(ItemNotFound, match=re.escape(message)):
+        workflow.result(*words)
+    assert shelf.types("logs", *words) == Finished(code=1, stdout="", stderr=f"{message}\n")

@@ -1,0 +1,152 @@
+"""The commands that look at tables: status, samples, items, show, failures."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+
+from pyanamo.console.arguments import add_selection_flags, selection_of
+from pyanamo.model import ItemState, ItemSummary
+from pyanamo.workflow.selection import Selection
+from tests.support.operator import Operator, add_failed, ended
+from tests.support.tables import done, single
+
+
+def test_status(stocked: Operator) -> None:
+    (row,) = stocked.rows("status")
+    assert row[:8] == [stocked.table, "1", "2", "1", "4", "1", "11", "3"]
+    (status,) = stocked.json("status")["tables"]
+    assert status["items"] == {"todo": 1, "locked": 2, "done": 1, "failed": 4, "held": 1}
+    assert (status["tasks"], status["tasks_done"], status["tasks_left"]) == (11, 3, 3)
+    assert status["per_hour"] > 0
+    assert status["remaining"]["low"] <= status["remaining"]["high"]
+
+
+def test_samples(stocked: Operator) -> None:
+    table = stocked.opened("Merge" if stocked.store.local else f"{stocked.table}-2")
+    table.create()
+    ended(table, single("merged", task_id="S3"), done())
+    table.close()
+    steps = (stocked.table, table.name)
+    assert stocked.rows("samples", tables=steps) == [
+        ["S1", "3/5 failed", ""],
+        ["S2", "0/3 failed", ""],
+        ["S3", "failed", "done"],
+        ["S10", "0/2 todo", ""],
+    ]
+    where = f"{steps[1]}=done"
+    found = stocked.json("samples", "--where", where, tables=steps)
+    assert found["steps"] == list(steps)
+    (sample,) = found["samples"]
+    assert sample["task_id"] == "S3"
+    assert sample["cells"][steps[0]] == {
+        **{"items": 1, "tasks": 1, "tasks_done": 0, "nested": False},
+        **{"state": "failed", "goes_on": False},
+    }
+
+
+def test_samples_in_other_forms(shelf: Operator) -> None:
+    assert shelf.sees("samples", "--csv", "--where", "Align=todo") == "TaskID,Align\nS10,0/2 todo\n"
+    assert shelf.json("samples", "--summary")["summary"] == {
+        **{"samples": 4, "finished": 0, "not_begun": 1},
+        **{"in_step": {"Align": 1}, "stuck": {"Align": 2}},
+    }
+
+
+FILTERS: list[tuple[list[str], str]] = [
+    (["--state", "failed"], "bad1 bad2 bad3 parts"),
+    (["--state", "done", "--state", "held"], "aside fine"),
+    (["--task-id", "S1"], "bad1 fine parts"),
+    (["--name", "bad[12]"], "bad1 bad2"),
+    (["--exit-code", "4"], "bad3"),
+    (["--instance", "pilot-[34]"], "busy lost"),
+    (["--newer-than", "1h", "--state", "done"], "fine"),
+    (["--reason", "code 4"], "bad3"),
+    (["--state", "failed", "--task-id", "S2"], "bad2"),
+    (["waits", "bad1"], "bad1 waits"),
+    (["waits", "bad1", "--state", "todo"], "waits"),
+]
+
+
+def test_items_by_every_filter(stocked: Operator) -> None:
+    for flags, expected in FILTERS:
+        parser = argparse.ArgumentParser()
+        add_selection_flags(parser)
+        selection = selection_of(parser.parse_args(flags))
+        with stocked.workflow() as workflow:
+            names = [row.item_id for row in workflow.items(selection)]
+        assert sorted(names) == expected.split(), flags
+
+
+def test_items_by_their_age() -> None:
+    old = Selection(older_than=60)
+    row = ItemSummary(
+        item_id="x", task_id="x", state=ItemState.DONE, done_date="2027-01-15T08:00:00Z"
+    )
+    assert [old.matches(row, 1_800_000_000 + age) for age in (59, 60)] == [False, True]
+    young = Selection(newer_than=60)
+    assert [young.matches(row, 1_800_000_000 + age) for age in (60, 61)] == [True, False]
+    for no_date in ("", "yesterday", "2027-01-15"):  # an operator may have written it by hand
+        assert not young.matches(replace(row, done_date=no_date), 1_800_000_000)
+
+
+def test_items_of_a_table_in_chosen_columns(stocked: Operator) -> None:
+    printed = stocked.sees("items", "--name", "*a*", "--columns", "itemID,ItemState,Nested")
+    header, *rows = printed.splitlines()
+    assert header == "itemID\tItemState\tNested"
+    assert sorted(rows) == [
+        *("aside\theld\t", "bad1\tfailed\t", "bad2\tfailed\t", "bad3\tfailed\t"),
+        *("parts\tfailed\t2/3", "waits\ttodo\t"),
+    ]
+
+
+def test_items_of_several_tables(shelf: Operator) -> None:
+    add_failed(shelf, 1, "Call")
+    rows = shelf.rows("items", "--state", "failed", "--exit-code", "3", tables=("Align", "Call"))
+    names = [row[:2] for row in rows]
+    assert names == [
+        *(["Align", name] for name in ("bad1", "bad2", "parts")),
+        ["Call", "item-0000"],
+    ]
+    found = shelf.json("items", "item-0000", tables=("Align", "Call"))["items"]
+    assert [(item["table"], item["item_id"], item["exit_code"]) for item in found] == [
+        ("Call", "item-0000", 3)
+    ]
+    assert set(found[0]) == {
+        *("table", "item_id", "task_id", "state", "instance", "lock_date", "done_date"),
+        *("nested_tasks", "nested_done", "exit_code", "run_seconds"),
+    }
+
+
+def test_items_of_an_empty_table_are_none(embedded: Operator) -> None:
+    with embedded.workflow() as workflow:
+        workflow.create()
+    assert embedded.rows("items") == []
+    assert embedded.json("items")["items"] == []
+    assert embedded.sees("export") == ""
+
+
+def test_show(stocked: Operator) -> None:
+    printed = stocked.sees("show", "parts")
+    assert "ItemState\tfailed\n" in printed
+    assert "Task_1\tfailed\t3\t1.0\t0\texit code 3\tseq 1\n" in printed
+    assert re.search(r"^1\tfailed\t.*\tpilot-1\texit code 3$", printed, re.MULTILINE)
+    item = stocked.json("show", "parts")["item"]
+    assert [task["status"] for task in item["tasks"]] == ["done", "failed", "done"]
+    assert item["results"]["Task_1"]["exit_code"] == 3
+    assert [past["ending"] for past in item["history"]] == ["failed"]
+
+
+def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:
+    flags = [] if stocked.store.local else ["-r", "us-east-1"]
+    groups = stocked.rows("failures", *flags)
+    assert groups[0][1:5] == ["2", "exit code 3", "cannot read *, line *", "bad1"]
+    found = stocked.json("failures", *flags)
+    assert [group["count"] for group in found["groups"]] == [2, 1, 1]
+    (*_, option, group_id) = found["restart"][groups[0][0]].split()
+    where = "" if stocked.store.local else " --region us-east-1"
+    assert groups[0][5] == f"python -m pyanamo restart -t {stocked.table}{where} --group {group_id}"
+    assert stocked.sees("restart", option, group_id) == "restarted 2\n"
+    states = stocked.states()
+    assert {name for name in states if states[name] == "failed"} == {"bad3", "parts"}

@@ -1,0 +1,132 @@
+"""What the operator's commands refuse, and how they say it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyanamo.errors import TableNotFound, UsageError
+from pyanamo.workflow import Workflow
+from pyanamo.workflow.selection import Selection
+from tests.support.cli import ROOT, finish
+from tests.support.operator import Operator, add, new_operator
+from tests.support.tables import single
+
+COMMANDS = (
+    *("create", "drop", "capacity", "status", "samples", "items", "show", "logs", "failures"),
+    *("restart", "hold", "unhold", "release", "jobs", "delete", "export", "submit"),
+)
+
+
+def test_an_unknown_table_in_python(shelf: Operator) -> None:
+    anything = Selection(names=("x",))
+    acts: dict[str, Callable[[Workflow], object]] = {
+        "status": Workflow.status,
+        "samples": Workflow.samples,
+        "items": lambda workflow: list(workflow.items()),
+        "show": lambda workflow: workflow.show("x"),
+        "logs": lambda workflow: workflow.logs("x"),
+        "failures": Workflow.failures,
+        "jobs": Workflow.jobs,
+        "export": lambda workflow: list(workflow.export()),
+        "restart": lambda workflow: workflow.restart(anything),
+        "hold": lambda workflow: workflow.hold(anything),
+        "unhold": lambda workflow: workflow.unhold(anything),
+        "release": lambda workflow: workflow.release(anything),
+        "delete": lambda workflow: workflow.delete(anything),
+        "drop": Workflow.drop,
+    }
+    assert {*acts, "create", "capacity", "submit"} == set(COMMANDS)
+    with Workflow("Exmaple", local=shelf.store.local) as workflow:
+        for act in acts.values():
+            with pytest.raises(TableNotFound, match="table 'Exmaple' is not there"):
+                act(workflow)
+
+
+BAD_INPUT: list[tuple[list[str], int, str]] = [
+    (["items", "nobody"], 1, "item 'nobody' is not in "),
+    (["items", "--name", "nobody*"], 1, "no item is meant by: pattern nobody*"),
+    (["restart", "--group", "abcdef"], 1, "no item is meant by: group abcdef"),
+    (["restart"], 2, "which items?"),
+    (["restart", "parts", "--task", "Task_7"], 1, "item 'parts' has no Task_7"),
+    (["show", "nobody"], 1, "item 'nobody' is not in "),
+    (["items", "--state", "finished"], 2, "invalid choice: 'finished'"),
+    (["items", "--columns", "itemID,Sample"], 2, "'Sample' is no column: expected Table,itemID,"),
+    (["items", "--older-than", "soon"], 2, "'soon' is no time"),
+    (["samples", "--where", "Align"], 2, "'Align' is no filter: expected STEP=STATE"),
+    (["samples", "--where", "Align=finished"], 2, "'finished' in 'Align=finished' is no state"),
+    (["samples", "--where", "Call=done"], 2, "'Call' in 'Call=done' is no step: expected Align"),
+    (["samples", "--where", "Align=held", "--where", "Align="], 1, "no sample has Align=held and "),
+    (["release", "--ended-jobs", "busy"], 2, "--ended-jobs is for all items of the tables"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "message"), BAD_INPUT)
+def test_bad_input(shelf: Operator, words: list[str], code: int, message: str) -> None:
+    ended_so = shelf.types(*words)
+    assert (ended_so.code, ended_so.stdout) == (code, "")
+    assert message in ended_so.stderr
+    assert "Traceback" not in ended_so.stderr
+
+
+def test_a_bad_name_for_a_table(embedded: Operator) -> None:
+    unknown = embedded.types("status")
+    assert (unknown.code, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith("table 'Align' is not there in ")
+    assert unknown.stderr.count("\n") == 1
+    assert embedded.types("create", tables=("Al ign",)).code == 2
+
+
+def test_an_unknown_table_of_dynamodb(
+    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
+) -> None:
+    operator = new_operator("dynamodb", tmp_path, table_name, request)
+    unknown = operator.types("failures")
+    assert (unknown.code, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith(f"table {table_name!r} is not there in us-east-1")
+    with pytest.raises(UsageError, match="one table at least"):
+        Workflow()
+
+
+@pytest.mark.parametrize("command", ["items", "export", "samples --csv"])
+def test_a_reader_that_has_enough(embedded: Operator, command: str) -> None:
+    table = embedded.opened()
+    table.create()
+    add(table, *(single(f"{'x' * 100}-{n:05}", task_id=f"{'y' * 100}-{n}") for n in range(1500)))
+    table.close()
+    name, *words = command.split()
+    typed = " ".join(embedded.command(name, *words))
+    ended_so = subprocess.run(
+        ["bash", "-c", f"{typed} | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT,
+        env={**os.environ, **embedded.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended_so.stderr == ""
+    assert ended_so.stdout.count("\n") == 1
+    assert ended_so.returncode == 1
+
+
+def test_help_has_an_example_of_every_command(embedded: Operator) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pyanamo", name, "--help"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+        for name in COMMANDS
+    ]
+    for name, process in zip(COMMANDS, started, strict=True):
+        told = finish(process)
+        assert (told.code, told.stderr) == (0, "")
+        assert f"Example: python -m pyanamo {name} -t " in told.stdout

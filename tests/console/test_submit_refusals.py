@@ -1,0 +1,124 @@
+"""What `python -m pyanamo submit` refuses."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from pyanamo import __main__
+from pyanamo.batch.jobs import Jobs
+from pyanamo.batch.submission import PilotJob
+from pyanamo.errors import PyAnamoError, UsageError
+from tests.support.submitter import Submitter
+
+SHA = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("-t Align Call", "-t Align Call: a pilot works on one table"),
+        ("-t A", "'A' can't be a table's name"),
+        ("--queue no/queue", "--queue 'no/queue' can't be a job queue: give its NAME"),
+        ("--queue arn:aws:batch:us-east-1:123456789012:job-definition/D", "can't be a job queue"),
+        ("--job-definition D:0", "--job-definition 'D:0' can't be a job definition: give NAME"),
+        ("--job-definition D:latest", "can't be a job definition"),
+        ("--name -ab", "--name '-ab' can't be a job's name: 1 to 128 letters"),
+        ("--name _ab", "can't be a job's name"),
+        (f"--name {'a' * 129}", "can't be a job's name"),
+        ("--archive scripts.tar.gz", "--archive 'scripts.tar.gz' is no archive: give s3://"),
+        ("--archive s3://bucket/scripts.rar", "is no archive"),
+        ("--archive s3://bucket/.zip", "is no archive"),
+        ("--archive s3://bucket/a.zip --sha256 abc", "--sha256 'abc' is no SHA-256: 64 hex"),
+        (f"--sha256 {SHA}", "--sha256 is that of an archive: give --archive s3://"),
+        (f"--archive - --sha256 {SHA}", "--sha256 is that of an archive"),
+        ("-b s3://", "-b 's3://' names no bucket"),
+        ("--local", "which pilots in AWS Batch can't see: leave --local out"),
+        ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is no address"),
+        ("strange", "'strange' is no flag: those of the pilots stand behind --"),
+        ("-- --table Call", "--table behind --: give it to submit itself, before --"),
+        ("-- --item 1", "--items behind --: give it to submit itself, before --"),
+        ("-- -w 1h", "--wall-time behind --: give it to submit itself"),
+        ("-- --local x.db", "--local behind --: pilots in AWS Batch need a table in DynamoDB"),
+        ("-- --log-dir ''", "an empty word among the flags of the pilots"),
+    ],
+)
+def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = "-t Align --queue Q --job-definition D" if "-t A" not in flags else "--queue Q " * 2
+    words = shlex.split(f"submit {usual} --job-definition D {flags.replace('--name ', '--name=')}")
+    monkeypatch.setattr(sys, "argv", ["pyanamo", *words])
+    with pytest.raises(UsageError) as refused:
+        __main__.main()
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("", "the following arguments are required: --queue, --job-definition"),
+        ("--queue Q --job-definition D -p 0", "'0' is no whole number from 1 to 1000000"),
+        ("--queue Q --job-definition D -p 2 --most 3", "not allowed with argument -p/--pilots"),
+        ("--queue Q --job-definition D -w soon", "'soon' is no time: 90, 90s, 30m and 2h are"),
+        ("--queue Q --job-definition D -- --retires 1", "unrecognized arguments: --retires 1"),
+        ("--queue Q --job-definition D -- --retries", "--retries: expected one argument"),
+    ],
+)
+def test_flags_that_cannot_be_read(
+    flags: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pyanamo", "submit", "-t", "Align", *flags.split()])
+    with pytest.raises(SystemExit) as refused:
+        __main__.main()
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(message)
+
+
+def test_a_table_in_a_file(submitter: Submitter, tmp_path: Path) -> None:
+    file = str(tmp_path / "pyanamo.db")
+    submitter.tells("PYANAMO_LOCAL", file)
+    ran = submitter.submits("-p", "1")
+    assert (ran.code, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"table {submitter.table!r} is in the file {file!r}, which pilots in AWS Batch can't see: "
+        "leave --local out and unset PYANAMO_LOCAL, for a table in DynamoDB\n"
+    )
+    assert submitter.jobs() == []
+
+
+def test_a_table_that_is_not_there(submitter: Submitter) -> None:
+    ran = submitter.operator.types(
+        "submit", *submitter.flags("-p", "1", "--name", "astray"), tables=("Exmaple",)
+    )
+    assert (ran.code, ran.stdout) == (1, "")
+    assert re.fullmatch(r"table 'Exmaple' is not there in us-east-1 .*\n", ran.stderr)
+    assert submitter.jobs("astray") == []
+
+
+@pytest.mark.parametrize("flag", ["--queue", "--job-definition"])
+def test_a_queue_or_definition_that_is_not_there(submitter: Submitter, flag: str) -> None:
+    ran = submitter.submits("-p", "2", flag, "Nowhere")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("AWS Batch in us-east-1 doesn't take the job for queue ")
+    assert "'Nowhere'" in ran.stderr
+    assert ran.stderr.endswith("Nowhere does not exist\n")
+    assert ran.stderr.count("\n") == 1
+    assert submitter.jobs() == []
+
+
+def test_no_access() -> None:
+    client = boto3.client("batch")
+    request = PilotJob(name="n", queue="q", definition="d").request(1)
+    with Stubber(client) as stub:
+        stub.add_client_error("submit_job", "AccessDeniedException", "not authorized to", 403)
+        with pytest.raises(PyAnamoError, match=r"AWS Batch in us-east-1 .*denied .*not auth"):
+            Jobs(client=client).submit(request)

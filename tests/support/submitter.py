@@ -1,0 +1,76 @@
+"""Somebody with a table who submits pilots to a queue."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+import boto3
+
+from pyanamo.batch.submission import job_name_of
+from tests.support.cli import Finished
+from tests.support.operator import Operator, add, claimed, ended
+from tests.support.tables import done, failed, single
+
+
+class Submitter:
+    """Somebody with a table who submits pilots to a queue."""
+
+    def __init__(self, operator: Operator, queue: str, batch: str) -> None:
+        self.operator = operator
+        self.table = operator.table
+        self.queue = queue
+        self.batch = boto3.client("batch", endpoint_url=batch)
+
+    def flags(self, *flags: str) -> list[str]:
+        """The flags of every submission, and others."""
+        return ["--queue", self.queue, "--job-definition", self.queue, *flags]
+
+    def submits(self, *flags: str) -> Finished:
+        """Submit."""
+        return self.operator.types("submit", *self.flags(*flags))
+
+    def starts(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Begin to submit; `finish` is to be called."""
+        return self.operator.start("submit", *self.flags(*flags))
+
+    def tells(self, variable: str, value: str) -> None:
+        """Have another value in the environment from now on."""
+        environment = {**self.operator.environment, variable: value}
+        self.operator = replace(self.operator, environment=environment)
+
+    def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What Batch knows of the jobs of that name (the table's), without arrays' children."""
+        pages = self.batch.get_paginator("list_jobs").paginate(jobQueue=self.queue)
+        found = [job for page in pages for job in page["jobSummaryList"]]
+        ids = [job["jobId"] for job in found if job["jobName"] == (name or job_name_of(self.table))]
+        ids = [job_id for job_id in ids if ":" not in job_id]
+        return self.described(*ids) if ids else []
+
+    def described(self, *job_ids: str) -> list[dict[str, Any]]:
+        """What Batch knows of jobs, in their order."""
+        known = {job["jobId"]: job for job in self.batch.describe_jobs(jobs=job_ids)["jobs"]}
+        return [known[job_id] for job_id in job_ids]
+
+
+def told(job: dict[str, Any]) -> dict[str, str]:
+    """The environment of a job, but for what Batch itself puts there."""
+    environment = {entry["name"]: entry["value"] for entry in job["container"]["environment"]}
+    environment.pop("AWS_BATCH_JOB_ID", None)
+    return environment
+
+
+def fill(submitter: Submitter, *, todo: int, lost: int = 0, busy: int = 0) -> None:
+    """Items of every state."""
+    table = submitter.operator.opened()
+    ended(table, single("done"), done())
+    ended(table, single("failed"), failed())
+    for number in range(busy):
+        claimed(table, single(f"busy-{number}"))
+    lost_items = [single(f"lost-{number}") for number in range(lost)]
+    add(table, *lost_items)
+    for _ in lost_items:  # a claim takes what waits before it takes what is lost
+        assert table.claim("gone", lease=-60, max_attempts=3)
+    add(table, *(single(f"todo-{number}") for number in range(todo)))
+    table.close()
