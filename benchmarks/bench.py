@@ -30,7 +30,7 @@ from benchmarks import (
 )
 from benchmarks.figures import Figure, at_least
 from benchmarks.places import Place, places
-from tests.support.dynamodb_local import DynamoDBLocalError
+from tests.support.dynamodb_fetch import DynamoDBLocalError
 
 HERE = Path(__file__).parent
 BUSY = 0.5  # of the load in the minute before

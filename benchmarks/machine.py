@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.dynamodb_local import JAR, fetch
+from tests.support.dynamodb_fetch import JAR, fetch
 
 
 def describe() -> dict[str, str]:

@@ -16,7 +16,8 @@ import hypothesis
 import pytest
 
 from tests.support.cohort import Bench, make_aligned_cohort
-from tests.support.dynamodb_local import DynamoDBLocal, DynamoDBLocalError
+from tests.support.dynamodb_fetch import DynamoDBLocalError
+from tests.support.dynamodb_local import DynamoDBLocal
 from tests.support.moto_server import running_moto
 from tests.support.pilots import Place, new_place
 

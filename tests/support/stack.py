@@ -166,3 +166,7 @@ def teach_moto() -> None:
             stack.output_map = Stack._create_output_map(stack)
 
     patched.execute_change_set = execute_and_tell
+
+
+def as_list(one_or_more: str | Document | list[str | Document]) -> list[str | Document]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]

@@ -1,0 +1,36 @@
+"""Task files, and what is read from them."""
+
+import pytest
+
+from pyanamo.errors import TaskFileError
+from pyanamo.model import Item, Task
+from pyanamo.taskfile import TaskFile, parse_task_file
+
+HEADER = "itemID|TaskID|TaskScript"
+NESTED_HEADER = f"{HEADER}|TaskArgs"
+
+
+def parse(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",") -> TaskFile:
+    """What a file called `tasks.txt` with this content says."""
+    encoded = content.encode() if isinstance(content, str) else content
+    return parse_task_file(
+        encoded, "tasks.txt", delimiter=delimiter, nested_delimiter=nested_delimiter
+    )
+
+
+def mistakes(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",") -> list[str]:
+    """The lines of the error that the file is refused with."""
+    with pytest.raises(TaskFileError) as raised:
+        parse(content, delimiter, nested_delimiter)
+    return str(raised.value).split("\n")
+
+
+def single(item_id: str, task_id: str, script: str) -> Item:
+    return Item(
+        item_id=item_id, task_id=task_id, tasks=(Task(name="Task_0", script=script),), nested=False
+    )
+
+
+def nested(item_id: str, task_id: str, *scripts: str) -> Item:
+    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
+    return Item(item_id=item_id, task_id=task_id, tasks=tasks, nested=True)

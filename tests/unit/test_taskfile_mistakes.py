@@ -1,0 +1,187 @@
+"""A task file with mistakes becomes a list of all of them."""
+
+import pytest
+
+from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes
+
+LONG = "x" * 2049
+
+MISTAKES = {
+    "too few fields": (
+        f"{HEADER}\nA|seq 8\n",
+        "tasks.txt:2: 'A|seq 8' has 2 fields: expected 3, itemID|TaskID|TaskScript",
+    ),
+    "too many fields": (
+        f"{HEADER}\nA|x|seq 8|1\n",
+        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3, itemID|TaskID|TaskScript",
+    ),
+    "no field for arguments": (
+        f"{NESTED_HEADER}\nA|x|seq 8\n",
+        "tasks.txt:2: 'A|x|seq 8' has 3 fields: expected 4, itemID|TaskID|TaskScript|TaskArgs",
+    ),
+    "empty itemID": (
+        f"{HEADER}\n  |x|seq 8\n",
+        "tasks.txt:2: '  |x|seq 8' has an empty itemID: expected a unique name",
+    ),
+    "itemID too long": (
+        f"{HEADER}\n{LONG}|x|seq 8\n",
+        f"tasks.txt:2: itemID '{LONG[:80]}...' has 2049 bytes: expected 2048 at the most",
+    ),
+    "itemID twice": (
+        f"{HEADER}\n\nA|x|seq 8\nB|x|seq 8\n A |y|seq 9\n",
+        "tasks.txt:5: itemID 'A' is on line 3 already: expected unique names",
+    ),
+    "empty TaskScript": (
+        f"{HEADER}\nA|x| \n",
+        "tasks.txt:2: 'A|x| ' has an empty TaskScript: expected a command",
+    ),
+    "empty TaskScript with arguments": (
+        f"{NESTED_HEADER}\nA|x||1,2\n",
+        "tasks.txt:2: 'A|x||1,2' has an empty TaskScript: expected a command",
+    ),
+    "single quote": (
+        f"{HEADER}\nA|x|echo it's\n",
+        "tasks.txt:2: \"echo it's\" can't be run: a single quote is not closed: expected a command",
+    ),
+    "double quote": (
+        f'{HEADER}\nA|x|echo "a\n',
+        "tasks.txt:2: 'echo \"a' can't be run: a double quote is not closed: expected a command",
+    ),
+    "backslash": (
+        f"{HEADER}\nA|x|echo \\\n",
+        "tasks.txt:2: 'echo \\\\' can't be run: it ends in a backslash, with nothing to escape: "
+        "expected a command",
+    ),
+    "no command": (
+        f"{HEADER}\nA|x|'' 8\n",
+        "tasks.txt:2: \"'' 8\" can't be run: it names no command: expected a command",
+    ),
+    "NUL": (
+        f"{HEADER}\nA|x|seq\0 8\n",
+        "tasks.txt:2: 'seq\\x00 8' can't be run: it has a NUL byte, which no command can have: "
+        "expected a command",
+    ),
+    "argument with a quote": (
+        f"{NESTED_HEADER}\nA|x|seq|1,'2,3\n",
+        "tasks.txt:2: \"seq '2\" can't be run: a single quote is not closed: expected a command",
+    ),
+    "nothing as argument": (
+        f"{NESTED_HEADER}\nA|x|seq|1,, 3\n",
+        "tasks.txt:2: TaskArgs '1,, 3' has nothing as argument 2: "
+        "expected arguments with ',' between them",
+    ),
+    "nothing as last argument": (
+        f"{NESTED_HEADER}\nA|x|seq|1,\n",
+        "tasks.txt:2: TaskArgs '1,' has nothing as argument 2: "
+        "expected arguments with ',' between them",
+    ),
+    "not UTF-8": (
+        b"itemID|TaskID|TaskScript\nA|x|true\nB|M\xfcller|seq 8\n",
+        "tasks.txt:3: 'B|M\N{REPLACEMENT CHARACTER}ller|seq 8': byte 4 is 0xfc, which is not UTF-8:"
+        " expected UTF-8 text",
+    ),
+    "nothing but lines that are not UTF-8": (
+        b"itemID|TaskID|TaskScript\n\xff|x|true\n",
+        "tasks.txt:2: '\N{REPLACEMENT CHARACTER}|x|true': byte 1 is 0xff, which is not UTF-8: "
+        "expected UTF-8 text",
+    ),
+    "header not UTF-8": (
+        b"itemID|TaskID|TaskScript|\xff\nA|x|true|1\n",
+        "tasks.txt:1: 'itemID|TaskID|TaskScript|\N{REPLACEMENT CHARACTER}': byte 26 is 0xff, "
+        "which is not UTF-8: expected UTF-8 text",
+    ),
+    "UTF-16": (
+        f"{HEADER}\nA|x|true\n".encode("utf-16"),
+        "tasks.txt:1: the file is UTF-16: expected UTF-8",
+    ),
+    "no header": (
+        "\nA|x|seq 8\nB|x|seq 9\n",
+        "tasks.txt:2: 'A|x|seq 8' is no header: expected itemID|TaskID|TaskScript, and TaskArgs "
+        "for nested items",
+    ),
+    "another delimiter": (
+        "itemID,TaskID,TaskScript\nA,x,seq 8\n",
+        "tasks.txt:1: 'itemID,TaskID,TaskScript' is no header: expected itemID|TaskID|TaskScript, "
+        "and TaskArgs for nested items",
+    ),
+    "header lacks a column": (
+        "itemID|taskscript\nA|seq 8\n",
+        "tasks.txt:1: the header 'itemID|taskscript' lacks TaskID: expected "
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
+    ),
+    "header with an unknown column": (
+        f"{HEADER}|Comment\nA|x|seq 8|hello\n",
+        "tasks.txt:1: 'Comment' in the header is no column: expected itemID|TaskID|TaskScript, "
+        "and TaskArgs for nested items",
+    ),
+    "header with a column twice": (
+        f"{HEADER}|TASKID\nA|x|seq 8|y\n",
+        "tasks.txt:1: the header 'itemID|TaskID|TaskScript|TASKID' has TaskID twice: expected "
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
+    ),
+    "empty file": (
+        "",
+        "tasks.txt: the file is empty: expected a header, itemID|TaskID|TaskScript",
+    ),
+    "nothing but empty lines": (
+        "\ufeff\n  \r\n\t\n",
+        "tasks.txt: the file is empty: expected a header, itemID|TaskID|TaskScript",
+    ),
+    "no items": (
+        f"{HEADER}\n\n",
+        "tasks.txt: there is no item below the header: expected one a line",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes(content: str | bytes, message: str) -> None:
+    assert mistakes(content) == [message]
+
+
+def test_all_columns_that_are_missing_are_named() -> None:
+    first, second = mistakes("TaskScript|TaskArgs\nseq|8\n")
+    assert "lacks itemID" in first
+    assert "lacks TaskID" in second
+
+
+def test_all_mistakes_at_once() -> None:
+    lines = [
+        HEADER,
+        "A|x|true",
+        "A|x|true",  # 3
+        "B|x",  # 4
+        "|x|",  # 5, two mistakes
+        "C|x|echo 'a",  # 6
+        "",
+        "A|x|true",  # 8
+        "D|x|true",
+    ]
+    found = mistakes("\n".join(lines))
+    assert [line.split(":")[1] for line in found] == ["3", "4", "5", "5", "6", "8"]
+    # Of three that are alike, both later ones name the first.
+    assert "'A' is on line 2 already" in found[0]
+    assert "'A' is on line 2 already" in found[5]
+
+
+def test_every_command_of_a_nested_item_is_checked() -> None:
+    first, second = mistakes(f"{NESTED_HEADER}\nA|x|echo|'a,b,c\"\n")
+    assert '"echo \'a"' in first
+    assert "'echo c\"'" in second
+
+
+def test_a_header_with_a_mistake_does_not_hide_mistakes_below() -> None:
+    header, row = mistakes("itemID|TaskScript\nA|echo 'a\n")
+    assert "lacks TaskID" in header
+    assert "a single quote is not closed" in row
+
+
+def test_line_numbers_are_those_of_an_editor() -> None:
+    (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\x85B\u2028C|x|true\r\n\r\nD\r\n")
+    assert mistake.startswith("tasks.txt:6: 'D' has 1 fields")
+
+
+def test_a_message_is_one_short_line_whatever_it_shows() -> None:
+    (mistake,) = mistakes(f"{HEADER}\nA\x1b[31m\x85\r\u2028{'é' * 5000}\n")
+    assert mistake.isprintable()
+    assert len(mistake) < 200
