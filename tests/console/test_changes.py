@@ -10,9 +10,9 @@ from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.workflow import Changed
 from pyanamo.workflow.selection import Selection
+from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import batch_queue, submit_job
-from tests.support.operator import Operator, add_failed, at_terminal, claimed, fill
-from tests.support.tables import done, single, well
+from tests.support.operator import Operator, add_failed, at_terminal, fill
 
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import SECONDS, Finished, Place, finish, wait_until
+from tests.support.cli import SECONDS, Finished, Place, finish
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang
 from tests.support.importing import at, large, names, told
+from tests.support.waiting import wait_until
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -26,7 +27,7 @@ def test_stopping_an_import_to_a_file(
     file = large(tmp_path, rows)
     local_place.create()
     process = local_place.start_import("-i", file)
-    wait_until(local_place.names)
+    wait_until(local_place.names, "the first items are imported")
     with locked_file(tmp_path / "tables.db"):  # it can't go on until the signal has come
         process.send_signal(number)
     stopped = finish(process)
@@ -56,7 +57,7 @@ def test_stopping_an_import_to_dynamodb(
     at(dynamodb, table_name).create()
     with FaultyProxy(dynamodb, decide) as proxy:
         process = at(proxy.url, table_name).start_import("-i", file)
-        wait_until(lambda: proxy.count("BatchExecuteStatement") > 8)
+        wait_until(lambda: proxy.count("BatchExecuteStatement") > 8, "eight batches")
         process.send_signal(number)
         stopped = finish(process)
     assert_stopped(at(dynamodb, table_name), stopped, number, file, rows)

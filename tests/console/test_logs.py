@@ -14,8 +14,8 @@ import pytest
 
 from pyanamo.errors import ItemNotFound
 from tests.support.cli import ROOT, Finished, finish
-from tests.support.operator import Operator, add
-from tests.support.tables import nested
+from tests.support.makers import add, nested
+from tests.support.operator import Operator
 
 LONG = "".join(f"{number}\n" for number in range(1, 20_001))
 NOISY = "bash -c 'seq 20000; seq 20000 >&2'"

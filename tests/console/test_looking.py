@@ -9,8 +9,8 @@ from dataclasses import replace
 from pyanamo.console.arguments import add_selection_flags, selection_of
 from pyanamo.model import ItemState, ItemSummary
 from pyanamo.workflow.selection import Selection
-from tests.support.operator import Operator, add_failed, ended
-from tests.support.tables import done, single
+from tests.support.makers import done, ended, single
+from tests.support.operator import Operator, add_failed
 
 
 def test_status(stocked: Operator) -> None:

@@ -16,9 +16,9 @@ from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.workflow import Changed, Workflow
 from pyanamo.workflow.selection import Selection
 from tests.support.faulty_proxy import Fault, FaultyProxy
-from tests.support.operator import add, ended
-from tests.support.pilots import Place, new_place, wait_until
-from tests.support.tables import done, failed, nested, single
+from tests.support.makers import add, done, ended, failed, nested, single
+from tests.support.pilots import Place, new_place
+from tests.support.waiting import wait_until
 
 FAILED = Selection(states=(ItemState.FAILED,))
 PILOTS = 4

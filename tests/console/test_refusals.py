@@ -14,8 +14,8 @@ from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
 from tests.support.cli import ROOT, finish
-from tests.support.operator import Operator, add, new_operator
-from tests.support.tables import single
+from tests.support.makers import add, single
+from tests.support.operator import Operator, new_operator
 
 COMMANDS = (
     *("create", "drop", "capacity", "status", "samples", "items", "show", "logs", "failures"),

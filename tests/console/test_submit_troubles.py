@@ -18,10 +18,11 @@ from pyanamo import __main__
 from pyanamo.batch.jobs import Jobs
 from pyanamo.console import submit as console
 from pyanamo.errors import PyAnamoError
-from tests.support.cli import SECONDS, finish, wait_until
+from tests.support.cli import SECONDS, finish
 from tests.support.fake_batch import FakeBatch
 from tests.support.faulty_proxy import Decide, Fault, FaultyProxy
 from tests.support.submitter import Submitter
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_ctrl_c_waits_for_the_request_under_way(submitter: Submitter, batch: Fak
     started: list[subprocess.Popen[bytes]] = []
 
     def stop(count: int) -> str:
-        wait_until(lambda: started)
+        wait_until(lambda: started, "the command has started")
         if count == 2:
             started[0].send_signal(signal.SIGINT)
         return ""

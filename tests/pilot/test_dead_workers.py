@@ -7,7 +7,8 @@ import signal
 import time
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import Place, endings, is_alive, wait_until
+from tests.support.pilots import Place, endings, is_alive
+from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (
     ItemState.TODO,

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 from tests.support.hanging import PLAIN, hanging
-from tests.support.pilots import Place, processes, unshared, wait_until
+from tests.support.pilots import Place, processes, unshared
+from tests.support.waiting import wait_until
 
 
 def test_a_task_that_is_killed_for_memory(local: Place) -> None:

@@ -15,7 +15,8 @@ import pytest
 from pyanamo.model import Ending, ItemState
 from pyanamo.tables import Store
 from tests.support.dynamodb_local import DynamoDBLocal
-from tests.support.pilots import Ended, Place, cleaned_up, endings, new_place, wait_until
+from tests.support.pilots import Ended, Place, cleaned_up, endings, new_place
+from tests.support.waiting import wait_until
 
 OUTAGE_SECONDS = 20.0
 

@@ -13,7 +13,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, assert_given_back, hanging
-from tests.support.pilots import PilotProcess, Place, processes, unshared, wait_until
+from tests.support.pilots import PilotProcess, Place, processes, unshared
+from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 

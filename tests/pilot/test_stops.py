@@ -10,7 +10,8 @@ import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, TIDY, assert_given_back, hanging
-from tests.support.pilots import Place, endings, is_alive, result, wait_until
+from tests.support.pilots import Place, endings, is_alive, result
+from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 

@@ -11,7 +11,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
-from tests.support.pilots import Place, endings, wait_until
+from tests.support.pilots import Place, endings
+from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (
     ItemState.TODO,

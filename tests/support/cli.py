@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,12 +122,3 @@ def finish(process: subprocess.Popen[bytes], stdin: bytes | None = None) -> Fini
         stdout=stdout.decode(),
         stderr=(stderr or b"").decode(),
     )
-
-
-def wait_until(condition: Callable[[], T], seconds: float = SECONDS) -> T:
-    """Look again and again until a condition holds, and return what it found."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"it didn't happen within {seconds:g} s"
-        time.sleep(0.005)
-    return found

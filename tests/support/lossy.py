@@ -7,9 +7,9 @@ from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy
-from tests.support.tables import START, Clock, Place, badly, done, failed, interrupted, nested, well
+from tests.support.makers import badly, done, failed, interrupted, nested, well
+from tests.support.tables import START, Clock, Place
 
-LEASE = 60
 READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
 AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
 
@@ -25,12 +25,6 @@ def new_table(place: Place, name: str) -> WorkflowTable:
     table.create()
     list(table.add([nested("a", 2)]))
     return table
-
-
-def claim_of(table: WorkflowTable, pilot: str = "pilot-1") -> Claim:
-    claim = table.claim(pilot, lease=LEASE, max_attempts=3)
-    assert claim is not None, "there is nothing to claim"
-    return claim
 
 
 def first(operation: str, action: Action) -> Callable[[str, Any, int], Action]:

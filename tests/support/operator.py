@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 
-from pyanamo.model import Claim, Item, Outcome
+from pyanamo.model import Claim, Item
 from pyanamo.tables import Store, WorkflowTable, transitions
 from pyanamo.workflow import Workflow
 from tests.support.cli import ROOT, Finished, finish
-from tests.support.tables import badly, done, failed, nested, single, well
+from tests.support.makers import add, badly, claimed, done, ended, failed, nested, single, well
 from tests.support.terminal import Terminal, on_terminal
-
-LEASE = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,28 +92,6 @@ class Operator:
         found = {row.item_id: row.state.value for row in table.summaries()}
         table.close()
         return found
-
-
-def add(table: WorkflowTable, *items: Item) -> None:
-    """Add items."""
-    for _ in table.add(items):
-        pass
-
-
-def claimed(
-    table: WorkflowTable, item: Item, *, lease: float = LEASE, pilot: str = "pilot-1"
-) -> Claim:
-    """Add an item and claim it; nothing else may wait."""
-    add(table, item)
-    claim = table.claim(pilot, lease=lease, max_attempts=3)
-    assert claim is not None
-    assert claim.item.item_id == item.item_id
-    return claim
-
-
-def ended(table: WorkflowTable, item: Item, outcome: Outcome, *, pilot: str = "pilot-1") -> None:
-    """Add an item that a pilot has worked on; nothing else may wait."""
-    assert table.finish(claimed(table, item, pilot=pilot), outcome)
 
 
 def stock(table: WorkflowTable) -> Claim:

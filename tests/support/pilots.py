@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -11,17 +12,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-from pyanamo.model import Ending, Item, ItemState, Result, Task
+from pyanamo.model import Ending, Item, ItemState, Result
 from pyanamo.tables import Store, WorkflowTable
+from tests.support.makers import nested, single
+from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MARK = "TEST_MARK"  # in the environment of all that a test starts, and so of all that this starts
@@ -45,18 +47,6 @@ sys.argv = sys.argv[2:]  # without the interpreter, which comes first
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-_T = TypeVar("_T")
-
-
-def wait_until(condition: Callable[[], _T], what: str, seconds: float = 30.0) -> _T:
-    """Wait until the condition is true, and return its value; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"{seconds:g} s later still not: {what}")
-        time.sleep(0.02)
-    return value
 
 
 # --- Processes ----------------------------------------------------------------------------------
@@ -205,7 +195,7 @@ class Place:
     def fill(self, items: Mapping[str, str | Sequence[str]]) -> None:
         """Add items to the table: a command makes a single one, several a nested one."""
         self.table.create()
-        for _ in self.table.add(new_item(name, commands) for name, commands in items.items()):
+        for _ in self.table.add(itertools.starmap(_new_item, items.items())):
             pass
 
     def item(self, item_id: str) -> Item:
@@ -319,12 +309,11 @@ wait_for() { until_ test -e "$1"; }
 """
 
 
-def new_item(item_id: str, commands: str | Sequence[str]) -> Item:
-    """An item to import."""
-    nested = not isinstance(commands, str)
-    scripts: Iterable[str] = commands if nested else (str(commands),)
-    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
-    return Item(item_id=item_id, task_id=f"{item_id}-group", tasks=tasks, nested=nested)
+def _new_item(item_id: str, commands: str | Sequence[str]) -> Item:
+    task_id = f"{item_id}-group"
+    if isinstance(commands, str):
+        return single(item_id, commands, task_id=task_id)
+    return nested(item_id, commands, task_id=task_id)
 
 
 def result(item: Item, task: str = "Task_0") -> Result:

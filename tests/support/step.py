@@ -5,7 +5,8 @@ from typing import Any
 
 from pyanamo.model import Claim, Item
 from pyanamo.tables import Added, WorkflowTable
-from tests.support.tables import Clock, Place, well
+from tests.support.makers import well
+from tests.support.tables import Clock, Place
 
 LEASE = 60
 STARTED = "2027-01-15T08:00:00Z"  # START

@@ -10,8 +10,8 @@ import boto3
 
 from pyanamo.batch.submission import job_name_of
 from tests.support.cli import Finished
-from tests.support.operator import Operator, add, claimed, ended
-from tests.support.tables import done, failed, single
+from tests.support.makers import add, claimed, done, ended, failed, single
+from tests.support.operator import Operator
 
 
 class Submitter:

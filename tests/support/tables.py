@@ -4,7 +4,6 @@ import functools
 import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
 from pyanamo.aws import Client, make_client
-from pyanamo.model import Ending, Item, Outcome, Result, Task, TaskStatus
 from pyanamo.tables import Store, WorkflowTable
 from pyanamo.tables.dynamodb.expressions import typed
 from pyanamo.tables.dynamodb.table import DynamoDBTable
@@ -181,57 +179,3 @@ def _without_decimals(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_decimals(part) for part in value]
     return value
-
-
-# --- Items and outcomes -------------------------------------------------------------------------
-
-
-def single(item_id: str, script: str = "true", *, task_id: str = "group") -> Item:
-    """A new item with one task."""
-    task = Task(name="Task_0", script=script)
-    return Item(item_id=item_id, task_id=task_id, tasks=(task,), nested=False)
-
-
-def nested(item_id: str, tasks: int, *, task_id: str = "group") -> Item:
-    """A new item with nested tasks: `seq 0`, `seq 1`, ..."""
-    return Item(
-        item_id=item_id,
-        task_id=task_id,
-        tasks=tuple(Task(name=f"Task_{n}", script=f"seq {n}") for n in range(tasks)),
-        nested=True,
-    )
-
-
-def well(seconds: float = 1.0, **fields: Any) -> Result:
-    """The result of a task that was done."""
-    return Result(status=TaskStatus.DONE, exit_code=0, run_seconds=seconds, **fields)
-
-
-def badly(code: int = 3, seconds: float = 1.0, **fields: Any) -> Result:
-    """The result of a task that failed."""
-    reason = f"exit code {code}"
-    return Result(
-        status=TaskStatus.FAILED, exit_code=code, reason=reason, run_seconds=seconds, **fields
-    )
-
-
-def done(results: Mapping[str, Result] | None = None) -> Outcome:
-    """All tasks were done; of a single item unless results are given."""
-    results = {"Task_0": well()} if results is None else results
-    return Outcome(ending=Ending.DONE, results=results, exit_code=0)
-
-
-def failed(results: Mapping[str, Result] | None = None) -> Outcome:
-    """A task failed; of a single item unless results are given."""
-    results = {"Task_0": badly()} if results is None else results
-    first = next(result for result in results.values() if result.status is TaskStatus.FAILED)
-    return Outcome(
-        ending=Ending.FAILED, results=results, reason=first.reason, exit_code=first.exit_code
-    )
-
-
-def interrupted(results: Mapping[str, Result] | None = None) -> Outcome:
-    """The attempt was stopped, after the tasks that have results."""
-    return Outcome(
-        ending=Ending.INTERRUPTED, results=results or {}, reason="the wall time is used up"
-    )

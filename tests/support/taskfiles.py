@@ -3,7 +3,6 @@
 import pytest
 
 from pyanamo.errors import TaskFileError
-from pyanamo.model import Item, Task
 from pyanamo.taskfile import TaskFile, parse_task_file
 
 HEADER = "itemID|TaskID|TaskScript"
@@ -23,14 +22,3 @@ def mistakes(content: str | bytes, delimiter: str = "|", nested_delimiter: str =
     with pytest.raises(TaskFileError) as raised:
         parse(content, delimiter, nested_delimiter)
     return str(raised.value).split("\n")
-
-
-def single(item_id: str, task_id: str, script: str) -> Item:
-    return Item(
-        item_id=item_id, task_id=task_id, tasks=(Task(name="Task_0", script=script),), nested=False
-    )
-
-
-def nested(item_id: str, task_id: str, *scripts: str) -> Item:
-    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
-    return Item(item_id=item_id, task_id=task_id, tasks=tasks, nested=True)

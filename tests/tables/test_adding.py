@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pyanamo.model import ItemState
 from pyanamo.tables import Added
 from pyanamo.tables.size import MAX_KEY_BYTES
+from tests.support.makers import badly, done, failed, nested, single, well
 from tests.support.step import LEASE, Step
-from tests.support.tables import badly, done, failed, nested, single, well
 
 
 def test_new_items_wait_to_be_claimed(step: Step) -> None:

@@ -3,17 +3,9 @@
 import json
 
 from pyanamo.model import Claim
+from tests.support.makers import badly, failed, nested, single, well
 from tests.support.step import LEASE, STARTED, Step, make_step
-from tests.support.tables import (
-    START,
-    DynamoDBPlace,
-    SQLitePlace,
-    badly,
-    failed,
-    nested,
-    single,
-    well,
-)
+from tests.support.tables import START, DynamoDBPlace, SQLitePlace
 
 
 def live_a_full_life(step: Step) -> tuple[Claim, Claim]:

@@ -3,8 +3,9 @@
 import re
 
 from pyanamo.model import ItemState
+from tests.support.makers import done, failed, interrupted, nested, single, well
 from tests.support.step import EXPIRED, LEASE, STARTED, Step
-from tests.support.tables import START, done, failed, interrupted, nested, single, well
+from tests.support.tables import START
 
 # --- Claiming -----------------------------------------------------------------------------------
 

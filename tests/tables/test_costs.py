@@ -11,8 +11,9 @@ from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.size import item_size
+from tests.support.makers import done, single
 from tests.support.step import DIED, LEASE, RESULT
-from tests.support.tables import DynamoDBPlace, done, single
+from tests.support.tables import DynamoDBPlace
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
+from tests.support.makers import done, interrupted, single, well
 from tests.support.step import DIED, LEASE, Step, make_step
-from tests.support.tables import DynamoDBPlace, Place, SQLitePlace, done, interrupted, single, well
+from tests.support.tables import DynamoDBPlace, Place, SQLitePlace
 
 
 def test_create_makes_the_table_once_and_keeps_its_items(place: Place, table_name: str) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from pyanamo.model import TaskStatus
+from tests.support.makers import badly, done, failed, interrupted, nested, single, well
 from tests.support.step import KEPT_RESULT, LATER, LEASE, RESULT, STARTED, Step
-from tests.support.tables import badly, done, failed, interrupted, nested, single, well
 
 # --- The end of a claim -------------------------------------------------------------------------
 

@@ -27,20 +27,9 @@ from hypothesis.stateful import (
 
 from pyanamo.model import Claim, Ending, Item, ItemState, Outcome, Result, TaskStatus
 from pyanamo.tables import Added, WorkflowTable
+from tests.support.makers import badly, done, failed, interrupted, nested, single, well
 from tests.support.model import DIED, LEASE, MAX_ATTEMPTS, Held, Model
-from tests.support.tables import (
-    KINDS,
-    Clock,
-    DynamoDBPlace,
-    SQLitePlace,
-    badly,
-    done,
-    failed,
-    interrupted,
-    nested,
-    single,
-    well,
-)
+from tests.support.tables import KINDS, Clock, DynamoDBPlace, SQLitePlace
 
 EXAMPLES, STEPS = 30, 25
 

@@ -9,17 +9,9 @@ from pyanamo.model import Claim, ItemState
 from pyanamo.pilot.shared import ClaimNotes
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
+from tests.support.makers import badly, done, failed, interrupted, nested, single, well
 from tests.support.step import DIED, LATER, LEASE, STARTED, Step, make_step
-from tests.support.tables import (
-    DynamoDBPlace,
-    badly,
-    done,
-    failed,
-    interrupted,
-    nested,
-    single,
-    well,
-)
+from tests.support.tables import DynamoDBPlace
 
 # --- A worker that died -------------------------------------------------------------------------
 

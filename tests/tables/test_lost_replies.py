@@ -10,22 +10,21 @@ from typing import Any
 import pytest
 
 from pyanamo.errors import StoreUnavailable
-from pyanamo.model import Claim, Ending, Outcome
+from pyanamo.model import Claim
 from pyanamo.tables import Added, WorkflowTable
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang, StatementErrors
 from tests.support.lossy import (
     AFTER_THE_WRITE,
-    LEASE,
     READ_SECONDS,
     TASKS,
     WRITES,
     behind,
     check_written,
-    claim_of,
     first,
     new_table,
 )
-from tests.support.tables import DynamoDBPlace, done, interrupted, nested, single, well
+from tests.support.makers import LEASE, claim_from, done, interrupted, nested, single
+from tests.support.tables import DynamoDBPlace
 
 # --- The SDK tries again by itself --------------------------------------------------------------
 
@@ -53,7 +52,7 @@ def test_a_claim_whose_reply_comes_too_late_is_ours(
 
 def check_lost_claim(table: WorkflowTable) -> None:
     """A claim, made by a write whose reply is lost, is as any other."""
-    claim = claim_of(table)
+    claim = claim_from(table)
     assert claim.item == table.get("a")
     assert (claim.item.token, claim.item.attempts) == (claim.token, 1)
     assert [task.script for task in claim.item.tasks] == ["seq 0", "seq 1"]
@@ -65,10 +64,10 @@ def check_lost_claim(table: WorkflowTable) -> None:
 def test_a_lost_item_is_taken_over_once(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action
 ) -> None:
-    lost = claim_of(new_table(dynamo, table_name))
+    lost = claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
     proxy.decide = first("UpdateItem", fault)
-    claim = claim_of(behind(proxy, table_name, dynamo.clock), "pilot-2")
+    claim = claim_from(behind(proxy, table_name, dynamo.clock), "pilot-2")
     assert proxy.count("UpdateItem") == 2
     assert (claim.item.attempts, claim.item.times_lost) == (2, 1)
     assert [past.token for past in claim.item.history] == [lost.token]
@@ -80,7 +79,7 @@ def test_a_lost_item_is_taken_over_once(
 def test_an_item_is_given_up_once(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action
 ) -> None:
-    claim_of(new_table(dynamo, table_name))
+    claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
     proxy.decide = first("UpdateItem", fault)
     table = behind(proxy, table_name, dynamo.clock)
@@ -95,7 +94,7 @@ def test_an_item_is_given_up_once(
 def test_a_write_whose_reply_is_lost_was_made(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, write: str, fault: Action
 ) -> None:
-    claim = claim_of(new_table(dynamo, table_name))
+    claim = claim_from(new_table(dynamo, table_name))
     proxy.decide = first("UpdateItem", fault)
     _, call, _ = WRITES[write]
     assert call(behind(proxy, table_name, dynamo.clock), claim) is True
@@ -107,7 +106,7 @@ def test_a_write_whose_reply_is_lost_was_made(
 def test_a_finish_whose_reply_comes_too_late_was_made(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
 ) -> None:
-    claim = claim_of(new_table(dynamo, table_name))
+    claim = claim_from(new_table(dynamo, table_name))
     proxy.decide = first("UpdateItem", Hang(3 * READ_SECONDS))
     assert behind(proxy, table_name, dynamo.clock).finish(claim, done(TASKS)) is True
     assert proxy.count("UpdateItem") >= 2
@@ -123,7 +122,7 @@ def test_a_write_that_did_not_arrive_is_made_again(
     new_table(dynamo, table_name)
     table = behind(proxy, table_name, dynamo.clock)
     proxy.decide = first("UpdateItem", fault)
-    claim = claim_of(table)
+    claim = claim_from(table)
     assert claim.item.attempts == 1
     asked = proxy.count("UpdateItem")
     proxy.decide = lambda operation, body, count: fault if count == asked + 1 else Fault.NONE
@@ -138,12 +137,12 @@ def test_a_release_is_ours_even_when_the_item_has_been_claimed_since(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
 ) -> None:
     """Between the write and its repetition somebody claims the item."""
-    claim = claim_of(new_table(dynamo, table_name))
+    claim = claim_from(new_table(dynamo, table_name))
     successors: list[Claim] = []
 
     def decide(operation: str, body: Any, count: int) -> Action:
         if count == 2:
-            successors.append(claim_of(dynamo.open(table_name), "pilot-2"))
+            successors.append(claim_from(dynamo.open(table_name), "pilot-2"))
         return Fault.DROP_AFTER if count == 1 else Fault.NONE
 
     proxy.decide = decide
@@ -228,10 +227,9 @@ def test_all_is_done_once_though_three_requests_in_ten_are_refused(
         raise AssertionError(f"{pilot} is not done after a minute")
 
     def finish(table: WorkflowTable, claim: Claim, limit: float) -> None:
-        outcome = Outcome(ending=Ending.DONE, results={"Task_0": well()}, exit_code=0)
         while time.monotonic() < limit:
             with suppress(StoreUnavailable):
-                assert table.finish(claim, outcome) is True
+                assert table.finish(claim, done()) is True
                 return
 
     proxy.decide = decide

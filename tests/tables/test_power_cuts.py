@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.model import Claim, Ending, Item, Outcome, Result, Task, TaskStatus
+from pyanamo.model import Outcome
 from pyanamo.tables.sqlite import SQLiteTable
+from tests.support.makers import add, claim_from, done, interrupted, nested, well
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[SQLiteTable]:
     with closing(SQLiteTable("Step", tmp_path / "table.db")) as table:
         table.create()
-        tasks = tuple(Task(name=f"Task_{n}", script="true") for n in range(2))
-        list(table.add([Item(item_id="item", task_id="t", tasks=tasks, nested=True)]))
+        add(table, nested("item", 2))
         yield table
-
-
-def claimed(table: SQLiteTable) -> Claim:
-    claim = table.claim("pilot", lease=60, max_attempts=3)
-    assert claim is not None
-    return claim
 
 
 def waits_for_the_disk(table: SQLiteTable) -> list[bool]:
@@ -44,32 +38,31 @@ def waits_for_the_disk(table: SQLiteTable) -> list[bool]:
 
 
 def outcome(seconds: float) -> Outcome:
-    result = Result(status=TaskStatus.DONE, exit_code=0, run_seconds=seconds)
-    return Outcome(ending=Ending.DONE, results={"Task_0": result, "Task_1": result}, exit_code=0)
+    return done({"Task_0": well(seconds), "Task_1": well(seconds)})
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(0.1, False), (0.6, True), (3600.0, True)])
 def test_an_end_waits_if_its_tasks_took_time(
     table: SQLiteTable, seconds: float, waits: bool
 ) -> None:
-    claim = claimed(table)
+    claim = claim_from(table)
     seen = waits_for_the_disk(table)
     assert table.finish(claim, outcome(seconds))
     assert seen == [waits]
 
 
 def test_results_of_a_nested_item_that_goes_on_wait_and_renewals_do_not(table: SQLiteTable) -> None:
-    claim = claimed(table)
+    claim = claim_from(table)
     seen = waits_for_the_disk(table)
     assert table.record(claim, {"Task_0": outcome(7200).results["Task_0"]})
     assert table.renew(claim, lease=60)
-    assert table.release(claim, Outcome(ending=Ending.INTERRUPTED, results={}, reason="stopped"))
-    claimed(table)
+    assert table.release(claim, interrupted())
+    claim_from(table)
     assert seen == [True, False, False, False]
 
 
 def test_a_refused_end_leaves_the_level_as_it_was(table: SQLiteTable) -> None:
-    claim = claimed(table)
+    claim = claim_from(table)
     assert table.finish(claim, outcome(5))
     assert not table.renew(claim, lease=60)
     assert table._connection is not None

@@ -7,8 +7,8 @@ from typing import Any
 
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import Store
+from tests.support.makers import done, nested, single, well
 from tests.support.step import LEASE, Step
-from tests.support.tables import done, nested, single, well
 
 RACERS, RACED_ITEMS = 16, 200
 

@@ -6,18 +6,9 @@ from pyanamo.errors import StoreUnavailable
 from pyanamo.model import ItemState
 from tests.support.failing_table import FailingTable, When
 from tests.support.faulty_proxy import Fault, FaultyProxy
-from tests.support.lossy import (
-    ENDS,
-    LEASE,
-    TASKS,
-    WRITES,
-    behind,
-    check_written,
-    claim_of,
-    every,
-    new_table,
-)
-from tests.support.tables import DynamoDBPlace, Place, done, single
+from tests.support.lossy import ENDS, TASKS, WRITES, behind, check_written, every, new_table
+from tests.support.makers import LEASE, claim_from, done, single
+from tests.support.tables import DynamoDBPlace, Place
 
 
 @pytest.mark.usefixtures("_sdk_that_gives_up")
@@ -29,16 +20,16 @@ def test_a_claim_that_may_have_been_made_is_the_next_one(
     proxy.decide = every("UpdateItem", Fault.DROP_AFTER)
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="doesn't answer"):
-            claim_of(table)
+            claim_from(table)
     (locked,) = table.summaries(ItemState.LOCKED)
 
     proxy.decide = every("UpdateItem", Fault.NONE)
-    claim = claim_of(table)
+    claim = claim_from(table)
     assert claim.item.item_id == locked.item_id
     raw = dynamo.raw(table_name, locked.item_id)
     assert (raw["lockID"], raw["Attempts"]) == (claim.token, 1)
     assert [row.item_id for row in table.summaries(ItemState.LOCKED)] == [locked.item_id]
-    assert claim_of(table).item.item_id != locked.item_id
+    assert claim_from(table).item.item_id != locked.item_id
     assert table.finish(claim, done(TASKS)) is True
 
 
@@ -46,14 +37,14 @@ def test_a_claim_that_may_have_been_made_is_the_next_one(
 def test_a_take_over_that_may_have_been_made_is_the_next_claim(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
 ) -> None:
-    claim_of(new_table(dynamo, table_name))
+    claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
     table = behind(proxy, table_name, dynamo.clock)
     proxy.decide = every("UpdateItem", Fault.DROP_AFTER)
     with pytest.raises(StoreUnavailable):
-        claim_of(table, "pilot-2")
+        claim_from(table, "pilot-2")
     proxy.decide = every("UpdateItem", Fault.NONE)
-    claim = claim_of(table, "pilot-2")
+    claim = claim_from(table, "pilot-2")
     assert (claim.item.attempts, claim.item.times_lost) == (2, 1)
     assert dynamo.raw(table_name, "a")["lockID"] == claim.token
 
@@ -68,15 +59,15 @@ def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
     not_made = meanwhile == "not made"
     proxy.decide = every("UpdateItem", Fault.DROP_BEFORE if not_made else Fault.DROP_AFTER)
     with pytest.raises(StoreUnavailable):
-        claim_of(table)
+        claim_from(table)
     if not not_made:
         dynamo.clock.advance(LEASE)
-    other = claim_of(dynamo.open(table_name), "pilot-2")
+    other = claim_from(dynamo.open(table_name), "pilot-2")
     before = dynamo.raw(table_name, "a")
 
     proxy.decide = every("UpdateItem", Fault.NONE)
     list(table.add([single("b")]))
-    assert claim_of(table).item.item_id == "b"
+    assert claim_from(table).item.item_id == "b"
     assert dynamo.raw(table_name, "a") == before
     assert table.finish(other, done(TASKS)) is True
 
@@ -86,7 +77,7 @@ def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
 def test_a_write_that_may_have_been_made_may_be_made_again(
     dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, write: str
 ) -> None:
-    claim = claim_of(new_table(dynamo, table_name))
+    claim = claim_from(new_table(dynamo, table_name))
     table = behind(proxy, table_name, dynamo.clock)
     _, call, _ = WRITES[write]
     proxy.decide = every("UpdateItem", Fault.ERROR_AFTER)
@@ -106,7 +97,7 @@ def test_a_verb_that_failed_may_be_called_again(
 ) -> None:
     """With either kind of table, whether its write was made or not."""
     table = FailingTable(new_table(place, table_name))
-    claim = claim_of(table)
+    claim = claim_from(table)
     before = place.raw(table_name, "a")
     verb, call, _ = WRITES[write]
     table.fail(verb, when)
@@ -127,14 +118,14 @@ def test_an_end_that_was_written_is_known_after_another_claim(
 ) -> None:
     """The end was written and its answer lost; then the item goes on without us."""
     table = FailingTable(new_table(place, table_name))
-    claim = claim_of(table)
+    claim = claim_from(table)
     verb, call, _ = WRITES[write]
     table.fail(verb, When.AFTER)
     with pytest.raises(StoreUnavailable):
         call(table, claim)
     place.clock.advance(10)
     if verb == "release":
-        claim_of(place.open(table_name), "pilot-2")
+        claim_from(place.open(table_name), "pilot-2")
     before = place.raw(table_name, "a")
     assert call(table, claim) is True
     assert place.raw(table_name, "a") == before
@@ -144,6 +135,6 @@ def test_a_claim_that_failed_before_its_write_takes_nothing(place: Place, table_
     table = FailingTable(new_table(place, table_name))
     table.fail("claim", When.BEFORE)
     with pytest.raises(StoreUnavailable):
-        claim_of(table)
+        claim_from(table)
     assert place.raw(table_name, "a")["ItemState"] == "todo"
-    assert claim_of(table).item.attempts == 1
+    assert claim_from(table).item.attempts == 1

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pyanamo.model import ItemState, ItemSummary
+from tests.support.makers import badly, failed, nested, single, well
 from tests.support.step import LATER, STARTED, Step
-from tests.support.tables import badly, failed, nested, single, well
 
 
 def by_name(summaries: Iterable[ItemSummary]) -> list[ItemSummary]:

@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.model import Item, Result, Task, TaskStatus
+from pyanamo.model import Result, TaskStatus
 from pyanamo.output import keeper as keeper_module
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.room import Room
 from pyanamo.output.stores import Content, LogName
 from pyanamo.signals import Halt
+from tests.support.makers import single
 
-ITEM = Item(
-    item_id="Sample1",
-    task_id="Sample1",
-    tasks=(Task(name="Task_0", script="seq 1000"),),
-    nested=False,
-)
+ITEM = single("Sample1", "seq 1000")
 OUTPUT = b"".join(b"%d\n" % number for number in range(1000))
 
 

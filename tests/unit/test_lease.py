@@ -8,7 +8,7 @@ from typing import Any, cast
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Item, Task
 from pyanamo.pilot.lease import LeaseKeeper, lease_clock
-from tests.support.pilots import wait_until
+from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
 

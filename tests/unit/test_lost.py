@@ -17,7 +17,7 @@ from pyanamo.pilot.worker import Worker
 from pyanamo.signals import Halt
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.size import MAX_KEY_BYTES, MAX_REASON_BYTES
-from tests.support.tables import done, nested
+from tests.support.makers import done, nested
 
 NAMES = ["a", " ", "Größe-試料-🧬", "é" * (MAX_KEY_BYTES // 2), "\1" * MAX_KEY_BYTES]
 

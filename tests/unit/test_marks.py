@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 from pyanamo.pilot.marks import adopt_orphans, hidden_orphans
-from tests.support.pilots import wait_until
+from tests.support.waiting import wait_until
 
 NOBODY = 65534
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyanamo.model import Claim, Ending, Item, Outcome, Result, Task, TaskStatus
+from pyanamo.model import Claim, Ending, Item, Outcome, Result, TaskStatus
 from pyanamo.output.room import ITEM_BYTES, Room
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_REASON_BYTES, grown_size, item_size
+from tests.support.makers import nested
 from tests.support.output import output_of
 
 
 def item_of(tasks: int, script_bytes: int) -> Item:
     """A nested item with scripts of that size."""
-    scripts = (Task(name=f"Task_{n}", script="x" * script_bytes) for n in range(tasks))
-    return Item(item_id="i" * 2048, task_id="group", tasks=tuple(scripts), nested=True)
+    return nested("i" * 2048, ["x" * script_bytes] * tasks)
 
 
 def finished_size(item: Item, *, lines: int, address: int) -> int:

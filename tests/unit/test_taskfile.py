@@ -7,11 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyanamo.errors import TaskFileError
-from pyanamo.model import Item, ItemState, Task, TaskStatus
+from pyanamo.model import ItemState, TaskStatus
 from pyanamo.tables.attributes import new_import_id, new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
 from pyanamo.taskfile import task_line
-from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, nested, parse, single
+from tests.support.makers import nested, single
+from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, parse
 
 # --- What a file may look like ------------------------------------------------------------------
 
@@ -19,8 +20,8 @@ from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, nested, par
 def test_an_item_a_line() -> None:
     tasks = parse(f"{HEADER}\nA|Luigi|seq 8\nB|Luigi|bash -c 'seq 3; true'\n")
     assert tasks.items == (
-        single("A", "Luigi", "seq 8"),
-        single("B", "Luigi", "bash -c 'seq 3; true'"),
+        single("A", "seq 8", task_id="Luigi"),
+        single("B", "bash -c 'seq 3; true'", task_id="Luigi"),
     )
     assert not tasks.has_arguments
 
@@ -33,16 +34,18 @@ def test_new_items_wait() -> None:
 
 def test_an_argument_makes_a_task() -> None:
     tasks = parse(f"{NESTED_HEADER}\nA|Luigi|seq -w|1 3,5,'a b'\n")
-    assert tasks.items == (nested("A", "Luigi", "seq -w 1 3", "seq -w 5", "seq -w 'a b'"),)
+    assert tasks.items == (
+        nested("A", ["seq -w 1 3", "seq -w 5", "seq -w 'a b'"], task_id="Luigi"),
+    )
     assert tasks.has_arguments
 
 
 def test_one_argument_is_nested_and_none_is_single() -> None:
     tasks = parse(f"{NESTED_HEADER}\nA|x|seq|1\nB|x|seq 8|\nC|x|seq 9|  \n")
     assert tasks.items == (
-        nested("A", "x", "seq 1"),
-        single("B", "x", "seq 8"),
-        single("C", "x", "seq 9"),
+        nested("A", ["seq 1"], task_id="x"),
+        single("B", "seq 8", task_id="x"),
+        single("C", "seq 9", task_id="x"),
     )
     assert tasks.has_arguments
 
@@ -50,7 +53,7 @@ def test_one_argument_is_nested_and_none_is_single() -> None:
 def test_many_arguments_keep_their_order() -> None:
     numbers = [str(number) for number in range(120)]
     (item,) = parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(numbers)}").items
-    assert item == nested("A", "x", *(f"seq {number}" for number in numbers))
+    assert item == nested("A", [f"seq {number}" for number in numbers], task_id="x")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ def test_many_arguments_keep_their_order() -> None:
     ],
 )
 def test_ways_to_write_the_same(content: str) -> None:
-    assert parse(content).items == (single("A", "Luigi", "seq 8"),)
+    assert parse(content).items == (single("A", "seq 8", task_id="Luigi"),)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +95,15 @@ def test_delimiters(delimiter: str, nested_delimiter: str) -> None:
     ]
     content = "\n".join(delimiter.join(line) for line in lines)
     assert parse(content, delimiter, nested_delimiter).items == (
-        nested("A", "Luigi", "seq -w 1", "seq -w 2", "seq -w 3"),
-        single("B", "Mario", "seq 8"),
+        nested("A", ["seq -w 1", "seq -w 2", "seq -w 3"], task_id="Luigi"),
+        single("B", "seq 8", task_id="Mario"),
     )
 
 
 def test_a_delimiter_is_text_and_no_pattern() -> None:
-    assert parse("itemID.TaskID.TaskScript\nA.x.seq 8", ".").items == (single("A", "x", "seq 8"),)
+    assert parse("itemID.TaskID.TaskScript\nA.x.seq 8", ".").items == (
+        single("A", "seq 8", task_id="x"),
+    )
 
 
 def test_quotes_do_not_keep_a_line_together() -> None:
@@ -111,12 +116,12 @@ def test_quotes_do_not_keep_a_line_together() -> None:
 def test_only_line_ends_end_a_line(character: str) -> None:
     script = f"echo a{character}b"
     (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
-    assert item == single("A", "x", script)
+    assert item == single("A", script, task_id="x")
 
 
 def test_text_of_any_language() -> None:
     (item,) = parse(f"{HEADER}\nÄ 日本|🍄|echo ñ ' $HOME'\n").items
-    assert item == single("Ä 日本", "🍄", "echo ñ ' $HOME'")
+    assert item == single("Ä 日本", "echo ñ ' $HOME'", task_id="🍄")
 
 
 def test_task_ids_need_be_neither_unique_nor_there() -> None:
@@ -239,16 +244,12 @@ def test_what_is_written_is_what_runs(rows: dict[str, tuple[str, str]]) -> None:
     st.sampled_from(["seq", "bash run.sh x", "a b"]),
 )
 def test_a_nested_item_comes_back_as_it_was(arguments: list[str], script: str) -> None:
-    tasks = tuple(
-        Task(name=f"Task_{number}", script=f"{script} {argument}")
-        for number, argument in enumerate(arguments)
-    )
-    item = Item(item_id="a", task_id="b", tasks=tasks, nested=True)
+    item = nested("a", [f"{script} {argument}" for argument in arguments], task_id="b")
     line = task_line(item, "|", ",")
     name, group, command, given = line.split("|")
     assert (name, group) == ("a", "b")
     assert [f"{command} {argument}" for argument in given.split(",")] == [
-        task.script for task in tasks
+        task.script for task in item.tasks
     ]
 
 
@@ -263,6 +264,5 @@ def test_a_nested_item_comes_back_as_it_was(arguments: list[str], script: str) -
     ],
 )
 def test_what_no_line_can_say_is_refused(scripts: list[str], delimiters: str) -> None:
-    tasks = tuple(Task(name=f"Task_{n}", script=script) for n, script in enumerate(scripts))
     with pytest.raises(TaskFileError, match="item 'a' can't be a line of a task file"):
-        task_line(Item(item_id="a", task_id="b", tasks=tasks, nested=True), *delimiters)
+        task_line(nested("a", scripts, task_id="b"), *delimiters)

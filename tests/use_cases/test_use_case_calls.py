@@ -12,9 +12,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.cli import finish, wait_until
+from tests.support.cli import finish
 from tests.support.cohort import Bench, called_snps, signal_and_finish, tool, true_snps
 from tests.support.pilots import is_alive, processes
+from tests.support.waiting import wait_until
 
 # --- Calls --------------------------------------------------------------------------------------
 
@@ -88,7 +89,7 @@ def test_sigterm_leaves_nothing(bench: Bench, hanging: str, whole_group: bool) -
         f'[[ $1 != {hanging} ]] || {{ touch "{ready}"; exec sleep 60; }}; exec "$real" "$@"',
     )
     started = bench.start("HaplotypeCaller", "Sample1", "chr1")
-    wait_until(ready.exists)
+    wait_until(ready.exists, "the step is ready")
     assert any(bench.scratch.iterdir())
     ran = signal_and_finish(started, signal.SIGTERM, whole_group=whole_group)
     assert ran.code == 143
@@ -96,7 +97,7 @@ def test_sigterm_leaves_nothing(bench: Bench, hanging: str, whole_group: bool) -
     assert not bench.left
     assert not bench.temporary
     tools = [process.pid for process in processes() if process.group == started.pid]
-    wait_until(lambda: not any(is_alive(pid) for pid in tools), 10)
+    wait_until(lambda: not any(map(is_alive, tools)), "the tools have ended", 10)
 
 
 # --- GATK ---------------------------------------------------------------------------------------

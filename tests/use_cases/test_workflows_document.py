@@ -15,7 +15,7 @@ import pytest
 
 from pyanamo.tables import Store
 from tests.support.documents import Example, examples, make_checkout, run_example
-from tests.support.tables import done, nested, well
+from tests.support.makers import done, nested, well
 
 EXAMPLES = examples("Creating and Managing Workflows.md")
 SHELL = [example for example in EXAMPLES if not example.language]
