@@ -6,9 +6,9 @@ from typing import Any
 from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
+from tests.support.backends import START, Backend, Clock
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy
 from tests.support.makers import badly, done, failed, interrupted, nested, well
-from tests.support.tables import START, Clock, Place
 
 READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
 AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
@@ -19,9 +19,9 @@ def behind(proxy: FaultyProxy, name: str, clock: Clock) -> DynamoDBTable:
     return DynamoDBTable(name, endpoint_url=proxy.url, clock=clock)
 
 
-def new_table(place: Place, name: str) -> WorkflowTable:
+def new_table(backend: Backend, name: str) -> WorkflowTable:
     """A table with a nested item."""
-    table = place.open(name)
+    table = backend.open(name)
     table.create()
     list(table.add([nested("a", 2)]))
     return table

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pyanamo.model import Attempt, Claim, Ending, Item, ItemState, Outcome, Result
 from pyanamo.model import utc_date as date
 from pyanamo.tables import Added
-from tests.support.tables import Clock
+from tests.support.backends import Clock
 
 LEASE, MAX_ATTEMPTS = 60, 3
 DIED = "the worker died while running it (killed by signal 9)"

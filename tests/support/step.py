@@ -5,33 +5,34 @@ from typing import Any
 
 from pyanamo.model import Claim, Item
 from pyanamo.tables import Added, WorkflowTable
+from tests.support.backends import Backend, Clock
 from tests.support.makers import well
-from tests.support.tables import Clock, Place
 
 LEASE = 60
 STARTED = "2027-01-15T08:00:00Z"  # START
 LATER = "2027-01-15T08:00:10Z"  # 10 seconds later
 EXPIRED = "2027-01-15T08:01:00Z"  # a lease later
+DIED = "the worker died while running it (killed by signal 9)"
 
 
 @dataclass(frozen=True)
 class Step:
     """A workflow step for a test, as several pilots see it."""
 
-    place: Place
+    backend: Backend
     name: str
     table: WorkflowTable  # of one pilot
 
     @property
     def clock(self) -> Clock:
-        return self.place.clock
+        return self.backend.clock
 
     def add(self, *items: Item, replace: bool = False) -> Added:
         return sum(self.table.add(items, replace=replace), Added())
 
     def claim_if_any(self, pilot: str = "pilot-1", *, max_attempts: int = 3) -> Claim | None:
         """Claim as a pilot that comes new: it has seen nothing of the table yet."""
-        table = self.place.open(self.name)
+        table = self.backend.open(self.name)
         return table.claim(pilot, lease=LEASE, max_attempts=max_attempts)
 
     def claim(self, pilot: str = "pilot-1", *, max_attempts: int = 3) -> Claim:
@@ -45,22 +46,16 @@ class Step:
         return item
 
     def raw(self, item_id: str) -> dict[str, Any]:
-        return self.place.raw(self.name, item_id)
+        return self.backend.raw(self.name, item_id)
 
 
-def make_step(place: Place, name: str) -> Step:
-    table = place.open(name)
+def make_step(backend: Backend, name: str) -> Step:
+    table = backend.open(name)
     table.create()
-    return Step(place, name, table)
+    return Step(backend, name, table)
 
 
-# --- The table itself ---------------------------------------------------------------------------
-
-DIED = "the worker died while running it (killed by signal 9)"
-
-
-# --- The end of a claim -------------------------------------------------------------------------
-
+# A result in which everything is given, and what a table keeps of it.
 RESULT = well(
     1.5,
     start_date="2027-01-15T08:00:01Z",

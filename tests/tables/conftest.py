@@ -9,46 +9,50 @@ import botocore.endpoint
 import pytest
 
 from pyanamo import aws
+from tests.support.backends import KINDS, Backend, Clock, DynamoDBBackend, SQLiteBackend
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.lossy import READ_SECONDS
 from tests.support.step import Step, make_step
-from tests.support.tables import KINDS, Clock, DynamoDBPlace, Place, SQLitePlace, make_place
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Of all tables of the test."""
+    """The clock of all tables of the test."""
     return Clock()
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Place]:
+def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Backend]:
     """Where the tables are: the test runs once for each kind."""
-    made = make_place(request, clock, request.param, tmp_path)
+    made: Backend
+    if request.param == "sqlite":
+        made = SQLiteBackend(clock, tmp_path / "tables.db")
+    else:
+        made = DynamoDBBackend(clock, request.getfixturevalue("dynamodb"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLitePlace]:
-    """A place of this kind, for what only it has."""
-    made = SQLitePlace(clock, tmp_path / "tables.db")
+def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLiteBackend]:
+    """A SQLite file, for what only it has."""
+    made = SQLiteBackend(clock, tmp_path / "tables.db")
     yield made
     made.close()
 
 
 @pytest.fixture
-def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBPlace]:
-    """A place of this kind, for what only it has."""
-    made = DynamoDBPlace(clock, dynamodb)
+def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBBackend]:
+    """DynamoDB, for what only it has."""
+    made = DynamoDBBackend(clock, dynamodb)
     yield made
     made.close()
 
 
 @pytest.fixture
-def step(place: Place, table_name: str) -> Step:
+def step(backend: Backend, table_name: str) -> Step:
     """A new, empty table."""
-    return make_step(place, table_name)
+    return make_step(backend, table_name)
 
 
 @pytest.fixture

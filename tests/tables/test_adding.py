@@ -65,7 +65,7 @@ def test_replace_leaves_a_locked_item_to_its_pilot(step: Step) -> None:
 
 def test_imports_at_the_same_time_import_each_item_once(step: Step) -> None:
     def run_import(script: str) -> Added:
-        table = step.place.open(step.name)
+        table = step.backend.open(step.name)
         return sum(table.add([single(f"item-{n}", script) for n in range(100)]), Added())
 
     with ThreadPoolExecutor(2) as pool:

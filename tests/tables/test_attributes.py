@@ -3,9 +3,9 @@
 import json
 
 from pyanamo.model import Claim
+from tests.support.backends import START, DynamoDBBackend, SQLiteBackend
 from tests.support.makers import badly, failed, nested, single, well
 from tests.support.step import LEASE, STARTED, Step, make_step
-from tests.support.tables import START, DynamoDBPlace, SQLitePlace
 
 
 def live_a_full_life(step: Step) -> tuple[Claim, Claim]:
@@ -28,7 +28,7 @@ def test_both_kinds_keep_the_same_slot(step: Step) -> None:
     assert slots == {"a": "ca234c55", "Größe": "b7256ba6", "sample-1": "eb48b58f"}
 
 
-def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBPlace, table_name: str) -> None:
+def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBBackend, table_name: str) -> None:
     step = make_step(dynamo, table_name)
     ended, held = live_a_full_life(step)
     import_ids = [step.raw(item_id)["Import_ID"] for item_id in ("ended", "held")]
@@ -109,7 +109,7 @@ def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBPlace, table_name: str) -> N
     }
 
 
-def test_an_item_as_sqlite_has_it(sqlite: SQLitePlace) -> None:
+def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
     step = make_step(sqlite, "Step")
     ended, held = live_a_full_life(step)
     columns = sqlite.execute("SELECT name, type FROM pragma_table_info('items')")
@@ -171,7 +171,7 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLitePlace) -> None:
     assert (second["Nested_Tasks"], second["Nested_Done"], second["History"]) == (2, 1, None)
 
 
-def test_the_dynamodb_table_as_it_is_made(dynamo: DynamoDBPlace, table_name: str) -> None:
+def test_the_dynamodb_table_as_it_is_made(dynamo: DynamoDBBackend, table_name: str) -> None:
     make_step(dynamo, table_name)
     table = dynamo.client.describe_table(TableName=table_name)["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"

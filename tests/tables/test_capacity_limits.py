@@ -13,20 +13,7 @@ from pyanamo.tables.attributes import INDEX
 from pyanamo.tables.dynamodb.capacity import WAIT_SECONDS, TableCapacity
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.dynamodb.units import Billing, Units
-
-
-class Clock:
-    """A clock that goes on when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        """Let time go by."""
-        self.now += seconds
+from tests.support.backends import Clock
 
 
 def description(
@@ -59,7 +46,7 @@ def stub() -> Iterator[Stubber]:
 def stubbed(stub: Stubber) -> tuple[TableCapacity, Clock]:
     """The capacity of a table there."""
     clock = Clock()
-    capacity = TableCapacity("Example_Table", client=stub.client, clock=clock, wait=clock.wait)
+    capacity = TableCapacity("Example_Table", client=stub.client, clock=clock, wait=clock.advance)
     return capacity, clock
 
 
@@ -90,7 +77,7 @@ def test_a_change_that_takes_too_long(stub: Stubber) -> None:
     stub.add_response("describe_table", updating)
 
     def wait(seconds: float) -> None:
-        clock.wait(WAIT_SECONDS)
+        clock.advance(WAIT_SECONDS)
 
     capacity = TableCapacity("Example_Table", client=stub.client, clock=clock, wait=wait)
     with pytest.raises(StoreUnavailable, match="still UPDATING after 30 minutes"):

@@ -3,9 +3,9 @@
 import re
 
 from pyanamo.model import ItemState
+from tests.support.backends import START
 from tests.support.makers import done, failed, interrupted, nested, single, well
 from tests.support.step import EXPIRED, LEASE, STARTED, Step
-from tests.support.tables import START
 
 # --- Claiming -----------------------------------------------------------------------------------
 
@@ -51,11 +51,11 @@ def test_nothing_is_claimed_of_an_empty_table(step: Step) -> None:
 
 def test_a_held_item_is_not_claimed(step: Step) -> None:
     step.add(single("a"))
-    step.place.set_raw(step.name, "a", "ItemState", "held")
+    step.backend.set_raw(step.name, "a", "ItemState", "held")
     before = step.raw("a")
     assert step.claim_if_any() is None
     assert step.raw("a") == before
-    step.place.set_raw(step.name, "a", "ItemState", "todo")
+    step.backend.set_raw(step.name, "a", "ItemState", "todo")
     assert step.claim().item.item_id == "a"
 
 

@@ -11,9 +11,9 @@ from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.size import item_size
+from tests.support.backends import DynamoDBBackend
 from tests.support.makers import done, single
 from tests.support.step import DIED, LEASE, RESULT
-from tests.support.tables import DynamoDBPlace
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Metered:
 
 
 @pytest.fixture
-def metered(dynamo: DynamoDBPlace, table_name: str) -> Metered:
+def metered(dynamo: DynamoDBBackend, table_name: str) -> Metered:
     requests: list[tuple[str, float]] = []
 
     def ask(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def metered(dynamo: DynamoDBPlace, table_name: str) -> Metered:
 
 
 def test_what_the_writes_of_an_item_cost(
-    metered: Metered, dynamo: DynamoDBPlace, table_name: str
+    metered: Metered, dynamo: DynamoDBBackend, table_name: str
 ) -> None:
     table = metered.table
     list(table.add([single("a", "x" * 420)]))

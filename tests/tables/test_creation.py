@@ -8,18 +8,18 @@ import pytest
 from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
+from tests.support.backends import Backend, DynamoDBBackend, SQLiteBackend
 from tests.support.makers import done, interrupted, single, well
 from tests.support.step import DIED, LEASE, Step, make_step
-from tests.support.tables import DynamoDBPlace, Place, SQLitePlace
 
 
-def test_create_makes_the_table_once_and_keeps_its_items(place: Place, table_name: str) -> None:
-    table = place.open(table_name)
+def test_create_makes_the_table_once_and_keeps_its_items(backend: Backend, table_name: str) -> None:
+    table = backend.open(table_name)
     assert table.create() is True
     table.check()
     list(table.add([single("a")]))
     assert table.create() is False
-    assert place.open(table_name).create() is False
+    assert backend.open(table_name).create() is False
     item = table.get("a")
     assert item is not None
     assert item.item_id == "a"
@@ -42,9 +42,11 @@ VERBS: dict[str, Callable[[WorkflowTable], object]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_missing_table_is_named_with_what_to_do(place: Place, table_name: str, verb: str) -> None:
-    place.open(table_name).create()  # another table is there
-    table = place.open(table_name + "-missing")
+def test_a_missing_table_is_named_with_what_to_do(
+    backend: Backend, table_name: str, verb: str
+) -> None:
+    backend.open(table_name).create()  # another table is there
+    table = backend.open(table_name + "-missing")
     with pytest.raises(TableNotFound, match=re.escape(f"{table_name}-missing")) as raised:
         VERBS[verb](table)
     message = str(raised.value)
@@ -56,14 +58,14 @@ def test_a_missing_table_is_named_with_what_to_do(place: Place, table_name: str,
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_missing_file_is_a_missing_table_and_stays_missing(
-    sqlite: SQLitePlace, verb: str
+    sqlite: SQLiteBackend, verb: str
 ) -> None:
     with pytest.raises(TableNotFound, match=re.escape(str(sqlite.file))):
         VERBS[verb](sqlite.open("Step"))
     assert not sqlite.file.exists()
 
 
-def test_another_programs_file_is_left_alone(sqlite: SQLitePlace) -> None:
+def test_another_programs_file_is_left_alone(sqlite: SQLiteBackend) -> None:
     sqlite.execute("CREATE TABLE theirs (x)")
     before = sqlite.file.read_bytes()
     for action in (lambda table: table.create(), *VERBS.values()):
@@ -72,7 +74,7 @@ def test_another_programs_file_is_left_alone(sqlite: SQLitePlace) -> None:
     assert sqlite.file.read_bytes() == before
 
 
-def test_another_programs_table_is_not_filled(dynamo: DynamoDBPlace, table_name: str) -> None:
+def test_another_programs_table_is_not_filled(dynamo: DynamoDBBackend, table_name: str) -> None:
     dynamo.client.create_table(
         TableName=table_name,
         BillingMode="PAY_PER_REQUEST",
@@ -85,19 +87,19 @@ def test_another_programs_table_is_not_filled(dynamo: DynamoDBPlace, table_name:
         dynamo.open(table_name).check()
 
 
-def test_names_that_need_care(place: Place, table_name: str) -> None:
-    """Several tables in one place, each with its own items."""
+def test_names_that_need_care(backend: Backend, table_name: str) -> None:
+    """Several tables in one backend, each with its own items."""
     unique = table_name[-12:]
     names = [
         f"{unique}." + "x" * (255 - len(unique) - 1),
         f"..{unique}..",
         f"007-{unique}_1.0",
     ]
-    if isinstance(place, SQLitePlace):
+    if isinstance(backend, SQLiteBackend):
         names += ["sqlite_sequence", "items", "workflow_tables", "ItemStateIndex"]
         # DynamoDB too has such names, but DynamoDB Local, which keeps tables in SQLite, can't.
         names += [f"sqlite_{unique}", f"Case-{unique}", f"case-{unique}"]
-    steps = [make_step(place, name) for name in names]
+    steps = [make_step(backend, name) for name in names]
     for place_in_list, step in enumerate(steps):
         step.add(single("same", script=step.name), single(f"own-{place_in_list}"))
     for place_in_list, step in enumerate(steps):
@@ -111,7 +113,7 @@ def test_names_that_need_care(place: Place, table_name: str) -> None:
 
 
 def test_a_closed_table_can_be_used_again(step: Step) -> None:
-    table = step.place.store.open(step.name)  # with a client of its own
+    table = step.backend.store.open(step.name)  # with a client of its own
     list(table.add([single("a")]))
     table.close()
     assert table.get("a") is not None

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 
 from pyanamo.model import Claim, Ending, Item, ItemState, Outcome, Result, TaskStatus
 from pyanamo.tables import Added, WorkflowTable
+from tests.support.backends import KINDS, Clock, DynamoDBBackend, SQLiteBackend
 from tests.support.makers import badly, done, failed, interrupted, nested, single, well
 from tests.support.model import DIED, LEASE, MAX_ATTEMPTS, Held, Model
-from tests.support.tables import KINDS, Clock, DynamoDBPlace, SQLitePlace
 
 EXAMPLES, STEPS = 30, 25
 
@@ -63,13 +63,13 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.name = f"lifecycle-{uuid.uuid4().hex}"
-        self.places = {
-            "sqlite": SQLitePlace(self.clock, folder / f"{self.name}.db"),
-            "dynamodb": DynamoDBPlace(self.clock, endpoint),
+        self.backends = {
+            "sqlite": SQLiteBackend(self.clock, folder / f"{self.name}.db"),
+            "dynamodb": DynamoDBBackend(self.clock, endpoint),
         }
         self.tables: dict[str, WorkflowTable] = {}
         for kind in KINDS:
-            self.tables[kind] = self.places[kind].open(self.name)
+            self.tables[kind] = self.backends[kind].open(self.name)
             self.tables[kind].create()
         self.model = Model(self.clock)
         self.given_out: list[Held] = []
@@ -138,7 +138,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _claims(self, kind: str, pilot: str) -> dict[str, Claim]:
         """What a pilot gets that comes new and claims until there is nothing left."""
-        table = self.places[kind].open(self.name)
+        table = self.backends[kind].open(self.name)
         claims: dict[str, Claim] = {}
         while claim := table.claim(pilot, lease=LEASE, max_attempts=MAX_ATTEMPTS):
             assert claim.item.item_id not in claims, "given out twice"
@@ -199,7 +199,7 @@ class Lifecycle(RuleBasedStateMachine):
                 row = rows[item_id]
                 assert row.state is item.state
                 assert row.nested_done == (sum(is_done) if item.nested else None)
-        self.places["sqlite"].close()
+        self.backends["sqlite"].close()
 
     # --- Help ---
 

@@ -9,9 +9,9 @@ from pyanamo.model import Claim, ItemState
 from pyanamo.pilot.shared import ClaimNotes
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
+from tests.support.backends import DynamoDBBackend
 from tests.support.makers import badly, done, failed, interrupted, nested, single, well
 from tests.support.step import DIED, LATER, LEASE, STARTED, Step, make_step
-from tests.support.tables import DynamoDBPlace
 
 # --- A worker that died -------------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ def test_lose_writes_every_attribute(step: Step) -> None:
     claim = step.claim("host:1")
     before = step.raw("a")
     step.clock.advance(10)
-    assert step.place.open(step.name).lose(as_noted(claim), DIED, max_attempts=2) is True
+    assert step.backend.open(step.name).lose(as_noted(claim), DIED, max_attempts=2) is True
     (failure,) = before["History"]
     expected = before | {
         "ItemState": "todo",
@@ -126,7 +126,7 @@ def test_a_stale_holder_changes_nothing(step: Step, write: str) -> None:
     for fate in fates:
         fate()
         before = step.raw("a")
-        assert WRITES[write](step.place.open(step.name), stale) is False
+        assert WRITES[write](step.backend.open(step.name), stale) is False
         assert step.raw("a") == before
 
 
@@ -146,7 +146,7 @@ def test_who_is_given_up_changes_nothing(step: Step, write: str) -> None:
 def test_an_item_that_is_gone_is_not_made_again(step: Step, write: str) -> None:
     step.add(nested("a", 1))
     claim = step.claim()
-    step.place.delete_raw(step.name, "a")
+    step.backend.delete_raw(step.name, "a")
     assert WRITES[write](step.table, claim) is False
     assert step.table.get("a") is None
 
@@ -167,7 +167,7 @@ def test_a_claim_ends_once(step: Step, end: str) -> None:
 
 @pytest.mark.parametrize("max_attempts", [1, 3], ids=["give up", "take over"])
 def test_a_renewal_between_look_and_write_wins(
-    dynamo: DynamoDBPlace, table_name: str, max_attempts: int
+    dynamo: DynamoDBBackend, table_name: str, max_attempts: int
 ) -> None:
     step = make_step(dynamo, table_name)
     step.add(single("a"))

@@ -12,6 +12,7 @@ import pytest
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim
 from pyanamo.tables import Added, WorkflowTable
+from tests.support.backends import DynamoDBBackend
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang, StatementErrors
 from tests.support.lossy import (
     AFTER_THE_WRITE,
@@ -24,7 +25,6 @@ from tests.support.lossy import (
     new_table,
 )
 from tests.support.makers import LEASE, claim_from, done, interrupted, nested, single
-from tests.support.tables import DynamoDBPlace
 
 # --- The SDK tries again by itself --------------------------------------------------------------
 
@@ -32,7 +32,7 @@ from tests.support.tables import DynamoDBPlace
 @pytest.mark.usefixtures("_impatient_sdk")
 @pytest.mark.parametrize("fault", AFTER_THE_WRITE, ids=str)
 def test_a_claim_whose_reply_is_lost_is_ours(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, fault: Action
 ) -> None:
     new_table(dynamo, table_name)
     proxy.decide = first("UpdateItem", fault)
@@ -42,7 +42,7 @@ def test_a_claim_whose_reply_is_lost_is_ours(
 
 @pytest.mark.usefixtures("_impatient_sdk", "_short_read_timeout")
 def test_a_claim_whose_reply_comes_too_late_is_ours(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     new_table(dynamo, table_name)
     proxy.decide = first("UpdateItem", Hang(3 * READ_SECONDS))
@@ -62,7 +62,7 @@ def check_lost_claim(table: WorkflowTable) -> None:
 @pytest.mark.usefixtures("_impatient_sdk")
 @pytest.mark.parametrize("fault", AFTER_THE_WRITE, ids=str)
 def test_a_lost_item_is_taken_over_once(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, fault: Action
 ) -> None:
     lost = claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
@@ -77,7 +77,7 @@ def test_a_lost_item_is_taken_over_once(
 @pytest.mark.usefixtures("_impatient_sdk")
 @pytest.mark.parametrize("fault", AFTER_THE_WRITE, ids=str)
 def test_an_item_is_given_up_once(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, fault: Action
 ) -> None:
     claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
@@ -92,7 +92,7 @@ def test_an_item_is_given_up_once(
 @pytest.mark.parametrize("fault", AFTER_THE_WRITE, ids=str)
 @pytest.mark.parametrize("write", WRITES)
 def test_a_write_whose_reply_is_lost_was_made(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, write: str, fault: Action
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, write: str, fault: Action
 ) -> None:
     claim = claim_from(new_table(dynamo, table_name))
     proxy.decide = first("UpdateItem", fault)
@@ -104,7 +104,7 @@ def test_a_write_whose_reply_is_lost_was_made(
 
 @pytest.mark.usefixtures("_impatient_sdk", "_short_read_timeout")
 def test_a_finish_whose_reply_comes_too_late_was_made(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     claim = claim_from(new_table(dynamo, table_name))
     proxy.decide = first("UpdateItem", Hang(3 * READ_SECONDS))
@@ -117,7 +117,7 @@ def test_a_finish_whose_reply_comes_too_late_was_made(
 @pytest.mark.parametrize("fault", [Fault.DROP_BEFORE, Fault.ERROR_BEFORE, Fault.THROTTLE], ids=str)
 @pytest.mark.parametrize("write", ["renew", "finish done", "release failed"])
 def test_a_write_that_did_not_arrive_is_made_again(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, write: str, fault: Action
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, write: str, fault: Action
 ) -> None:
     new_table(dynamo, table_name)
     table = behind(proxy, table_name, dynamo.clock)
@@ -134,7 +134,7 @@ def test_a_write_that_did_not_arrive_is_made_again(
 
 @pytest.mark.usefixtures("_impatient_sdk")
 def test_a_release_is_ours_even_when_the_item_has_been_claimed_since(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     """Between the write and its repetition somebody claims the item."""
     claim = claim_from(new_table(dynamo, table_name))
@@ -159,7 +159,7 @@ def test_a_release_is_ours_even_when_the_item_has_been_claimed_since(
 @pytest.mark.parametrize("replace", [False, True], ids=["insert", "replace"])
 @pytest.mark.parametrize("fault", AFTER_THE_WRITE, ids=str)
 def test_an_import_whose_reply_is_lost_counts_its_own_items(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, fault: Action, replace: bool
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, fault: Action, replace: bool
 ) -> None:
     """An item that was there is no new one, though both answer alike the second time."""
     new_table(dynamo, table_name)  # with an item "a"
@@ -184,7 +184,7 @@ def test_an_import_whose_reply_is_lost_counts_its_own_items(
 @pytest.mark.parametrize("written", [False, True], ids=["refused", "written"])
 @pytest.mark.parametrize("code", ["ThrottlingError", "InternalServerError"])
 def test_statements_that_fail_for_now_are_tried_again(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, code: str, written: bool
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, code: str, written: bool
 ) -> None:
     """The errors come inside an answer that is otherwise well, of which the SDK knows nothing."""
     new_table(dynamo, table_name)
@@ -202,7 +202,7 @@ def test_statements_that_fail_for_now_are_tried_again(
 
 @pytest.mark.usefixtures("_impatient_sdk")
 def test_all_is_done_once_though_three_requests_in_ten_are_refused(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     items = {f"item-{n}" for n in range(100)}
     rng = Random(1)

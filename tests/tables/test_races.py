@@ -34,7 +34,7 @@ def test_of_many_processes_that_race_for_an_item_one_wins(step: Step) -> None:
     start, results = processes.Barrier(RACERS), processes.Queue()
     racers = [
         processes.Process(
-            target=race, args=(step.place.store, step.name, f"pilot-{n}", start, results)
+            target=race, args=(step.backend.store, step.name, f"pilot-{n}", start, results)
         )
         for n in range(RACERS)
     ]

@@ -4,16 +4,16 @@ import pytest
 
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import ItemState
+from tests.support.backends import Backend, DynamoDBBackend
 from tests.support.failing_table import FailingTable, When
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.lossy import ENDS, TASKS, WRITES, behind, check_written, every, new_table
 from tests.support.makers import LEASE, claim_from, done, single
-from tests.support.tables import DynamoDBPlace, Place
 
 
 @pytest.mark.usefixtures("_sdk_that_gives_up")
 def test_a_claim_that_may_have_been_made_is_the_next_one(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     list(new_table(dynamo, table_name).add(single(f"other-{n}") for n in range(5)))
     table = behind(proxy, table_name, dynamo.clock)
@@ -35,7 +35,7 @@ def test_a_claim_that_may_have_been_made_is_the_next_one(
 
 @pytest.mark.usefixtures("_sdk_that_gives_up")
 def test_a_take_over_that_may_have_been_made_is_the_next_claim(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
     claim_from(new_table(dynamo, table_name))
     dynamo.clock.advance(LEASE)
@@ -52,7 +52,7 @@ def test_a_take_over_that_may_have_been_made_is_the_next_claim(
 @pytest.mark.usefixtures("_sdk_that_gives_up")
 @pytest.mark.parametrize("meanwhile", ["not made", "lost to another pilot"])
 def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, meanwhile: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, meanwhile: str
 ) -> None:
     new_table(dynamo, table_name)
     table = behind(proxy, table_name, dynamo.clock)
@@ -75,7 +75,7 @@ def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
 @pytest.mark.usefixtures("_sdk_that_gives_up")
 @pytest.mark.parametrize("write", WRITES)
 def test_a_write_that_may_have_been_made_may_be_made_again(
-    dynamo: DynamoDBPlace, proxy: FaultyProxy, table_name: str, write: str
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str, write: str
 ) -> None:
     claim = claim_from(new_table(dynamo, table_name))
     table = behind(proxy, table_name, dynamo.clock)
@@ -93,48 +93,50 @@ def test_a_write_that_may_have_been_made_may_be_made_again(
 @pytest.mark.parametrize("when", When, ids=lambda when: when.name)
 @pytest.mark.parametrize("write", WRITES)
 def test_a_verb_that_failed_may_be_called_again(
-    place: Place, table_name: str, write: str, when: When
+    backend: Backend, table_name: str, write: str, when: When
 ) -> None:
     """With either kind of table, whether its write was made or not."""
-    table = FailingTable(new_table(place, table_name))
+    table = FailingTable(new_table(backend, table_name))
     claim = claim_from(table)
-    before = place.raw(table_name, "a")
+    before = backend.raw(table_name, "a")
     verb, call, _ = WRITES[write]
     table.fail(verb, when)
     with pytest.raises(StoreUnavailable):
         call(table, claim)
-    after = place.raw(table_name, "a")
+    after = backend.raw(table_name, "a")
     assert (after == before) is (when is When.BEFORE)
 
     assert call(table, claim) is True
-    check_written(place.raw(table_name, "a"), write, claim)
+    check_written(backend.raw(table_name, "a"), write, claim)
     if when is When.AFTER:
-        assert place.raw(table_name, "a") == after
+        assert backend.raw(table_name, "a") == after
 
 
 @pytest.mark.parametrize("write", ENDS)
 def test_an_end_that_was_written_is_known_after_another_claim(
-    place: Place, table_name: str, write: str
+    backend: Backend, table_name: str, write: str
 ) -> None:
     """The end was written and its answer lost; then the item goes on without us."""
-    table = FailingTable(new_table(place, table_name))
+    table = FailingTable(new_table(backend, table_name))
     claim = claim_from(table)
     verb, call, _ = WRITES[write]
     table.fail(verb, When.AFTER)
     with pytest.raises(StoreUnavailable):
         call(table, claim)
-    place.clock.advance(10)
+    backend.clock.advance(10)
     if verb == "release":
-        claim_from(place.open(table_name), "pilot-2")
-    before = place.raw(table_name, "a")
+        claim_from(backend.open(table_name), "pilot-2")
+    before = backend.raw(table_name, "a")
     assert call(table, claim) is True
-    assert place.raw(table_name, "a") == before
+    assert backend.raw(table_name, "a") == before
 
 
-def test_a_claim_that_failed_before_its_write_takes_nothing(place: Place, table_name: str) -> None:
-    table = FailingTable(new_table(place, table_name))
+def test_a_claim_that_failed_before_its_write_takes_nothing(
+    backend: Backend, table_name: str
+) -> None:
+    table = FailingTable(new_table(backend, table_name))
     table.fail("claim", When.BEFORE)
     with pytest.raises(StoreUnavailable):
         claim_from(table)
-    assert place.raw(table_name, "a")["ItemState"] == "todo"
+    assert backend.raw(table_name, "a")["ItemState"] == "todo"
     assert claim_from(table).item.attempts == 1

@@ -51,7 +51,7 @@ def test_summaries_show_an_item_a_row(step: Step) -> None:
 
 def test_summaries_show_held_items(step: Step) -> None:
     step.add(single("a"))
-    step.place.set_raw(step.name, "a", "ItemState", "held")
+    step.backend.set_raw(step.name, "a", "ItemState", "held")
     assert [summary.item_id for summary in step.table.summaries(ItemState.HELD)] == ["a"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyanamo.pilot.memory import OOMCounter, RecentKills
-from tests.support.tables import Clock
+from tests.support.backends import Clock
 
 
 def test_counting_out_of_memory_kills_in_cgroup_v2(tmp_path: Path) -> None:

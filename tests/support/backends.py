@@ -1,4 +1,4 @@
-"""Both kinds of table for a test, with a clock that the test turns, and items and outcomes."""
+"""Where tables of either kind are, for tests of the tables themselves, with a clock to turn."""
 
 import functools
 import json
@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
 from pyanamo.aws import Client, make_client
@@ -34,7 +33,7 @@ class Clock:
         self.now += seconds
 
 
-class Place(ABC):
+class Backend(ABC):
     """Where a test's tables are."""
 
     def __init__(self, clock: Clock) -> None:
@@ -44,7 +43,7 @@ class Place(ABC):
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The same place, as the program is told of it; its tables have the real clock."""
+        """The same, as the program is told of it; its tables have the real clock."""
 
     def open(self, name: str) -> WorkflowTable:
         """A new object for the table of that name, as another process would have."""
@@ -73,7 +72,7 @@ class Place(ABC):
     def _open(self, name: str) -> WorkflowTable: ...
 
 
-class SQLitePlace(Place):
+class SQLiteBackend(Backend):
     """A SQLite file."""
 
     def __init__(self, clock: Clock, file: Path) -> None:
@@ -115,7 +114,7 @@ class SQLitePlace(Place):
         return SQLiteTable(name, self.file, clock=self.clock)
 
 
-class DynamoDBPlace(Place):
+class DynamoDBBackend(Backend):
     """A DynamoDB endpoint. The tables share a client unless the test gives its own."""
 
     def __init__(self, clock: Clock, endpoint: str) -> None:
@@ -152,13 +151,6 @@ class DynamoDBPlace(Place):
 
     def _open(self, name: str) -> WorkflowTable:
         return DynamoDBTable(name, client=self.client, clock=self.clock)
-
-
-def make_place(request: pytest.FixtureRequest, clock: Clock, kind: str, folder: Path) -> Place:
-    """A place of that kind, for a fixture."""
-    if kind == "sqlite":
-        return SQLitePlace(clock, folder / "tables.db")
-    return DynamoDBPlace(clock, request.getfixturevalue("dynamodb"))
 
 
 @functools.cache
