@@ -14,6 +14,9 @@ from functools import lru_cache
 
 SINGLE_TASK = "Task_0"
 
+# Exit codes of the shell (POSIX, "Exit Status for Commands") and of timeout(1).
+TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
+
 
 class ItemState(str, Enum):
     """Where an item is on its way."""
@@ -53,8 +56,21 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CommandEnd:
+    """How a command ended, why, and what it used."""
+
+    ending: Ending  # done, failed or interrupted
+    exit_code: int | None = None  # 128 + n for signal n, as a shell has it
+    reason: str = ""  # for a person; empty when done
+    start_date: str
+    run_seconds: float
+    cpu_seconds: float = 0.0  # of the command and the descendants it waited for
+    max_rss_mb: float = 0.0  # the largest of these processes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """How one task ended, and what it used."""
+    """How one task ended, what it used, and what it printed."""
 
     status: TaskStatus
     exit_code: int | None = None  # 128 + n for signal n, as a shell has it

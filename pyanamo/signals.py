@@ -6,8 +6,10 @@ import math
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -22,8 +24,7 @@ class Halt:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._reason = ""
-        self._then: Callable[[], object] | None = None
-        self.grace = 0.0
+        self.grace = 0.0  # seconds that what runs has to end
 
     def set(self, reason: str, *, grace: float) -> None:
         """Stop, for this reason; what runs has `grace` seconds to end. The first call counts."""
@@ -31,20 +32,6 @@ class Halt:
             self.grace = grace
             self._reason = reason
             os.write(self._writer, b"!")  # never read: readable from now on
-            if self._then is not None:
-                self._then()
-
-    @contextmanager
-    def then(self, action: Callable[[], object]) -> Iterator[None]:
-        """Do something as soon as it is set, at once if it is; not after the block."""
-        if self:
-            action()
-        else:
-            self._then = action
-        try:
-            yield
-        finally:
-            self._then = None
 
     @property
     def reason(self) -> str:
@@ -53,27 +40,50 @@ class Halt:
 
     @property
     def seconds_left(self) -> float:
-        """In how many seconds it will be set by itself, if nothing else happens."""
+        """In how many seconds there is a reason to stop, if nothing else happens."""
         return math.inf
 
     def __bool__(self) -> bool:
         return bool(self.reason)
 
     def fileno(self) -> int:
-        """A file that is readable once it is set."""
+        """A file that is readable once the halt is set."""
         return self._reader
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, so long at the most, and tell whether it is."""
+        """Wait until there is a reason to stop, but at most `seconds`; whether there is one."""
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
+        poll.poll(max(0.0, min(seconds, self.seconds_left)) * 1000)
         return bool(self)
 
     def close(self) -> None:
-        """Give its files back."""
+        """Close its files."""
         os.close(self._reader)
         os.close(self._writer)
+
+
+@contextmanager
+def when_set(halt: Halt, act: Callable[[], object]) -> Iterator[None]:
+    """Do something in a thread as soon as a halt is set, at once if it is; not after the block.
+
+    For what a signal handler must not do itself.
+    """
+    over = Halt()
+
+    def wait_and_act() -> None:
+        wait([halt.fileno(), over.fileno()])
+        if not over:
+            act()
+
+    thread = threading.Thread(target=wait_and_act, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set("the block has ended", grace=0.0)
+        thread.join()
+        over.close()
 
 
 class Stop(Halt):

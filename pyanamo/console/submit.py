@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
@@ -22,10 +21,10 @@ from pyanamo.console.submit_flags import (
     table_of,
 )
 from pyanamo.errors import PyAnamoError, StoreUnavailable
-from pyanamo.signals import exit_code, stop_signals
+from pyanamo.signals import exit_code, stop_signals, when_set
 from pyanamo.tables import Store
 
-STOPPING = b"stopping after the request under way; once more to stop at once\n"
+STOPPING = "stopping after the request under way; once more to stop at once"
 
 
 def add_commands(commands: Commands) -> None:
@@ -106,7 +105,7 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
     submitted: list[Submitted] = []
     jobs = Jobs(region=store.region, profile=store.profile)
     try:
-        with stop_signals() as stop, stop.then(lambda: os.write(2, STOPPING)):
+        with stop_signals() as stop, when_set(stop, lambda: _say(STOPPING)):
             for size in sizes:
                 if stop:
                     break

@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pyanamo.errors import PyAnamoError, StoreUnavailable
-from pyanamo.model import Result
+from pyanamo.model import NOT_EXECUTABLE, NOT_FOUND, CommandEnd, Result, TaskStatus
 from pyanamo.output.capture import Capture, TaskOutput
-from pyanamo.output.room import Room
+from pyanamo.output.room import TAIL_BYTES, Room
 from pyanamo.output.stores import LogFolder, LogName, LogStore
+from pyanamo.output.text import first_bytes
 from pyanamo.signals import Halt
+from pyanamo.tables.size import MAX_REASON_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -37,35 +40,63 @@ class Keeper:
 
     def result(
         self,
-        bare: Result,
+        end: CommandEnd,
         output: TaskOutput,
         name: LogName,
         room: Room,
         halts: Sequence[Halt],
         extra: Mapping[str, str],
     ) -> Result:
-        """A result with what the task printed; `extra` is for the log, which tells of trouble."""
-        bare = replace(
-            bare,
+        """The result of a command that ended, with what it printed.
+
+        `room` is for what of that goes into the item. A log that is being stored is waited for
+        until one of `halts` is set. `extra` is for our own log, which tells of trouble.
+        """
+        reason = _reason(end, output)
+        result_with = partial(
+            Result,
+            status=TaskStatus.FAILED if reason else TaskStatus.DONE,
+            exit_code=end.exit_code,
+            reason=reason,
+            start_date=end.start_date,
+            run_seconds=end.run_seconds,
+            cpu_seconds=end.cpu_seconds,
+            max_rss_mb=end.max_rss_mb,
+        )
+        if output.is_empty:
+            return result_with()
+        result_with = partial(
+            result_with,
             stdout_bytes=output.stdout.size,
             stderr_bytes=output.stderr.size,
             results=output.results(room.results),
         )
-        limit = room.tail_beside(bare)
+        limit = room.tail_beside(result_with())
+        uri = self._keep_logs(output, name, limit, halts, extra)
+        if len(uri.encode()) > room.address:
+            uri = ""
+        limit = room.tail_beside(result_with(log_uri=uri))
+        return result_with(
+            log_uri=uri,
+            stdout=self._tail(output.stdout, limit),
+            stderr=self._tail(output.stderr, limit),
+        )
+
+    def _keep_logs(
+        self,
+        output: TaskOutput,
+        name: LogName,
+        limit: int,
+        halts: Sequence[Halt],
+        extra: Mapping[str, str],
+    ) -> str:
+        """Store what a tail of `limit` bytes doesn't tell; the address of the first log, if any."""
         addresses = [
             self._keep_whole(name.path(stream), capture, halts, extra)
             for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
             if not capture.equals(self._tail(capture, limit))
         ]
-        address = next(filter(None, addresses), "")
-        if address and len(address.encode()) <= room.address:
-            bare = replace(bare, log_uri=address)
-            limit = room.tail_beside(bare)
-        return replace(
-            bare,
-            stdout=self._tail(output.stdout, limit),
-            stderr=self._tail(output.stderr, limit),
-        )
+        return next(filter(None, addresses), "")
 
     def _tail(self, capture: Capture, limit: int) -> str:
         """The end of an output; if its log isn't whole, the last line says so."""
@@ -92,6 +123,18 @@ class Keeper:
         except PyAnamoError as error:
             log.error("a log is lost: %s", error, extra=extra)
             return ""
+
+
+def _reason(end: CommandEnd, output: TaskOutput) -> str:
+    """Why the task failed, with what explains it; empty if it did not."""
+    reason = end.reason
+    if output.error:
+        reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
+    elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
+        # By these a shell says that it could not run what it was told to; stderr says what.
+        said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
+        reason += f": {said[-1]}" if said else ""
+    return first_bytes(reason, MAX_REASON_BYTES)
 
 
 def _store(store: LogStore, path: str, capture: Capture, halts: Sequence[Halt]) -> str:

@@ -14,7 +14,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pyanamo.model import Ending, utc_date
+from pyanamo.model import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    SIGNALLED,
+    TIMED_OUT,
+    CommandEnd,
+    Ending,
+    utc_date,
+)
 from pyanamo.output.capture import TaskOutput
 from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
@@ -26,9 +34,6 @@ GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # How long what a task leaves behind may go on, so that the last of a pipeline can still write.
 LEFTOVER_SECONDS = 5.0
 BRIEF_SECONDS = 0.05  # what has ended by then has not used up the machine's memory
-
-# Exit codes of the shell (POSIX, "Exit Status for Commands") and of timeout(1).
-TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes: getrusage(2)
 
@@ -47,26 +52,6 @@ class Bounds:
         return next((halt for halt in self.halts if halt), None)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a command ended, and why."""
-
-    ending: Ending  # done, failed or interrupted
-    exit_code: int | None
-    reason: str = ""  # empty when done
-
-
-@dataclass(frozen=True, kw_only=True)
-class CommandEnd:
-    """How a command ended, and what it used."""
-
-    verdict: Verdict
-    start_date: str
-    run_seconds: float
-    cpu_seconds: float = 0.0
-    max_rss_mb: float = 0.0
-
-
 def run_command(
     command: str,
     *,
@@ -79,21 +64,20 @@ def run_command(
 
     `marks` are what `kill_marked` finds its processes by.
     """
-    start_date, started = utc_date(time.time()), time.monotonic()
-    child: Child | None = None
     kills_before = out_of_memory_kills()
+    started_at, started = time.time(), time.monotonic()
     try:
         child = Child(split_words(command, environment), environment, output)
-        verdict = _await_end(child, bounds, started, kills_before, marks)
     except (OSError, ValueError) as error:
-        verdict = _not_started(error, command, environment)
-    return CommandEnd(
-        verdict=verdict,
-        start_date=start_date,
-        run_seconds=round(time.monotonic() - started, 3),
-        cpu_seconds=child.cpu_seconds if child else 0.0,
-        max_rss_mb=child.max_rss_mb if child else 0.0,
-    )
+        exit_code, reason = _why_not_started(error, command, environment)
+        return CommandEnd(
+            ending=Ending.FAILED,
+            exit_code=exit_code,
+            reason=reason,
+            start_date=utc_date(started_at),
+            run_seconds=round(time.monotonic() - started, 3),
+        )
+    return _await_end(child, bounds, kills_before, marks)
 
 
 class Child:
@@ -107,11 +91,26 @@ class Child:
     ) -> None:
         """Start it. Raises `OSError` and `ValueError` where `spawn` does."""
         self._captures = output.captures
-        self.pid = spawn(words, environment, output.stdout.writer, output.stderr.writer)
+        self._start_date = utc_date(time.time())
+        self.started = time.monotonic()
+        self._process = spawn(words, environment, output.stdout.writer, output.stderr.writer)
+        self.pid = self._process.pid
         self.status: int | None = None  # the exit code, or minus the signal that ended it
-        self.cpu_seconds = 0.0
-        self.max_rss_mb = 0.0
-        self._brief_until: float | None = time.monotonic() + BRIEF_SECONDS
+        self._cpu_seconds = 0.0
+        self._max_rss_mb = 0.0
+        self._brief_until: float | None = self.started + BRIEF_SECONDS
+
+    def end(self, ending: Ending, exit_code: int | None = None, reason: str = "") -> CommandEnd:
+        """How it ended, which it must have, and what it used."""
+        return CommandEnd(
+            ending=ending,
+            exit_code=exit_code,
+            reason=reason,
+            start_date=self._start_date,
+            run_seconds=round(time.monotonic() - self.started, 3),
+            cpu_seconds=self._cpu_seconds,
+            max_rss_mb=self._max_rss_mb,
+        )
 
     def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
         """Wait until it has ended; False if a halt or the moment (monotonic) came first."""
@@ -184,61 +183,60 @@ class Child:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
             if pid == self.pid:
                 self.status = os.waitstatus_to_exitcode(status)
-                self.cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
-                self.max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
+                self._process.returncode = self.status  # it was waited for here, not by Popen
+                self._cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
+                self._max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
         return self.status is not None
 
 
-def _await_end(
-    child: Child, bounds: Bounds, started: float, kills_before: int, marks: Sequence[str]
-) -> Verdict:
+def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[str]) -> CommandEnd:
     """Wait for the command's end, or bring it about."""
-    timeout_at = None if bounds.timeout is None else started + bounds.timeout
+    timeout_at = None if bounds.timeout is None else child.started + bounds.timeout
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         child.stop_leftovers(LEFTOVER_SECONDS)
-        if halt := _killed_by_halt(child, bounds):
-            return Verdict(Ending.INTERRUPTED, None, halt.reason)
-        return _by_status(child.status or 0, kills_before)
+        # Somebody else (the guardian, the pilot) may have killed it for a halt.
+        halt = bounds.reached_halt if child.status == -signal.SIGKILL else None
+        if halt is not None:
+            return child.end(Ending.INTERRUPTED, reason=halt.reason)
+        return _end_by_status(child, kills_before)
     halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at
     child.stop(halt.grace if halt else GRACE_SECONDS, marks)
     if halt is not None:
-        return Verdict(Ending.INTERRUPTED, None, halt.reason)
+        return child.end(Ending.INTERRUPTED, reason=halt.reason)
     if timed_out:
-        return Verdict(Ending.FAILED, TIMED_OUT, f"timed out after {bounds.timeout:g} s")
-    return Verdict(Ending.INTERRUPTED, None, "the wall time is used up")
+        return child.end(Ending.FAILED, TIMED_OUT, f"timed out after {bounds.timeout:g} s")
+    return child.end(Ending.INTERRUPTED, reason="the wall time is used up")
 
 
-def _killed_by_halt(child: Child, bounds: Bounds) -> Halt | None:
-    """The halt for which somebody else (the guardian, the pilot) has killed the command."""
-    return bounds.reached_halt if child.status == -signal.SIGKILL else None
-
-
-def _by_status(status: int, kills_before: int) -> Verdict:
-    """What an exit status says; `kills_before` counts the kills for memory until it began."""
+def _end_by_status(child: Child, kills_before: int) -> CommandEnd:
+    """What an exit status says; `kills_before` counts the kills for memory before it began."""
+    status = child.status or 0
     if status == 0:
-        return Verdict(Ending.DONE, 0)
+        return child.end(Ending.DONE, 0)
     if status > 0:
-        return Verdict(Ending.FAILED, status, f"exit code {status}")
+        return child.end(Ending.FAILED, status, f"exit code {status}")
     for_memory = -status == signal.SIGKILL and out_of_memory_kills() > kills_before
     why = " (out of memory)" if for_memory else ""
-    return Verdict(Ending.FAILED, SIGNALLED - status, f"killed by signal {-status}{why}")
+    return child.end(Ending.FAILED, SIGNALLED - status, f"killed by signal {-status}{why}")
 
 
-def _not_started(error: Exception, command: str, environment: Mapping[str, str]) -> Verdict:
-    """Why a command could not even be started."""
+def _why_not_started(
+    error: Exception, command: str, environment: Mapping[str, str]
+) -> tuple[int, str]:
+    """The exit code and the reason of a command that could not even be started."""
     if not isinstance(error, OSError):
-        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not a command: {error}")
+        return NOT_EXECUTABLE, f"not a command: {error}"
     program = split_words(command, environment)[:1]
     name = program[0] if program else ""
     if error.errno == errno.ENOENT and shutil.which(name, path=environment.get("PATH")):
-        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"its interpreter is not there: {name}")
+        return NOT_EXECUTABLE, f"its interpreter is not there: {name}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Verdict(Ending.FAILED, NOT_FOUND, f"command not found: {name}")
+        return NOT_FOUND, f"command not found: {name}"
     if error.errno == errno.EACCES:
-        return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"not executable: {name}")
-    return Verdict(Ending.FAILED, NOT_EXECUTABLE, f"can't be started: {name}: {error.strerror}")
+        return NOT_EXECUTABLE, f"not executable: {name}"
+    return NOT_EXECUTABLE, f"can't be started: {name}: {error.strerror}"
 
 
 def _process_handle(pid: int) -> int | None:

@@ -13,8 +13,9 @@ from pyanamo.errors import UsageError
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.stores import LogFolder, LogStore
 from pyanamo.pilot.lease import SHORTEST_SECONDS
-from pyanamo.pilot.pilot import Pilot, Settings, Summary
+from pyanamo.pilot.pilot import Pilot, Settings
 from pyanamo.pilot.pilotlog import start_logging
+from pyanamo.pilot.tally import Summary
 from pyanamo.signals import exit_code
 
 ITEMS_FAILED = 3  # the exit code of --fail-on-item-failure

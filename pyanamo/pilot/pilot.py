@@ -8,8 +8,7 @@ import math
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,13 +31,13 @@ from pyanamo.pilot.marks import (
 from pyanamo.pilot.memory import RecentKills
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
-from pyanamo.pilot.shared import ClaimNotes, Quota, SharedNumbers, SharedShortlist
-from pyanamo.pilot.spawn import keep_open_files
+from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
+from pyanamo.pilot.tally import Summary, Tally
 from pyanamo.pilot.unrecorded import kept_file
 from pyanamo.pilot.walltime import WallTime
-from pyanamo.pilot.worker import ItemEnded, ItemGivenUp, LostClaim, Message, Worker
-from pyanamo.pilot.worker_process import WorkerProcess, start_worker
+from pyanamo.pilot.worker import ItemClaimed, ItemEnded, ItemGivenUp, LostClaim, Report, Worker
+from pyanamo.pilot.worker_process import WorkerProcess
 from pyanamo.signals import Halt, Stop, stop_signals
 from pyanamo.tables import Store
 
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 # results and releases the next ones.
 STOP_SECONDS = GRACE_SECONDS + 8.0
 HURRY_SECONDS = 3.0  # after a second signal
-QUICK_SECONDS = 5.0  # an item that fails sooner says something about the machine
 OVERDUE_SECONDS = 600.0  # a machine that is still there then won't be taken away
 KILL_SECONDS = 5.0  # for what a dead worker left; more than a moment only if it can't die
 DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
@@ -75,24 +73,6 @@ class Settings:
     keeper: Keeper = field(default_factory=Keeper)
 
 
-@dataclass
-class Summary:
-    """What a pilot has done."""
-
-    done: int = 0
-    failed: int = 0
-    released: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-    error: str = ""  # why it could not do its job
-    stopped_by: int | None = None  # the signal
-
-    def __str__(self) -> str:
-        lost = f", lost {self.lost}" if self.lost else ""
-        counts = f"done {self.done}, failed {self.failed}, released {self.released}{lost}"
-        return f"{counts} in {self.seconds:.1f} s"
-
-
 class Pilot:
     """Runs a table's items with so many workers, each a process of its own."""
 
@@ -102,9 +82,7 @@ class Pilot:
         self._started = time.monotonic() if started is None else started
         self._name = pilot_name()
         self._shared = SharedNumbers(settings.items)
-        self._notes = ClaimNotes(settings.items)
         self._quota = Quota(settings.max_items)
-        self._shortlist = SharedShortlist()
         self._crew = Crew(settings.items)
         self._walltime = WallTime(
             settings.wall_time,
@@ -115,9 +93,10 @@ class Pilot:
         self._guardian = Guardian(self._shared, self._crew)
         self._spot = SpotNotice() if settings.spot_notice else None
         self._workers: dict[int, WorkerProcess] = {}
-        self._summary = Summary()
-        self._quick_failures: list[str] = []  # the reasons of the last items, while all were quick
-        self._deaths = 0
+        self._claims: dict[int, Claim] = {}  # what each worker holds, by its number
+        self._tally = Tally(settings.max_failures_in_a_row)
+        self._summary = self._tally.summary
+        self._deaths = 0  # of workers, since an item has ended
         self._memory_kills = RecentKills()
         self._kill_workers_at: float | None = None  # once we are stopping
         self._hurried = False  # we were told to stop a second time
@@ -132,7 +111,6 @@ class Pilot:
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
         adopt_orphans()
-        keep_open_files()
         self._guardian.start()
         again = Halt()
         try:
@@ -147,7 +125,6 @@ class Pilot:
         finally:
             self._guardian.end()
             again.close()
-            self._shortlist.close()
         return self._summary
 
     def _check_stores(self) -> None:
@@ -161,7 +138,7 @@ class Pilot:
             self._settings.keeper.store.check(self._settings.table)
 
     def _wait_for_news(self, stop: Stop, again: Halt, wake: int) -> None:
-        """One turn: until something happens, a second at the most."""
+        """One turn: until something happens, at most a second."""
         workers = {worker.messages: worker for worker in self._workers.values()}
         for source in wait([*workers, wake], timeout=1.0):
             if isinstance(source, Connection):
@@ -189,14 +166,14 @@ class Pilot:
             self._stop_workers(HURRY_SECONDS)
         if self._seconds_left <= 0:
             for worker in self._workers.values():
-                os.kill(worker.pid, signal.SIGKILL)
+                worker.signal(signal.SIGKILL)
 
     def _stop_workers(self, seconds: float) -> None:
         self._shared.drain()
         until = time.monotonic() + seconds
         self._kill_workers_at = min(until, self._kill_workers_at or until)
         for worker in self._workers.values():
-            os.kill(worker.pid, signal.SIGTERM)
+            worker.signal(signal.SIGTERM)
 
     def _mind_spot_notice(self) -> None:
         """Claim nothing more once the machine is to go; stop in time what is still running."""
@@ -224,61 +201,39 @@ class Pilot:
         stop.wait(goes_at + OVERDUE_SECONDS - time.time())
 
     def _hear(self, worker: WorkerProcess, stop: Stop) -> None:
-        """Take one message of a worker; where there is none, it has ended."""
+        """Take one message of a worker; if there is none, it has ended."""
         try:
             message = worker.messages.recv()
         except (EOFError, OSError):
             self._bury(worker, stop)
             return
-        if isinstance(message, ItemEnded):
-            self._count(message)
-            self._shared.hear(worker.number)
+        if isinstance(message, ItemClaimed):
+            self._claims[worker.number] = message.claim
+        elif isinstance(message, ItemEnded):
+            self._count(worker, message)
         elif isinstance(message, ItemGivenUp):
             self._summary.failed += 1
         else:
-            self._summary.error = self._summary.error or message
+            self._tally.fail(message)
 
-    def _count_done(self) -> None:
-        """Count what workers have done: then neither they nor this machine can be that sick."""
-        if self._shared.done != self._summary.done:
-            self._summary.done = self._shared.done
-            self._deaths = 0
-            self._quick_failures.clear()
-
-    def _count(self, ended: ItemEnded) -> None:
-        self._count_done()
+    def _count(self, worker: WorkerProcess, ended: ItemEnded) -> None:
+        """Count the end of what a worker held; if that is one failure too many, claim no more."""
+        del self._claims[worker.number]
         self._deaths = 0
-        if ended.put_back:
-            self._summary.released += 1
-        elif ended.ending is Ending.LOST:
-            self._summary.lost += 1
-        else:
-            self._summary.failed += 1
-        if ended.ending is Ending.FAILED and ended.seconds < QUICK_SECONDS:
-            self._quick_failures.append(ended.reason)
-        else:
-            self._quick_failures.clear()
-        limit = self._settings.max_failures_in_a_row
-        if limit and len(self._quick_failures) >= limit and not self._shared.draining:
+        self._tally.count(ended)
+        if self._summary.error:
             self._shared.drain()
-            reasons = Counter(self._quick_failures).most_common()
-            listed = "; ".join(f"{reason} ({count} times)" for reason, count in reasons)
-            self._summary.error = (
-                f"the last {limit} items all failed within {QUICK_SECONDS:.0f} s of starting, so "
-                f"this machine takes no more of them (--max-failures-in-a-row): {listed}"
-            )
+        if ended.ending is Ending.FAILED:
+            worker.acknowledge()
 
     def _bury(self, worker: WorkerProcess, stop: Stop) -> None:
         """A worker has ended: if it did not mean to, end what it left, and replace it.
 
         Where nothing more is to be done, another one still gives back what it held.
         """
-        _, status = os.waitpid(worker.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        worker.messages.close()
+        code = worker.join()
         del self._workers[worker.number]
-        self._count_done()
-        claim = self._notes.take(worker.number)
+        claim = self._claims.pop(worker.number, None)
         if claim is not None and self._seconds_left <= 0:
             self._leave_locked(claim)
         is_over = bool(self._summary.error) or self._kill_workers_at is not None
@@ -288,7 +243,7 @@ class Pilot:
         lost = self._lost(worker.number, claim, how)
         self._deaths += 1
         if self._deaths >= DEATHS_IN_A_ROW and not is_over:
-            self._summary.error = f"{self._deaths} workers in a row died; the last one {how}"
+            self._tally.fail(f"{self._deaths} workers in a row died; the last one {how}")
             self._shared.drain()
         elif not (stop or is_over):
             log.warning("worker %d (pid %d) %s: replaced", worker.number, worker.pid, how)
@@ -343,13 +298,13 @@ class Pilot:
     ) -> None:
         """`lost` is what it gives back first; `quota` its own, if that isn't all workers'."""
         make_worker = partial(self._make_worker, lost=lost, quota=quota or self._quota)
-        self._workers[number] = start_worker(number, make_worker, self._shared)
+        self._workers[number] = WorkerProcess(number, make_worker, self._shared)
 
     def _make_worker(
         self,
         number: int,
         stop: Stop,
-        report: Callable[[Message], None],
+        report: Report,
         *,
         lost: LostClaim | None,
         quota: Quota,
@@ -367,11 +322,10 @@ class Pilot:
         return Worker(
             number=number,
             pilot=self._name,
-            table=settings.store.open(settings.table, shortlists=self._shortlist),
+            table=settings.store.open(settings.table, worker=number, workers=settings.items),
             runner=runner,
             stop=stop,
             shared=self._shared,
-            notes=self._notes,
             lost=lost,
             quota=quota,
             report=report,

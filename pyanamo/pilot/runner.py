@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pyanamo.model import (
+    NOT_EXECUTABLE,
     Claim,
     Ending,
     Item,
@@ -25,15 +26,13 @@ from pyanamo.model import (
 )
 from pyanamo.output.capture import TaskOutput
 from pyanamo.output.keeper import Keeper
-from pyanamo.output.room import TAIL_BYTES, Room
+from pyanamo.output.room import Room
 from pyanamo.output.stores import LogName
-from pyanamo.output.text import first_bytes
-from pyanamo.pilot.command import NOT_EXECUTABLE, NOT_FOUND, Bounds, Verdict, run_command
+from pyanamo.pilot.command import Bounds, run_command
 from pyanamo.pilot.marks import WORKER_MARK
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.signals import Halt
-from pyanamo.tables.size import MAX_REASON_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -121,23 +120,11 @@ class Runner:
             bounds=work.bounds,
             marks=[f"{name}={own[name]}" for name in names_of_marks],
         )
-        if end.verdict.ending is Ending.INTERRUPTED:
+        if end.ending is Ending.INTERRUPTED:
             return None
-        reason = _reason(end.verdict, output)
-        bare = Result(
-            status=TaskStatus.FAILED if reason else TaskStatus.DONE,
-            exit_code=end.verdict.exit_code,
-            reason=reason,
-            start_date=end.start_date,
-            run_seconds=end.run_seconds,
-            cpu_seconds=end.cpu_seconds,
-            max_rss_mb=end.max_rss_mb,
-        )
-        if output.is_empty:
-            return bare
         name = LogName(self.table, item.item_id, task.name, item.attempts)
         extra = about(item, task.name)
-        return self.keeper.result(bare, output, name, work.room, work.bounds.halts, extra)
+        return self.keeper.result(end, output, name, work.room, work.bounds.halts, extra)
 
     def _run_single(self, work: Work, todo: Sequence[Task]) -> Results:
         startable = self._startable(todo, work.bounds)  # claiming may have taken long
@@ -230,15 +217,3 @@ def pipeline_environment() -> dict[str, str]:
     if pipeline and os.path.isdir(pipeline):
         environment["PATH"] = os.pathsep.join(filter(None, (pipeline, environment.get("PATH"))))
     return environment
-
-
-def _reason(verdict: Verdict, output: TaskOutput) -> str:
-    """Why the task failed, with what explains it; empty if it did not."""
-    reason = verdict.reason
-    if output.error:
-        reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
-    elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
-        # By these a shell says that it could not run what it was told to; stderr says what.
-        said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
-        reason += f": {said[-1]}" if said else ""
-    return first_bytes(reason, MAX_REASON_BYTES)

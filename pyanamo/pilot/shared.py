@@ -1,19 +1,14 @@
-"""What a pilot's processes share, any of which may be killed at any moment."""
+"""Numbers that a pilot's processes share, any of which may be killed at any moment."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
-
-from pyanamo.model import Claim
-from pyanamo.tables.attributes import history_attribute, read_item
-from pyanamo.tables.dynamodb.candidates import Shortlist
 
 STOP_REASONS = (
     "stopped by SIGTERM",
@@ -22,14 +17,14 @@ STOP_REASONS = (
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
-_WORKER_NUMBERS = 5
-_COUNT, _SECONDS, _DONE, _DEADLINE, _HEARD = range(_WORKER_NUMBERS)
+_WORKER_NUMBERS = 3
+_COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
-    """Memory that processes forked later share.
+    """Memory that is shared with processes that are forked later.
 
-    Without locks: each number has one writer, and is eight aligned bytes, which are stored at once.
+    It needs no lock: each number has one writer, and its eight aligned bytes are stored at once.
     """
 
     def __init__(self, workers: int) -> None:
@@ -67,15 +62,6 @@ class SharedNumbers:
         count = sum(self._numbers[at + _COUNT] for at in places)
         return sum(self._numbers[at + _SECONDS] for at in places) / count if count else None
 
-    def add_done(self, worker: int) -> None:
-        """Count an item that a worker has done. (Called by that worker.)"""
-        self._numbers[self._at(worker) + _DONE] += 1
-
-    @property
-    def done(self) -> int:
-        """How many items all workers have done."""
-        return int(sum(self._numbers[self._at(worker) + _DONE] for worker in range(self._workers)))
-
     def set_deadline(self, worker: int, when: float) -> None:
         """When a worker's tasks must be dead unless it says otherwise by then; 0: it has none."""
         self._numbers[self._at(worker) + _DEADLINE] = when
@@ -84,75 +70,12 @@ class SharedNumbers:
         """What was set for that worker."""
         return self._numbers[self._at(worker) + _DEADLINE]
 
-    def hear(self, worker: int) -> None:
-        """Count a message of a worker as heard. (Called by the pilot.)"""
-        self._numbers[self._at(worker) + _HEARD] += 1
-
-    def heard(self, worker: int) -> float:
-        """How many messages of a worker the pilot has heard."""
-        return self._numbers[self._at(worker) + _HEARD]
-
     def _at(self, worker: int) -> int:
         return _PILOT_NUMBERS + worker * _WORKER_NUMBERS
 
 
-# A name of 2,048 bytes, each of which JSON may escape with six, and ten attempts. What isn't used
-# of it takes no memory.
-_NOTE_BYTES = 32 * 1024
-_LENGTH_BYTES = 8
-_JSON = json.JSONEncoder(ensure_ascii=False)
-
-
-class ClaimNotes:
-    """What each of a pilot's workers holds, in memory that processes forked later share.
-
-    Without locks: only the worker writes its note. The length goes last, eight aligned bytes that
-    are stored at once: a worker that dies before has no note.
-    """
-
-    def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, workers * _NOTE_BYTES)
-        self._lengths = memoryview(self._memory).cast("Q")
-
-    def write(self, worker: int, claim: Claim) -> None:
-        """Note the worker's claim. (Called by that worker.)"""
-        self.wipe(worker)
-        item = claim.item
-        note = {
-            "itemID": item.item_id,
-            "TaskID": item.task_id,
-            "lockID": claim.token,
-            "InstanceID": item.instance,
-            "Lock_Date": item.lock_date,
-            "Attempts": item.attempts,
-            "History": history_attribute(item.history),
-        }
-        content = _JSON.encode(note).encode()
-        if len(content) <= _NOTE_BYTES - _LENGTH_BYTES:
-            start = worker * _NOTE_BYTES + _LENGTH_BYTES
-            self._memory[start : start + len(content)] = content
-            self._set_length(worker, len(content))
-
-    def wipe(self, worker: int) -> None:
-        """The worker holds nothing. (Called by that worker.)"""
-        self._set_length(worker, 0)
-
-    def take(self, worker: int) -> Claim | None:
-        """What the worker has noted; None from then on. (Called once it is dead.)"""
-        length = self._lengths[worker * _NOTE_BYTES // _LENGTH_BYTES]
-        if length == 0:
-            return None
-        start = worker * _NOTE_BYTES + _LENGTH_BYTES
-        note = json.loads(self._memory[start : start + length])
-        self.wipe(worker)
-        return Claim(item=read_item(note), token=note["lockID"])
-
-    def _set_length(self, worker: int, length: int) -> None:
-        self._lengths[worker * _NOTE_BYTES // _LENGTH_BYTES] = length
-
-
 class Quota:
-    """So many items, and no more, for all workers together. A process that dies harms nothing."""
+    """A number of items that all workers together may claim. A process that dies harms nothing."""
 
     def __init__(self, limit: int | None) -> None:
         self._file: IO[bytes] | None = None
@@ -179,40 +102,12 @@ class Quota:
             return True
 
 
-class SharedShortlist:
-    """A shortlist of items to claim for all workers together. A process that dies harms nothing."""
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-
-    @contextmanager
-    def open(self) -> Iterator[Shortlist]:
-        """It, for one process at a time."""
-        with _locked(self._file):
-            shortlist = self._read()
-            yield shortlist
-            content = json.dumps(vars(shortlist)).encode()
-            os.pwrite(self._file.fileno(), content, 0)
-            os.ftruncate(self._file.fileno(), len(content))
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._file.close()
-
-    def _read(self) -> Shortlist:
-        content = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0)
-        try:
-            return Shortlist(**json.loads(content))
-        except ValueError:  # the first one to look, or somebody died while writing
-            return Shortlist()
-
-
 @contextmanager
 def _locked(file: IO[bytes]) -> Iterator[None]:
-    """Alone among the processes that have this file in common.
+    """Let one of the processes that share this file in at a time.
 
     Locks of lockf belong to the process, not to the open file: forked processes exclude each other,
-    and the kernel frees the lock of one that dies.
+    and the kernel frees the lock of a process that dies.
     """
     fcntl.lockf(file, fcntl.LOCK_EX)
     try:

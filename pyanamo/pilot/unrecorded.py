@@ -6,40 +6,54 @@ import json
 import logging
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyanamo.model import Claim, Outcome
+from pyanamo.signals import Halt
 from pyanamo.tables.attributes import log_attribute
 
 log = logging.getLogger(__name__)
 
 
 class SpareCopy:
-    """A file with an outcome, in this folder or else in that for temporary files."""
+    """A file with an outcome, in this folder or else in the one for temporary files.
+
+    Threads may share it.
+    """
 
     def __init__(self, table: str, claim: Claim, outcome: Outcome) -> None:
         """Nothing is written yet."""
         self._table = table
         self._claim = claim
         self._outcome = outcome
+        self._lock = threading.Lock()
         self._file: Path | None = None
 
     def keep(self) -> Path | None:
-        """Write the file, once; None where there is nothing worth keeping, as no task has ended."""
-        if self._file is None and self._outcome.results:
-            folder = next(filter(_is_writable, _folders()), Path())
-            file = (folder / _name(self._table, self._claim)).absolute()
-            try:
-                file.write_text(self._content(), encoding="utf-8")
-                self._file = file
-            except OSError as error:
-                log.error("the results can't be kept in %s either: %s", file, error.strerror)
-        return self._file
+        """Write the file, once; None if there is nothing worth keeping, as no task has ended."""
+        with self._lock:
+            if self._file is None and self._outcome.results:
+                self._file = self._write()
+            return self._file
 
     def discard(self) -> None:
-        """The table has it now."""
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
+        """Delete the file: the table has the outcome now."""
+        with self._lock:
+            if self._file is not None:
+                self._file.unlink(missing_ok=True)
+
+    def _write(self) -> Path | None:
+        folder = next(filter(_is_writable, _folders()), Path())
+        file = (folder / _name(self._table, self._claim)).absolute()
+        try:
+            file.write_text(self._content(), encoding="utf-8")
+        except OSError as error:
+            log.error("the results can't be kept in %s either: %s", file, error.strerror)
+            return None
+        return file
 
     def _content(self) -> str:
         item, outcome = self._claim.item, self._outcome
@@ -54,6 +68,33 @@ class SpareCopy:
             "Log": log_attribute(outcome.results, nested=item.nested),
         }
         return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+class SpareCopies:
+    """The copies of the outcomes that are just being written to the table. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._copies: list[SpareCopy] = []
+
+    @contextmanager
+    def hold(self, copy: SpareCopy, stop: Halt) -> Iterator[None]:
+        """Have `keep` write this copy until the block ends; write it now if `stop` is set."""
+        with self._lock:
+            self._copies.append(copy)
+        if stop:
+            copy.keep()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._copies.remove(copy)
+
+    def keep(self) -> None:
+        """Write the files of all copies."""
+        with self._lock:
+            for copy in self._copies:
+                copy.keep()
 
 
 def kept_file(table: str, claim: Claim) -> Path | None:

@@ -6,40 +6,24 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Outcome, Result
-from pyanamo.pilot import unrecorded
-from pyanamo.pilot.lease import Held, LeaseKeeper, lease_clock
+from pyanamo.pilot.lease import Held, keep_alive, lease_clock
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
-from pyanamo.pilot.shared import ClaimNotes, Quota, SharedNumbers
-from pyanamo.signals import Halt
+from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.unrecorded import SpareCopies, SpareCopy
+from pyanamo.signals import Halt, when_set
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.transitions import is_lost_too_often
 
 log = logging.getLogger(__name__)
 
 FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two looks at an empty table
-HEARD_SECONDS = 5.0  # how long to wait for the pilot to count a failure
 LONGEST_BACKOFF = 10.0  # seconds between two tries of what the store did not take
-
-
-@dataclass(frozen=True, kw_only=True)
-class ItemEnded:
-    """What a worker tells its pilot of an attempt at an item, unless the item is done."""
-
-    ending: Ending
-    put_back: bool  # the item is todo again
-    reason: str
-    seconds: float  # since it was claimed
-
-
-@dataclass(frozen=True)
-class ItemGivenUp:
-    """What a worker tells its pilot when what the worker before it held is failed now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +34,36 @@ class LostClaim:
     reason: str
 
 
-Message = ItemEnded | ItemGivenUp
+@dataclass(frozen=True, kw_only=True)
+class ItemClaimed:
+    """What a worker tells its pilot of an item that it has claimed."""
+
+    claim: Claim  # the item without its tasks and results
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemEnded:
+    """What a worker tells its pilot of an attempt at an item that has ended."""
+
+    ending: Ending
+    put_back: bool  # the item is todo again
+    reason: str
+    seconds: float  # since it was claimed
+
+
+@dataclass(frozen=True)
+class ItemGivenUp:
+    """What a worker tells its pilot if the item of the worker before it is failed now."""
+
+
+Message = ItemClaimed | ItemEnded | ItemGivenUp
+
+
+class Report(Protocol):
+    """How a worker tells its pilot what happens."""
+
+    def __call__(self, message: Message, /, *, and_wait: bool = False) -> None:
+        """Send a message; with `and_wait`, wait until the pilot has acted on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,34 +76,37 @@ class Worker:
     runner: Runner
     stop: Halt
     shared: SharedNumbers
-    notes: ClaimNotes
-    lost: LostClaim | None  # what the worker before it held, which died
+    lost: LostClaim | None  # what the worker before it held, if that has died
     quota: Quota
-    report: Callable[[Message], None]
+    report: Report
     lease: float  # seconds
     retries: int
     max_attempts: int
     idle: float  # seconds
+    unrecorded: SpareCopies = field(default_factory=SpareCopies)
 
     def work(self) -> None:
         """Claim, run and record items until there is none left, no time left, or a stop."""
         if self.lost is not None and give_back(self.table, self.lost, self.max_attempts):
             self.report(ItemGivenUp())
-        with closing(LeaseKeeper(self.table, self.lease, self._watch)) as leases:
+        # When we are being stopped, somebody may lose patience and kill us while we still write.
+        with when_set(self.stop, self.unrecorded.keep):
             while self._may_claim() and self.quota.take():
                 taken = self._next_claim()
                 if taken is None:
                     self.quota.give_back()
                     break
-                claim, claimed_at = taken
-                self.notes.write(self.number, claim)
-                log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
-                with leases.keep(claim, claimed_at) as held:
-                    halts = (self.stop, held)
-                    outcome = self.runner.execute(claim, halts, self._recorder(claim, held))
-                    ended = self._settle(claim, claimed_at, outcome, held)
-                self.notes.wipe(self.number)  # not after a bug: then the pilot is to give it back
-                self._tell(claim, ended)
+                self._work_on(*taken)
+
+    def _work_on(self, claim: Claim, since: float) -> None:
+        """Run an item that was claimed at `since` (lease clock), and record what happened."""
+        note = replace(claim, item=replace(claim.item, tasks=(), results={}))
+        self.report(ItemClaimed(claim=note))
+        log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
+        with keep_alive(self.table, claim, self.lease, since=since, watch=self._watch) as held:
+            outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
+            ended = self._settle(claim, since, outcome, held)
+        self._tell(claim, ended)
 
     def _may_claim(self) -> bool:
         return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()
@@ -155,13 +171,12 @@ class Worker:
 
         return record
 
-    def _settle(self, claim: Claim, claimed_at: float, outcome: Outcome, held: Held) -> ItemEnded:
+    def _settle(self, claim: Claim, since: float, outcome: Outcome, held: Held) -> ItemEnded:
         """Write how the attempt ended; what can't be written is kept in a file."""
         failed_once_more = outcome.ending is Ending.FAILED and claim.failures < self.retries
         put_back = failed_once_more or outcome.ending is Ending.INTERRUPTED
-        spare = unrecorded.SpareCopy(self.table.name, claim, outcome)
-        # When we are being stopped, somebody may lose patience and kill us while we still try.
-        with self.stop.then(spare.keep):
+        spare = SpareCopy(self.table.name, claim, outcome)
+        with self.unrecorded.hold(spare, self.stop):
             write = self.table.release if put_back else self.table.finish
             written = self._write(write, claim, outcome, held)
         if written:
@@ -171,7 +186,7 @@ class Worker:
             put_back, ending, reason = False, Ending.LOST, held.reason
             if file := spare.keep():
                 log.error("not recorded: the results are in %s", file, extra=about(claim.item))
-        seconds = lease_clock() - claimed_at
+        seconds = lease_clock() - since
         return ItemEnded(ending=ending, put_back=put_back, reason=reason, seconds=seconds)
 
     def _write(
@@ -197,25 +212,14 @@ class Worker:
         return False
 
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:
-        """One line in the log, and the pilot's count.
-
-        What is done is counted without a message: the pilot would have to wake for each.
-        """
+        """Tell the log, in one line, and the pilot."""
         words = ended.ending.value + (", put back" if ended.put_back else "")
         why = f": {ended.reason}" if ended.reason else ""
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
-        if ended.ending is Ending.DONE:
-            self.shared.add_done(self.number)
-            return
-        heard = self.shared.heard(self.number)
-        self.report(ended)
-        if ended.ending is Ending.FAILED:  # it may be the one after which nothing is claimed
-            give_up_at = time.monotonic() + HEARD_SECONDS
-            while self.shared.heard(self.number) == heard and time.monotonic() < give_up_at:
-                if self.stop.wait(0.001):
-                    return
+        # A failure may be the one after which nothing more is to be claimed.
+        self.report(ended, and_wait=ended.ending is Ending.FAILED)
 
 
 def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:

@@ -1,70 +1,98 @@
-"""A worker's process: fork it, and hear from it."""
+"""A worker's process: start it, hear from it, and see it end."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection, wait
 
 from pyanamo.errors import PyAnamoError
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.marks import die_with_parent
 from pyanamo.pilot.shared import SharedNumbers
-from pyanamo.pilot.worker import Message, Worker
+from pyanamo.pilot.worker import Message, Report, Worker
 from pyanamo.signals import STOP_SIGNALS, Stop, exit_code, stop_signals
 
 log = logging.getLogger(__name__)
 
 A_BUG = 70  # EX_SOFTWARE of sysexits.h
 PILOT_GONE = "the pilot is gone"
+HEARD_SECONDS = 5.0  # how long a worker waits for its pilot to act on a message
 
-Report = Callable[[Message], None]
 MakeWorker = Callable[[int, Stop, Report], Worker]
 
+# Workers share with their pilot what it has read and made; nothing is sent to them.
+_FORK = multiprocessing.get_context("fork")
 
-@dataclass
+
 class WorkerProcess:
-    """A worker, as its pilot sees it."""
+    """A worker in a process of its own, as its pilot sees it."""
 
-    number: int
-    pid: int
-    messages: Connection  # Message, or text: why it can't go on; its end is the worker's
+    def __init__(self, number: int, make_worker: MakeWorker, shared: SharedNumbers) -> None:
+        """Start the process, and have it make a worker and do its work.
 
-
-def start_worker(number: int, make_worker: MakeWorker, shared: SharedNumbers) -> WorkerProcess:
-    """Fork a process, and have it make a worker and do its work.
-
-    Raises `PyAnamoError` when there can't be one more process.
-    """
-    messages, sender = Pipe(duplex=False)
-    pilot = os.getpid()
-    with _signals_blocked():  # until the worker has handlers of its own
+        Raises `PyAnamoError` when the process can't be started.
+        """
+        self.number = number
+        # What can be read from `messages` is a `Message`, or text: why the worker can't go on.
+        # `EOFError` there means that the worker has ended.
+        self.messages, messages = _FORK.Pipe()
+        self._process = _FORK.Process(
+            target=_run, args=(number, make_worker, shared, messages, os.getpid()), daemon=True
+        )
         try:
-            pid = os.fork()
+            with _signals_blocked():  # until the worker has handlers of its own
+                self._process.start()
         except OSError as error:
+            self.messages.close()
             raise PyAnamoError(f"a worker can't be started: {error.strerror}") from error
-        if pid == 0:
-            code = A_BUG
-            try:
-                with _worker_signals(pilot, shared) as stop:
-                    code = _work(number, make_worker, stop, sender)
-            finally:
-                os._exit(code)  # nothing of the pilot's code is to run here
-    sender.close()
-    return WorkerProcess(number=number, pid=pid, messages=messages)
+        finally:
+            messages.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def acknowledge(self) -> None:
+        """Let the worker go on: its message was acted on."""
+        with suppress(OSError):  # it has died
+            self.messages.send(None)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def join(self) -> int:
+        """Wait for its end; its exit code, or minus the signal that ended it."""
+        self.messages.close()
+        self._process.join()
+        code = self._process.exitcode
+        assert code is not None
+        self._process.close()
+        return code
 
 
-def _work(number: int, make_worker: MakeWorker, stop: Stop, sender: Connection) -> int:
-    """What the worker's process does; its exit code."""
+def _run(
+    number: int, make_worker: MakeWorker, shared: SharedNumbers, messages: Connection, pilot: int
+) -> None:
+    """What the worker's process does."""
+    with _worker_signals(pilot, shared) as stop:
+        code = _work(number, make_worker, stop, messages)
+    sys.exit(code)
 
-    def report(message: Message) -> None:
+
+def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection) -> int:
+    """Make a worker and have it work; the exit code."""
+
+    def report(message: Message, /, *, and_wait: bool = False) -> None:
         try:
-            sender.send(message)
-        except OSError:
+            messages.send(message)
+            if and_wait and messages in wait([messages, stop.fileno()], HEARD_SECONDS):
+                messages.recv()
+        except (OSError, EOFError):
             stop.set(PILOT_GONE, grace=GRACE_SECONDS)
 
     try:
@@ -76,7 +104,7 @@ def _work(number: int, make_worker: MakeWorker, stop: Stop, sender: Connection) 
         return 0 if stop.signal is None else exit_code(stop.signal)
     except PyAnamoError as error:
         with suppress(OSError):
-            sender.send(str(error))
+            messages.send(str(error))
         return error.exit_code
     except BaseException:
         log.exception("worker %d: this is a bug in PyAnamo", number)
@@ -98,20 +126,25 @@ def _signals_blocked() -> Iterator[None]:
 def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
     """SIGTERM stops a worker, also when its pilot dies; all else is the pilot's to mind.
 
-    Entered with signals blocked, in the process that was just forked.
+    Entered with signals blocked, in the process that was just forked. Signals are not ignored but
+    handled by doing nothing: a task would inherit that they are ignored.
     """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _do_nothing)
 
     def why(_number: int) -> str:
         return shared.stop_reason if os.getppid() == pilot else PILOT_GONE
 
     with stop_signals(grace=GRACE_SECONDS, why=why) as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the pilot forwards it
+        signal.signal(signal.SIGINT, _do_nothing)  # of a terminal: the pilot forwards it
         die_with_parent(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
         if os.getppid() != pilot:
             stop.set(PILOT_GONE, grace=GRACE_SECONDS)
         yield stop
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    pass

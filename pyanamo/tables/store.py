@@ -12,8 +12,6 @@ from pyanamo.tables.table import WorkflowTable
 if TYPE_CHECKING:
     from boto3.session import Session
 
-    from pyanamo.tables.dynamodb.candidates import Shortlists
-
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
@@ -24,20 +22,22 @@ class Store:
     profile: str | None = None
     endpoint_url: str | None = None
 
-    def open(self, name: str, *, shortlists: Shortlists | None = None) -> WorkflowTable:
+    def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
         """The table of that name, in this process. It need not be there yet.
 
-        Workers of one pilot give the shortlist that they have in common.
+        `worker` of `workers`, from 0 on, is for a pilot's workers: they look for items in different
+        parts of the table.
         """
         # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
             return SQLiteTable(name, self.local)
+        from pyanamo.tables.dynamodb.candidates import Part
         from pyanamo.tables.dynamodb.table import DynamoDBTable
 
         return DynamoDBTable(
-            name, session=self._session, endpoint_url=self.endpoint_url, shortlists=shortlists
+            name, session=self._session, endpoint_url=self.endpoint_url, part=Part(worker, workers)
         )
 
     @cached_property

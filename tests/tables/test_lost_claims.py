@@ -1,12 +1,12 @@
 """The contract of a workflow table: claims of the dead, and who has lost a claim."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from pyanamo.aws import make_client
 from pyanamo.model import Claim, ItemState
-from pyanamo.pilot.shared import ClaimNotes
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from tests.support.backends import DynamoDBBackend
@@ -23,7 +23,7 @@ def test_lose_writes_every_attribute(step: Step) -> None:
     claim = step.claim("host:1")
     before = step.raw("a")
     step.clock.advance(10)
-    assert step.backend.open(step.name).lose(as_noted(claim), DIED, max_attempts=2) is True
+    assert step.backend.open(step.name).lose(as_told(claim), DIED, max_attempts=2) is True
     (failure,) = before["History"]
     expected = before | {
         "ItemState": "todo",
@@ -51,20 +51,16 @@ def test_lose_writes_every_attribute(step: Step) -> None:
     assert step.table.finish(again, done()) is True
 
 
-def as_noted(claim: Claim) -> Claim:
-    """A claim as a worker's note has it."""
-    notes = ClaimNotes(1)
-    notes.write(0, claim)
-    noted = notes.take(0)
-    assert noted is not None
-    return noted
+def as_told(claim: Claim) -> Claim:
+    """A claim as a worker tells its pilot of it."""
+    return replace(claim, item=replace(claim.item, tasks=(), results={}))
 
 
 def test_what_was_recorded_stays_when_a_worker_dies(step: Step) -> None:
     step.add(nested("a", 3))
     claim = step.claim()
     step.table.record(claim, {"Task_1": well(stdout="kept"), "Task_2": badly()})
-    assert step.table.lose(as_noted(claim), DIED, max_attempts=3) is True
+    assert step.table.lose(as_told(claim), DIED, max_attempts=3) is True
     raw = step.raw("a")
     assert (raw["ItemState"], raw["Nested_Tasks"], raw["Nested_Done"]) == ("todo", 3, 1)
     again = step.claim()
@@ -80,7 +76,7 @@ def test_an_item_whose_workers_die_too_often_fails(step: Step) -> None:
     assert step.table.lose(step.claim(), DIED, max_attempts=3) is True
     last = step.claim("pilot-3")
     step.clock.advance(10)
-    assert step.table.lose(as_noted(last), DIED, max_attempts=3) is True
+    assert step.table.lose(as_told(last), DIED, max_attempts=3) is True
     raw = step.raw("a")
     assert raw["ItemState"] == "failed"
     assert raw["Reason"] == f"lost 3 times: {DIED}"

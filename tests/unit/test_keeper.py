@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.model import Result, TaskStatus
+from pyanamo.model import CommandEnd, Ending, Result
 from pyanamo.output import keeper as keeper_module
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.room import Room
@@ -52,9 +52,9 @@ def halt() -> Iterator[Halt]:
 def result_of(keeper: Keeper, halt: Halt) -> Result:
     with keeper.capture() as output:
         output.stdout._take(OUTPUT)
-        bare = Result(status=TaskStatus.DONE, exit_code=0)
+        end = CommandEnd(ending=Ending.DONE, exit_code=0, start_date="", run_seconds=1.0)
         name = LogName("Align", "Sample1", "Task_0", 1)
-        return keeper.result(bare, output, name, Room.of(ITEM), [halt], {})
+        return keeper.result(end, output, name, Room.of(ITEM), [halt], {})
 
 
 def test_a_stop_gives_a_hanging_store_a_moment(

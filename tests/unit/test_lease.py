@@ -1,13 +1,12 @@
-"""Keeping claims alive, one after another, with one thread."""
+"""Keeping a claim alive while it is worked on."""
 
 import threading
 import time
-from contextlib import closing
 from typing import Any, cast
 
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Item, Task
-from pyanamo.pilot.lease import LeaseKeeper, lease_clock
+from pyanamo.pilot.lease import Held, keep_alive, lease_clock
 from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
@@ -20,7 +19,7 @@ class Table:
         self.renewed: list[str] = []
         self.hangs_for = ""  # the item whose renewal gets no answer
         self.answer = threading.Event()
-        self.fails = 0  # so many times
+        self.fails = 0  # how many times from now on
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
         self.renewed.append(claim.item.item_id)
@@ -37,18 +36,19 @@ def claim_of(name: str) -> Claim:
     return Claim(item=Item(item_id=name, task_id="t", tasks=(task,), nested=False), token=name)
 
 
-def keeper_of(table: Table, watched: list[float]) -> LeaseKeeper:
-    return LeaseKeeper(cast(Any, table), LEASE, watched.append)
+def kept(table: Table, name: str, watched: list[float], *, since: float | None = None) -> Any:
+    """Keep a claim of that name alive, claimed just now unless `since` is given."""
+    since = lease_clock() if since is None else since
+    return keep_alive(cast(Any, table), claim_of(name), LEASE, since=since, watch=watched.append)
 
 
 def test_a_claim_that_ends_in_time_is_not_renewed() -> None:
     table, watched = Table(), list[float]()
     threads = threading.active_count()
-    with closing(keeper_of(table, watched)) as keeper:
-        for number in range(100):
-            with keeper.keep(claim_of(f"{number}"), lease_clock()) as held:
-                assert not held
-        assert threading.active_count() == threads + 1
+    for number in range(100):
+        with kept(table, f"{number}", watched) as held:
+            assert not held
+    wait_until(lambda: threading.active_count() == threads, "no thread is left")
     assert table.renewed == []
     assert len(watched) == 200
 
@@ -56,8 +56,7 @@ def test_a_claim_that_ends_in_time_is_not_renewed() -> None:
 def test_a_renewal_that_fails_is_tried_again_before_the_lease_is_over() -> None:
     table, watched = Table(), list[float]()
     table.fails = 2
-    keeper = keeper_of(table, watched)
-    with closing(keeper), keeper.keep(claim_of("item"), lease_clock()) as held:
+    with kept(table, "item", watched) as held:
         wait_until(lambda: len(watched) == 2, "a renewal has succeeded")
         assert not held
         assert watched[1] > watched[0]
@@ -68,17 +67,35 @@ def test_a_renewal_that_hangs_holds_up_neither_its_end_nor_the_next_claim() -> N
     table, watched = Table(), list[float]()
     table.hangs_for = "first"
     threads = threading.active_count()
-    with closing(keeper_of(table, watched)) as keeper:
-        with keeper.keep(claim_of("first"), lease_clock()):
-            wait_until(lambda: table.renewed == ["first"], "it is being renewed")
-            ends_at = time.monotonic()
-        assert time.monotonic() - ends_at < 1
-        with keeper.keep(claim_of("second"), lease_clock()) as held:
-            deadline = watched[-1]
-            wait_until(lambda: len(watched) == 4, "the next one is renewed meanwhile")
-            assert watched[-1] >= deadline + LEASE / 3 - 0.1
-            table.answer.set()
-            wait_until(lambda: threading.active_count() == threads + 1, "the answer has come")
-            assert len(watched) == 4  # too late to count for anything
-            assert not held
+    with kept(table, "first", watched):
+        wait_until(lambda: table.renewed == ["first"], "it is being renewed")
+        ends_at = time.monotonic()
+    assert time.monotonic() - ends_at < 1
+    with kept(table, "second", watched) as held:
+        deadline = watched[-1]
+        wait_until(lambda: len(watched) == 4, "the next one is renewed meanwhile")
+        assert watched[-1] >= deadline + LEASE / 3 - 0.1
+        table.answer.set()
+        wait_until(lambda: threading.active_count() == threads + 1, "the answer has come")
+        assert len(watched) == 4  # too late to count for anything
+        assert not held
     assert watched[-1] == 0
+
+
+def test_a_claim_whose_deadline_has_passed_stays_lost() -> None:
+    """Also if the answer to a renewal comes then; and to read why it is lost changes nothing."""
+    held = Held(claim_of("item"), LEASE, since=lease_clock() - LEASE)
+    assert not held.extend(lease_clock())
+    assert held.reason == held.reason == "the lease could not be renewed in time"
+    assert held.wait(60)  # it isn't waited for a minute
+    held.lose("somebody else has the item")
+    assert held.reason == "somebody else has the item"
+    held.close()
+
+
+def test_a_claim_that_took_long_is_renewed_at_once() -> None:
+    table, watched = Table(), list[float]()
+    with kept(table, "item", watched, since=lease_clock() - LEASE / 2) as held:
+        wait_until(lambda: len(watched) == 2, "it was renewed")
+        assert not held
+        assert held.seconds_left > LEASE / 2

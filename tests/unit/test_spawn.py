@@ -14,10 +14,9 @@ def exit_code(name: str, *folders: Path) -> int:
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
         path = os.pathsep.join(map(str, folders))
-        pid = spawn([name], {"PATH": path}, nothing, nothing)
+        return spawn([name], {"PATH": path}, nothing, nothing).wait()
     finally:
         os.close(nothing)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def program(file: Path, code: int) -> None:
@@ -41,6 +40,15 @@ def test_a_program_is_looked_for_again_when_it_has_gone(tmp_path: Path) -> None:
         exit_code("tool", tmp_path / "none", one, two)
     program(one / "tool", 5)
     assert exit_code("tool", tmp_path / "none", one, two) == 5
+
+
+def test_the_first_program_on_the_path_is_run(tmp_path: Path) -> None:
+    """Also if it was put there just now."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    program(two / "tool", 4)
+    assert exit_code("tool", one, two) == 4
+    program(one / "tool", 3)
+    assert exit_code("tool", one, two) == 3
 
 
 def test_a_folder_is_no_program(tmp_path: Path) -> None:

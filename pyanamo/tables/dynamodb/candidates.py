@@ -1,88 +1,53 @@
 """Where to look for an item to claim.
 
 Pilots don't agree on who takes what. Each reads a page of the index from a random place and tries
-its items in a random order: were it the index's, all that read at a stretch which others have
-emptied would begin with the same item, the first one after it. The older a page is, the more of it
-others have taken: it is soon read again, sooner where there are others, and at once when an item
-turns out to be taken.
+its items in a random order. (In the index's order, all pilots that start within a stretch that is
+empty by now would begin with the same item: the first one after it.) The older a page is, the more
+of its items others have taken. So a page is soon read again, sooner when there are other pilots,
+and at once when an item turns out to be taken.
 
-Workers of one pilot do better than chance: they have one shortlist of items between them, and each
-gets others from it.
+The workers of one pilot do better than chance: the items are divided among them by their slots, and
+each worker first tries those of its own part.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pyanamo.tables.attributes import slot
 
 PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read unit
 
-# How long a page is worth trying, until a conflict has shown that there are other pilots, and from
-# then on. Where tasks take longer each claim has its query, which costs a fortieth of what the
-# item's writes do; where they take milliseconds, many have one.
+# How long a page is worth trying: until a conflict has shown that there are other pilots, and from
+# then on. If tasks take longer than that, each claim has its query, which costs a fortieth of what
+# the item's writes do; if they take milliseconds, many claims share one.
 ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
 
-# How long the index isn't believed about an item that was tried: it lags behind the table. Shorter
-# than tables settle, for an item may be given back at once.
+# How long the index isn't believed about an item that was tried, since it lags behind the table. It
+# is shorter than `settle_seconds` of a table, for an item may be given back at once.
 TRIED_SECONDS = 1.0
 FRONT = "00000000"
 
 
-@dataclass
-class Shortlist:
-    """The items that some workers may try, and what they know of the others."""
+@dataclass(frozen=True)
+class Part:
+    """One of the parts, `number` of `count`, into which the items are divided by their slots."""
 
-    left: list[str] = field(default_factory=list)  # ids, the next one last
-    read_at: float = -math.inf
-    crowded: bool = False  # there have been conflicts
-    fits_a_page: bool = False  # all that waits does
-    tried: dict[str, int] = field(default_factory=dict)  # ids, and when, in ms
+    number: int = 0
+    count: int = 1
 
-    def is_fresh(self, now: float) -> bool:
-        """Whether they are still worth trying."""
-        return now - self.read_at <= (CROWDED_SECONDS if self.crowded else ALONE_SECONDS)
-
-    def give(self, now: float) -> str | None:
-        """An item that nobody else of these workers tries, or None."""
-        if not self.left:
-            return None
-        item_id = self.left.pop()
-        self.tried[item_id] = int(1000 * now)
-        return item_id
-
-    def untried(self, item_ids: Iterable[str], now: float) -> list[str]:
-        """Those that the index may be believed about."""
-        since = 1000 * (now - TRIED_SECONDS)
-        self.tried = {item_id: when for item_id, when in self.tried.items() if when >= since}
-        return [item_id for item_id in item_ids if item_id not in self.tried]
-
-
-class Shortlists(Protocol):
-    """Keeps a shortlist."""
-
-    def open(self) -> AbstractContextManager[Shortlist]:
-        """It, for nobody else until the block ends, which may change it."""
-
-
-class OwnShortlist:
-    """A shortlist within a process."""
-
-    def __init__(self) -> None:
-        self._shortlist = Shortlist()
-
-    @contextmanager
-    def open(self) -> Iterator[Shortlist]:
-        """It."""
-        yield self._shortlist
+    def has(self, item_id: str) -> bool:
+        """Whether the item is in this part."""
+        return self.count == 1 or int(slot(item_id), 16) % self.count == self.number
 
 
 class Candidates:
-    """Item ids that may be claimable.
+    """Item ids that may be claimable. Threads may share it.
 
     They come from `page(slot, limit)`: the first `limit` ids of the index from a slot on.
     """
@@ -91,40 +56,62 @@ class Candidates:
         self,
         page: Callable[[str, int], Sequence[str]],
         *,
-        shortlists: Shortlists | None = None,
+        part: Part = Part(),
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """`clock` must be the same for all that have the shortlist in common."""
+        """`part` is the part of the items to try first."""
         self._read_page = page
-        self._shortlists = shortlists or OwnShortlist()
+        self._part = part
         self._clock = clock
         self._random = rng or random.Random()
+        self._lock = threading.Lock()
+        self._left: list[str] = []  # the next one last
+        self._read_at = -math.inf
+        self._is_crowded = False  # there have been conflicts
+        self._fits_a_page = False  # all that waits does
+        self._tried: dict[str, float] = {}  # ids, and when
 
     def next(self) -> str | None:
         """An item to try, or None when the index shows none."""
-        # Who finds a page being read waits for it: it is for all of the workers.
-        with self._shortlists.open() as shortlist:
-            if not (shortlist.left and shortlist.is_fresh(self._clock())):
-                self._refill(shortlist)
-            return shortlist.give(self._clock())
+        with self._lock:  # a thread that finds a page being read waits for it
+            if not (self._left and self._is_fresh()):
+                self._read()
+            if not self._left:
+                return None
+            item_id = self._left.pop()
+            self._tried[item_id] = self._clock()
+            return item_id
 
     def conflict(self) -> None:
         """Somebody else has the item that was given last: look elsewhere."""
-        with self._shortlists.open() as shortlist:
-            shortlist.left.clear()
-            shortlist.read_at = -math.inf
-            shortlist.crowded = True
+        with self._lock:
+            self._left = []
+            self._is_crowded = True
 
-    def _refill(self, shortlist: Shortlist) -> None:
-        """Have another page on the shortlist."""
-        fits_a_page = shortlist.fits_a_page
-        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits_a_page)
-        now = self._clock()
-        shortlist.left = shortlist.untried(page, now)
-        self._random.shuffle(shortlist.left)
-        shortlist.read_at = now
-        shortlist.fits_a_page = len(page) < PAGE
+    def _is_fresh(self) -> bool:
+        """Whether what is left of the page is still worth trying."""
+        age = self._clock() - self._read_at
+        return age <= (CROWDED_SECONDS if self._is_crowded else ALONE_SECONDS)
+
+    def _read(self) -> None:
+        """Read another page."""
+        fits = self._fits_a_page
+        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits)
+        self._fits_a_page = len(page) < PAGE
+        self._read_at = self._clock()
+        found = self._untried(page)
+        self._random.shuffle(found)
+        own = [item_id for item_id in found if self._part.has(item_id)]
+        # What is left of a short page is all there is, whoever's part it is in.
+        others = [item_id for item_id in found if not self._part.has(item_id)]
+        self._left = (others if self._fits_a_page or not own else []) + own
+
+    def _untried(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that the index may be believed about."""
+        since = self._read_at - TRIED_SECONDS
+        self._tried = {item_id: when for item_id, when in self._tried.items() if when >= since}
+        return [item_id for item_id in item_ids if item_id not in self._tried]
 
 
 def page_around(
@@ -134,9 +121,9 @@ def page_around(
     *,
     fits_a_page: bool,
 ) -> Sequence[str]:
-    """A page from a random place on, and from the front on where the index ends before that.
+    """A page of the index from a random place on; if the index ends there, the front as well.
 
-    Where there is no more than fits a page, one from the front on shows it all.
+    If all that waits fits a page, it is read from the front.
     """
     page = read_page(FRONT if fits_a_page else f"{rng.getrandbits(32):08x}", limit)
     if fits_a_page or len(page) == limit:

@@ -33,7 +33,7 @@ from pyanamo.tables.attributes import (
     read_summary,
 )
 from pyanamo.tables.dynamodb import importing
-from pyanamo.tables.dynamodb.candidates import FRONT, PAGE, Candidates, Shortlists, page_around
+from pyanamo.tables.dynamodb.candidates import FRONT, PAGE, Candidates, Part, page_around
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.table import Added, Amended, HoldersVerbs
@@ -68,7 +68,7 @@ class DynamoDBTable(HoldersVerbs):
         *,
         session: Session | None = None,
         endpoint_url: str | None = None,
-        shortlists: Shortlists | None = None,
+        part: Part = Part(),  # noqa: B008
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -80,7 +80,7 @@ class DynamoDBTable(HoldersVerbs):
         self._random = rng or random.Random()
         self._candidates = Candidates(
             partial(self._page, ItemState.TODO),
-            shortlists=shortlists,
+            part=part,
             clock=steady_clock,
             rng=self._random,
         )
