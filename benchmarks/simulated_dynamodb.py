@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,12 +147,13 @@ class SimulatedTable:
             self._move(number, before, after, new.get("lockID"))
         return {"Attributes": _row(self._attributes(number))}
 
-    def query(self, state: str, place: str, limit: int) -> Answer:
-        """The first so many rows of a state from a slot on, as the index shows them now."""
+    def query(self, state: str, first: str, last: str, limit: int) -> Answer:
+        """The first rows of a state in a range of slots, as the index shows them now."""
         self._catch_up()
-        least = int(place, 16)
+        least, most = int(first, 16), int(last, 16)
         part = least * self._service.index_partitions // SLOTS
-        found = list(islice(self._shown[state].irange(bisect_left(self._slots, least)), limit))
+        numbers = bisect_left(self._slots, least), bisect_right(self._slots, most) - 1
+        found = list(islice(self._shown[state].irange(*numbers), limit))
         units = max(1, math.ceil(len(found) * self._service.row_bytes / 4096)) / 2
         self._capacity.read((state, part), units)
         self.units["read"] += units
@@ -229,8 +230,9 @@ class SimulatedClient:
     def query(self, **arguments: Any) -> Answer:
         """A page of the index."""
         values = arguments["ExpressionAttributeValues"]
-        state, place = values[":state"]["S"], values[":slot"]["S"]
-        return self._ask("Query", lambda: self._table.query(state, place, arguments["Limit"]))
+        state, first, last = (values[name]["S"] for name in (":state", ":first", ":last"))
+        limit = arguments["Limit"]
+        return self._ask("Query", lambda: self._table.query(state, first, last, limit))
 
     def batch_get_item(self, **arguments: Any) -> Answer:
         """Items by their keys."""

@@ -37,7 +37,7 @@ from benchmarks.simulated_time import Simulation
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim
 from pyanamo.pilot.worker import backoff
-from pyanamo.tables.dynamodb.candidates import Part
+from pyanamo.tables.dynamodb.candidates import SlotRange
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 
 # On-demand, us-east-1, since November 2024 (aws.amazon.com/dynamodb/pricing/on-demand).
@@ -100,8 +100,8 @@ class Run:
             starts_at = self.random.random() * cluster.start_seconds
             for worker in range(cluster.workers):
                 self.starts.append(starts_at)
-                part = Part(worker, cluster.workers)
-                self.simulation.start(partial(self._work, part), starts_at)
+                slots = SlotRange.part(worker, cluster.workers)
+                self.simulation.start(partial(self._work, slots), starts_at)
         self.simulation.run()
 
     def counts(self) -> Counts:
@@ -114,12 +114,12 @@ class Run:
             requests=self.client.by_second.total(),
         )
 
-    def _work(self, part: Part) -> None:
+    def _work(self, slots: SlotRange) -> None:
         """What a worker does."""
         now = self.simulation.now
         table = DynamoDBTable(
             "simulated",
-            part=part,
+            slots=slots,
             clock=now,
             steady_clock=now,
             rng=self.random,

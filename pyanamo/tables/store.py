@@ -25,19 +25,22 @@ class Store:
     def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
         """The table of that name, in this process. It need not be there yet.
 
-        `worker` of `workers`, from 0 on, is for a pilot's workers: they look for items in different
-        parts of the table.
+        `worker` of `workers`, from 0 on, is for a pilot's workers: each looks for items in
+        a part of the table first.
         """
         # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
             return SQLiteTable(name, self.local)
-        from pyanamo.tables.dynamodb.candidates import Part
+        from pyanamo.tables.dynamodb.candidates import SlotRange
         from pyanamo.tables.dynamodb.table import DynamoDBTable
 
         return DynamoDBTable(
-            name, session=self._session, endpoint_url=self.endpoint_url, part=Part(worker, workers)
+            name,
+            session=self._session,
+            endpoint_url=self.endpoint_url,
+            slots=SlotRange.part(worker, workers),
         )
 
     @cached_property

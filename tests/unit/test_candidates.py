@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -10,20 +11,29 @@ from pyanamo.tables.dynamodb.candidates import (
     ALONE_SECONDS,
     CROWDED_SECONDS,
     PAGE,
+    SLOTS,
     TRIED_SECONDS,
     Candidates,
-    Part,
+    ReadPage,
+    SlotRange,
 )
 
+NOW = 7.0
 
-def index(items: int) -> Callable[[str, int], Sequence[str]]:
+
+def index(items: int) -> ReadPage:
     """An index of so many items, named by their slots, of which none is ever claimed."""
-    slots = sorted(f"{random.Random(number).getrandbits(32):08x}" for number in range(items))
+    taken = sorted(random.Random(number).getrandbits(32) for number in range(items))
 
-    def page(slot: str, limit: int) -> Sequence[str]:
-        return [own for own in slots if own >= slot][:limit]
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
+        return [f"{slot:08x}" for slot in taken if slots.first <= slot <= slots.last][:limit]
 
     return page
+
+
+def candidates_of(page: ReadPage, number: int = 0, count: int = 1) -> Candidates:
+    """What a worker of so many has, while time stands still."""
+    return Candidates(page, own=SlotRange.part(number, count), clock=lambda: NOW)
 
 
 def test_a_page_is_tried_while_it_is_fresh() -> None:
@@ -31,10 +41,10 @@ def test_a_page_is_tried_while_it_is_fresh() -> None:
     now = 7.0
     reads = 0
 
-    def page(slot: str, limit: int) -> Sequence[str]:
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
         nonlocal reads
         reads += 1
-        return [f"{slot}-{number}" for number in range(limit)]
+        return [f"{slots.first}-{number}" for number in range(limit)]
 
     candidates = Candidates(page, clock=lambda: now)
     assert len({candidates.next() for _ in range(PAGE)}) == PAGE
@@ -54,37 +64,56 @@ def test_a_page_is_tried_while_it_is_fresh() -> None:
     assert reads == 5
 
 
+@pytest.mark.parametrize("workers", [2, 3, 8, 100])
+def test_the_parts_of_workers_are_all_there_is(workers: int) -> None:
+    parts = [SlotRange.part(number, workers) for number in range(workers)]
+    assert parts[0].first == 0
+    assert parts[-1].last == SLOTS - 1
+    assert all(one.last + 1 == other.first for one, other in pairwise(parts))
+
+
 @pytest.mark.parametrize("workers", [2, 4, 8])
 def test_workers_of_a_pilot_try_different_items(workers: int) -> None:
     """They know nothing of each other, and still none tries what another one does."""
     tried: Counter[str] = Counter()
     for number in range(workers):
-        candidates = Candidates(index(10 * PAGE), part=Part(number, workers), clock=lambda: 7.0)
-        found = {candidates.next() for _ in range(PAGE // workers // 2)}
-        tried.update(filter(None, found))
-    assert tried.total() == workers * (PAGE // workers // 2)
+        candidates = candidates_of(index(1000), number, workers)
+        tried.update(str(candidates.next()) for _ in range(PAGE))
+    assert tried.total() == workers * PAGE
     assert max(tried.values()) == 1
 
 
 def test_a_worker_whose_part_is_done_helps_with_the_others() -> None:
-    page = index(PAGE - 1)
-    for number in range(8):
-        candidates = Candidates(page, part=Part(number, 8), clock=lambda: 7.0)
-        assert len({candidates.next() for _ in range(PAGE - 1)}) == PAGE - 1
-        assert candidates.next() is None
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
+        """Nothing is left in the first half."""
+        return index(40)(SlotRange(max(slots.first, SLOTS // 2), slots.last), limit)
+
+    left = set(index(40)(SlotRange(SLOTS // 2, SLOTS - 1), PAGE))
+    candidates = candidates_of(page, 0, 4)
+    assert {candidates.next() for _ in left} == left
+    assert candidates.next() is None
 
 
-def test_a_worker_without_a_part_in_a_page_takes_what_there_is() -> None:
-    """With more workers than a page has items."""
-    candidates = Candidates(index(10 * PAGE), part=Part(999, 100_000), clock=lambda: 7.0)
-    assert candidates.next() is not None
+def test_a_worker_finds_its_part_again_when_there_is_more() -> None:
+    items = 0
+
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
+        return index(items)(slots, limit)
+
+    candidates = candidates_of(page, 1, 4)
+    assert candidates.next() is None
+    items = 1000
+    for _ in range(PAGE + 1):
+        last = candidates.next()
+    assert last is not None
+    assert SLOTS // 4 <= int(last, 16) < SLOTS // 2
 
 
 def test_what_was_tried_is_not_given_again_at_once() -> None:
     """The index lags behind the table; but an item may be given back, so later it is."""
     now = 7.0
 
-    def page(_slot: str, _limit: int) -> Sequence[str]:
+    def page(_slots: SlotRange, _limit: int) -> Sequence[str]:
         return ["a", "b", "c"]
 
     candidates = Candidates(page, clock=lambda: now)

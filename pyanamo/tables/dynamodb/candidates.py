@@ -6,8 +6,8 @@ empty by now would begin with the same item: the first one after it.) The older 
 of its items others have taken. So a page is soon read again, sooner when there are other pilots,
 and at once when an item turns out to be taken.
 
-The workers of one pilot do better than chance: the items are divided among them by their slots, and
-each worker first tries those of its own part.
+The workers of one pilot do better than chance: each has a range of slots of its own, and looks in
+other places only when nothing waits there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pyanamo.tables.attributes import slot
-
 PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read unit
 
 # How long a page is worth trying: until a conflict has shown that there are other pilots, and from
@@ -31,45 +29,49 @@ ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
 # How long the index isn't believed about an item that was tried, since it lags behind the table. It
 # is shorter than `settle_seconds` of a table, for an item may be given back at once.
 TRIED_SECONDS = 1.0
-FRONT = "00000000"
+SLOTS = 2**32  # that there are: 8 hex digits
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of the parts, `number` of `count`, into which the items are divided by their slots."""
+class SlotRange:
+    """The slots from `first` to `last`, both included."""
 
-    number: int = 0
-    count: int = 1
+    first: int = 0
+    last: int = SLOTS - 1
 
-    def has(self, item_id: str) -> bool:
-        """Whether the item is in this part."""
-        return self.count == 1 or int(slot(item_id), 16) % self.count == self.number
+    @classmethod
+    def part(cls, number: int, count: int) -> SlotRange:
+        """One of `count` equal parts of all slots, by its number from 0 on."""
+        return cls(number * SLOTS // count, (number + 1) * SLOTS // count - 1)
+
+
+ALL_SLOTS = SlotRange()
+
+# The ids of the first items of the index in a range of slots, at most so many.
+ReadPage = Callable[[SlotRange, int], Sequence[str]]
 
 
 class Candidates:
-    """Item ids that may be claimable. Threads may share it.
-
-    They come from `page(slot, limit)`: the first `limit` ids of the index from a slot on.
-    """
+    """Item ids that may be claimable. Threads may share it."""
 
     def __init__(
         self,
-        page: Callable[[str, int], Sequence[str]],
+        read_page: ReadPage,
         *,
-        part: Part = Part(),
+        own: SlotRange = ALL_SLOTS,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """`part` is the part of the items to try first."""
-        self._read_page = page
-        self._part = part
+        """`own` are the slots to look at first."""
+        self._read_page = read_page
+        self._own = self._where = own
         self._clock = clock
         self._random = rng or random.Random()
         self._lock = threading.Lock()
         self._left: list[str] = []  # the next one last
         self._read_at = -math.inf
         self._is_crowded = False  # there have been conflicts
-        self._fits_a_page = False  # all that waits does
+        self._fits_a_page = False  # all that waits there does
         self._tried: dict[str, float] = {}  # ids, and when
 
     def next(self) -> str | None:
@@ -95,17 +97,22 @@ class Candidates:
         return age <= (CROWDED_SECONDS if self._is_crowded else ALONE_SECONDS)
 
     def _read(self) -> None:
-        """Read another page."""
-        fits = self._fits_a_page
-        page = page_around(self._read_page, PAGE, self._random, fits_a_page=fits)
+        """Read another page: of our own slots, or of all if nothing is left there."""
+        page = self._page()
+        if not page and self._where != ALL_SLOTS:
+            self._where, self._fits_a_page = ALL_SLOTS, False
+            page = self._page()
+        elif len(page) == PAGE:
+            self._where = self._own
         self._fits_a_page = len(page) < PAGE
         self._read_at = self._clock()
-        found = self._untried(page)
-        self._random.shuffle(found)
-        own = [item_id for item_id in found if self._part.has(item_id)]
-        # What is left of a short page is all there is, whoever's part it is in.
-        others = [item_id for item_id in found if not self._part.has(item_id)]
-        self._left = (others if self._fits_a_page or not own else []) + own
+        self._left = self._untried(page)
+        self._random.shuffle(self._left)
+
+    def _page(self) -> Sequence[str]:
+        return page_around(
+            self._read_page, PAGE, self._random, within=self._where, fits_a_page=self._fits_a_page
+        )
 
     def _untried(self, item_ids: Iterable[str]) -> list[str]:
         """Those that the index may be believed about."""
@@ -115,17 +122,21 @@ class Candidates:
 
 
 def page_around(
-    read_page: Callable[[str, int], Sequence[str]],
+    read_page: ReadPage,
     limit: int,
     rng: random.Random,
     *,
+    within: SlotRange = ALL_SLOTS,
     fits_a_page: bool,
 ) -> Sequence[str]:
-    """A page of the index from a random place on; if the index ends there, the front as well.
+    """A page of a range of slots: from a random place on and, if the range ends there, its front.
 
-    If all that waits fits a page, it is read from the front.
+    If all that waits in the range fits a page, it is read from the front.
     """
-    page = read_page(FRONT if fits_a_page else f"{rng.getrandbits(32):08x}", limit)
-    if fits_a_page or len(page) == limit:
+    if fits_a_page:
+        return read_page(within, limit)
+    start = rng.randrange(within.first, within.last + 1)
+    page = read_page(SlotRange(start, within.last), limit)
+    if len(page) == limit:
         return page
-    return list(dict.fromkeys((*page, *read_page(FRONT, limit))))
+    return list(dict.fromkeys((*page, *read_page(within, limit))))

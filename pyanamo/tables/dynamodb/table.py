@@ -33,7 +33,7 @@ from pyanamo.tables.attributes import (
     read_summary,
 )
 from pyanamo.tables.dynamodb import importing
-from pyanamo.tables.dynamodb.candidates import FRONT, PAGE, Candidates, Part, page_around
+from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.table import Added, Amended, HoldersVerbs
@@ -68,7 +68,7 @@ class DynamoDBTable(HoldersVerbs):
         *,
         session: Session | None = None,
         endpoint_url: str | None = None,
-        part: Part = Part(),  # noqa: B008
+        slots: SlotRange = ALL_SLOTS,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -80,7 +80,7 @@ class DynamoDBTable(HoldersVerbs):
         self._random = rng or random.Random()
         self._candidates = Candidates(
             partial(self._page, ItemState.TODO),
-            part=part,
+            own=slots,
             clock=steady_clock,
             rng=self._random,
         )
@@ -89,7 +89,7 @@ class DynamoDBTable(HoldersVerbs):
 
     def check(self) -> None:
         """Raise an error if the table can't be worked with."""
-        self._page(ItemState.TODO, FRONT, limit=1)
+        self._page(ItemState.TODO, ALL_SLOTS, limit=1)
 
     def create(self, units: Units | None = None) -> bool:
         """Make the table, on-demand or with so many units, and wait until it is there.
@@ -298,14 +298,17 @@ class DynamoDBTable(HoldersVerbs):
             item = read_item(plain_map(failed.item)) if failed.item else None
             return transitions.is_landed(item, claim, changes)
 
-    def _page(self, state: ItemState, slot: str, limit: int) -> Sequence[str]:
-        """Item ids of the index from `slot` on."""
+    def _page(self, state: ItemState, slots: SlotRange, limit: int) -> Sequence[str]:
+        """The first item ids of the index in a range of slots."""
+        first, last = f"{slots.first:08x}", f"{slots.last:08x}"
         with self._errors():
             answer = self._client.query(
                 TableName=self.name,
                 IndexName=INDEX,
-                KeyConditionExpression="ItemState = :state AND Slot >= :slot",
-                ExpressionAttributeValues=typed_map({":state": state.value, ":slot": slot}),
+                KeyConditionExpression="ItemState = :state AND Slot BETWEEN :first AND :last",
+                ExpressionAttributeValues=typed_map(
+                    {":state": state.value, ":first": first, ":last": last}
+                ),
                 ProjectionExpression="itemID",
                 Limit=limit,
             )
