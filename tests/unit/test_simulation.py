@@ -103,15 +103,15 @@ def test_a_partition_refuses_what_is_beyond_its_second() -> None:
 def test_the_index_lags_behind_the_table() -> None:
     now = 0.0
     table = SimulatedTable(10, Service(lag=2.0, lag_sigma=0.0), lambda: now, random.Random(1))
-    first = table.query("todo", "00000000", 3)["Items"]
+    first = table.query("todo", "00000000", "ffffffff", 3)["Items"]
     item_id = first[0]["itemID"]["S"]
     table.update(item_id, {"ItemState": "locked", "lockID": "token"}, {"ItemState": "todo"})
     now = 1.9
-    assert table.query("todo", "00000000", 3)["Items"] == first
-    assert table.query("locked", "00000000", 3)["Items"] == []
+    assert table.query("todo", "00000000", "ffffffff", 3)["Items"] == first
+    assert table.query("locked", "00000000", "ffffffff", 3)["Items"] == []
     now = 2.1
-    assert table.query("todo", "00000000", 2)["Items"] == first[1:]
-    assert table.query("locked", "00000000", 3)["Items"] == first[:1]
+    assert table.query("todo", "00000000", "ffffffff", 2)["Items"] == first[1:]
+    assert table.query("locked", "00000000", "ffffffff", 3)["Items"] == first[:1]
 
 
 def test_functions_run_by_the_simulated_clock() -> None:
