@@ -21,6 +21,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from pyanamo.account import Account
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound, UsageError
 
 Client = Any  # botocore makes its clients' classes at run time
@@ -66,17 +67,16 @@ class ConditionFailed(Exception):
 
 def make_client(
     service: Literal["application-autoscaling", "batch", "dynamodb", "s3"],
+    account: Account,
     *,
-    region: str | None = None,
-    profile: str | None = None,
-    endpoint_url: str | None = None,
     session: boto3.session.Session | None = None,
 ) -> Client:
-    """A client of a service for this process, by the SDK's usual chain where None is given.
+    """Make a client of a service, for this process; from a session of the account, if given.
 
     The settings are those of the AWS SDKs' "standard" retry mode (AWS SDKs and Tools Reference
-    Guide, "Retry behavior"). With a session its region and profile are used.
+    Guide, "Retry behavior").
     """
+    endpoint_url = account.endpoint_url if service == "dynamodb" else None
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -87,20 +87,20 @@ def make_client(
         user_agent=USER_AGENT,
     )
     with _translated_configuration_errors(endpoint_url):
-        session = session or make_session(region=region, profile=profile)
+        session = session or make_session(account)
         return session.client(service, endpoint_url=endpoint_url, config=config)
 
 
-def make_session(*, region: str | None, profile: str | None) -> boto3.session.Session:
+def make_session(account: Account) -> boto3.session.Session:
     """What clients are made from. What it has read for the first one, it has for all later ones.
 
     So has a process that is forked after that, in memory that the two share.
     """
     with _translated_configuration_errors():
         return boto3.session.Session(
-            profile_name=profile,
+            profile_name=account.profile,
             # Of the two variables the SDKs know for it, botocore reads AWS_DEFAULT_REGION only.
-            region_name=region or os.environ.get("AWS_REGION") or None,
+            region_name=account.region or os.environ.get("AWS_REGION") or None,
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.tables import Store
 
@@ -54,9 +55,11 @@ def store_of(arguments: argparse.Namespace) -> Store:
     local = arguments.local or os.environ.get("PYANAMO_LOCAL")
     return Store(
         local=Path(local) if local else None,
-        region=arguments.region or None,
-        profile=arguments.profile or None,
-        endpoint_url=arguments.endpoint_url or None,
+        account=Account(
+            region=arguments.region or None,
+            profile=arguments.profile or None,
+            endpoint_url=arguments.endpoint_url or None,
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TypeAlias
 
 from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
@@ -103,10 +104,4 @@ def workflow_of(arguments: argparse.Namespace) -> Workflow:
     for name in names:
         check_table_name(name)
     store = store_of(arguments)
-    return Workflow(
-        *names,
-        local=store.local,
-        region=store.region,
-        profile=store.profile,
-        endpoint_url=store.endpoint_url,
-    )
+    return Workflow(*names, local=store.local, **asdict(store.account))

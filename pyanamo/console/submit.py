@@ -103,7 +103,7 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
 def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool) -> int:
     """Submit the jobs one after another, and name each as soon as it is there; the exit code."""
     submitted: list[Submitted] = []
-    jobs = Jobs(region=store.region, profile=store.profile)
+    jobs = Jobs(store.account)
     try:
         with stop_signals() as stop, when_set(stop, lambda: _say(STOPPING)):
             for size in sizes:

@@ -116,7 +116,7 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
     if arguments.archive:
         _check_archive(arguments.archive)
     if arguments.bucket:
-        bucket_of(arguments.bucket, None, region=None, profile=None)  # for its check
+        bucket_of(arguments.bucket, None, store.account)  # for its check
     if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
         raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
     _check_pilot_flags(arguments.flags)
@@ -128,8 +128,8 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
         "PYANAMO_WALL_TIME": arguments.wall_time,
         "S3_BUCKET": arguments.bucket,
         "PYANAMO_ARCHIVE_SHA256": arguments.sha256 and _checked_sha256(arguments.sha256),
-        "AWS_REGION": store.region,
-        "AWS_ENDPOINT_URL_DYNAMODB": store.endpoint_url,
+        "AWS_REGION": store.account.region,
+        "AWS_ENDPOINT_URL_DYNAMODB": store.account.endpoint_url,
     }
     command: tuple[str, ...] = ()
     if arguments.archive or arguments.flags:

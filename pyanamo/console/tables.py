@@ -149,10 +149,7 @@ def _scaling(arguments: argparse.Namespace) -> Scaling | None:
 
 
 def _capacity(arguments: argparse.Namespace, name: str) -> TableCapacity:
-    store = store_of(arguments)
-    return TableCapacity(
-        name, region=store.region, profile=store.profile, endpoint_url=store.endpoint_url
-    )
+    return TableCapacity(name, store_of(arguments).account)
 
 
 def _scaling_text(scaling: Scaling | None) -> str:

@@ -55,12 +55,7 @@ def keeper_of(arguments: argparse.Namespace) -> Keeper:
     if arguments.bucket:
         from pyanamo.output.bucket import bucket_of
 
-        store = bucket_of(
-            arguments.bucket,
-            arguments.bucket_key,
-            region=arguments.region or None,
-            profile=arguments.profile or None,
-        )
+        store = bucket_of(arguments.bucket, arguments.bucket_key, store_of(arguments).account)
     elif arguments.log_dir:
         store = LogFolder(Path(arguments.log_dir))
     spare = Path(arguments.log_dir or "pyanamo-logs")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from pyanamo.account import Account
 from pyanamo.batch.jobs import Jobs, JobState, JobStatus
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
@@ -84,9 +85,7 @@ class Workflow:
             raise UsageError("a workflow has one table at least: name it")
         self._store = Store(
             local=None if local is None else Path(local),
-            region=region,
-            profile=profile,
-            endpoint_url=endpoint_url,
+            account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
         )
         self._clock = clock
         self._tables = [self._store.open(name) for name in tables]
@@ -135,7 +134,7 @@ class Workflow:
         ended yet, and `PyAnamoError` where only the tail was kept; see `show` for that.
         """
         result = self.result(item_id, task)
-        return whole_log(result, stream, region=self._store.region, profile=self._store.profile)
+        return whole_log(result, stream, self._store.account)
 
     def result(self, item_id: str, task: str | None = None) -> Result:
         """How an item's task ended. Raises `ItemNotFound` where it has not."""
@@ -163,7 +162,7 @@ class Workflow:
             for row in table.summaries(ItemState.LOCKED):
                 if job_id_of(row.instance) is not None:
                     held.setdefault(row.instance, []).append(row)
-        jobs = Jobs(region=self._store.region, profile=self._store.profile)
+        jobs = Jobs(self._store.account)
         try:
             states = jobs.of_instances(held)
         finally:

@@ -73,7 +73,7 @@ def test_a_job_whose_answer_never_comes_may_be_there(
     for name, value in submitter.operator.environment.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("batch")
-    monkeypatch.setattr(console, "Jobs", lambda **_: Jobs(client=client))
+    monkeypatch.setattr(console, "Jobs", lambda _: Jobs(client=client))
     command = submitter.operator.command("submit", *submitter.flags("-p", "10001"))
     monkeypatch.setattr(sys, "argv", command[2:])
     with Stubber(client) as stub:

@@ -18,6 +18,7 @@ from typing import Any
 
 from boto3.session import Session
 
+from pyanamo.account import Account
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim, Item, ItemState, ItemSummary
@@ -66,8 +67,8 @@ class DynamoDBTable(HoldersVerbs):
         self,
         name: str,
         *,
+        account: Account = Account(),
         session: Session | None = None,
-        endpoint_url: str | None = None,
         slots: SlotRange = ALL_SLOTS,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
@@ -76,7 +77,7 @@ class DynamoDBTable(HoldersVerbs):
     ) -> None:
         self.name = name
         self._clock = clock
-        self._client = client or make_client("dynamodb", session=session, endpoint_url=endpoint_url)
+        self._client = client or make_client("dynamodb", account, session=session)
         self._random = rng or random.Random()
         self._candidates = Candidates(
             partial(self._page, ItemState.TODO),
