@@ -49,6 +49,11 @@ class JobState:
     attempt: int | None = None  # the pilot's, from 1 on; None: the whole job is meant
 
     @property
+    def is_gone(self) -> bool:
+        """Whether AWS Batch doesn't know it."""
+        return self.status is JobStatus.GONE
+
+    @property
     def has_ended(self) -> bool:
         """Whether the pilot has ended, or the whole job, so that nothing of it writes any more.
 

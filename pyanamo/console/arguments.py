@@ -32,9 +32,10 @@ def add_command(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"Example: python -m pyanamo {example}",
     )
-    parser.set_defaults(run=run)
+    program = parser.prog.removesuffix(f" {name}")
+    parser.epilog = f"Example: {program} {example}"
+    parser.set_defaults(run=run, program=program)
     where = parser.add_argument_group("the tables")
     # Behind a flag that takes any number of names nobody could tell tables from items.
     where.add_argument(

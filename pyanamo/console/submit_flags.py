@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pyanamo.batch.submission import MOST_PILOTS, PilotJob, job_name_of
 from pyanamo.cli import check_table_name, duration, store_of, whole_number
 from pyanamo.errors import UsageError
-from pyanamo.output.bucket import bucket_of
 from pyanamo.pilot.command_line import MOST_AT_A_TIME, pilot_parser
 from pyanamo.tables import Store
 
@@ -116,6 +115,8 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
     if arguments.archive:
         _check_archive(arguments.archive)
     if arguments.bucket:
+        from pyanamo.output.bucket import bucket_of
+
         bucket_of(arguments.bucket, None, store.account)  # for its check
     if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
         raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
@@ -150,7 +151,7 @@ def _check_pilot_flags(flags: Sequence[str]) -> None:
     if "" in flags:
         raise UsageError("an empty word among the flags of the pilots: AWS Batch takes none")
     parser = pilot_parser()
-    parser.prog = f"{parser.prog}, behind --"
+    parser.prog = "the pilots' flags, behind --"
     nothing = object()
     given = argparse.Namespace(**dict.fromkeys(_OWN_FLAGS, nothing))
     parser.parse_args(["-t", _NO_TABLE, *flags], given)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-
-from boto3.session import Session
+from typing import TYPE_CHECKING
 
 from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, make_session, translated_errors
 from pyanamo.errors import UsageError
 from pyanamo.output.stores import Content, gzipped
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 DEFAULT_PREFIX = "PyAnamo"
 CONTENT_TYPE = "application/gzip"

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from pyanamo.account import Account
-from pyanamo.batch.jobs import Jobs, JobState, JobStatus
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
@@ -33,6 +33,9 @@ from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
 from pyanamo.workflow.selection import Selection
 from pyanamo.workflow.status import Status, status_of
+
+if TYPE_CHECKING:
+    from pyanamo.batch.jobs import JobState
 
 AT_A_TIME = 8  # changes
 
@@ -162,6 +165,10 @@ class Workflow:
             for row in table.summaries(ItemState.LOCKED):
                 if job_id_of(row.instance) is not None:
                     held.setdefault(row.instance, []).append(row)
+        if not held:
+            return []
+        from pyanamo.batch.jobs import Jobs
+
         jobs = Jobs(self._store.account)
         try:
             states = jobs.of_instances(held)
@@ -340,7 +347,7 @@ class Workflow:
 
         def freed(item: Item) -> Changes | None:
             now = self._clock()
-            is_sure = job.status is not JobStatus.GONE or item.lease_has_expired(now)
+            is_sure = not job.is_gone or item.lease_has_expired(now)
             is_the_jobs = item.instance == row.instance
             return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
 

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
-from typing import Any
-
-from boto3.session import Session
+from typing import TYPE_CHECKING, Any
 
 from pyanamo.account import Account
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
@@ -38,6 +36,9 @@ from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, Slot
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.table import Added, Amended, HoldersVerbs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 # What a lost item's successor must know of it. `_still_lost` ties it to the token.
 _OF_A_LOST_ITEM = (
