@@ -13,6 +13,7 @@ from benchmarks.figures import Figure, at_most
 from benchmarks.metering import Meter, Request, count
 from benchmarks.places import Place
 from benchmarks.processes import in_own_process
+from pyanamo.account import Account
 from pyanamo.aws import Client, make_client
 from pyanamo.model import Ending, Outcome, Result, TaskStatus
 from pyanamo.tables.dynamodb.table import DynamoDBTable
@@ -64,7 +65,7 @@ def _until(requests: Sequence[Request], items: int) -> int:
 
 def _drain(table: str, pilots: int) -> list[int]:
     """How many items each of the pilots has done."""
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    client = make_client("dynamodb", Account())
     start = threading.Barrier(pilots)
     with ThreadPoolExecutor(pilots) as pool:
         return list(pool.map(partial(_work, client, table, start), range(pilots)))

@@ -8,6 +8,7 @@ from benchmarks.figures import Figure, at_most
 from benchmarks.metering import Meter, count
 from benchmarks.places import Place
 from benchmarks.processes import in_own_process
+from pyanamo.account import Account
 from pyanamo.aws import make_client
 from pyanamo.tables.dynamodb.expressions import plain_map
 from pyanamo.tables.dynamodb.table import table_definition
@@ -106,7 +107,7 @@ def listed(counts: Mapping[str, int]) -> str:
 
 def _put_again(source: str, target: str) -> int:
     """Make a table and put copies of another's rows into it; how many they are."""
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    client = make_client("dynamodb", Account())
     client.create_table(**table_definition(target))
     rows = client.scan(TableName=source, ConsistentRead=True)["Items"]
     for row in rows:
@@ -116,6 +117,6 @@ def _put_again(source: str, target: str) -> int:
 
 def _sizes(table: str) -> list[int]:
     """The bytes of each of a table's items."""
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=None)
+    client = make_client("dynamodb", Account())
     rows = client.scan(TableName=table, ConsistentRead=True)["Items"]
     return [item_size(plain_map(row)) for row in rows]

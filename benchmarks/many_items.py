@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pyanamo.account import Account
 from pyanamo.aws import make_client
 from pyanamo.model import Item, ItemState, Result, Task, TaskStatus
 from pyanamo.parallel import several_at_a_time
@@ -116,14 +117,14 @@ def fill_file(file: Path) -> None:
 
 def fill_dynamodb(endpoint_url: str) -> None:
     """Fill tables of DynamoDB."""
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=endpoint_url)
+    client = make_client("dynamodb", Account(endpoint_url=endpoint_url))
 
     def write(requests: dict[str, list[dict[str, Any]]]) -> None:
         while requests:
             requests = client.batch_write_item(RequestItems=requests).get("UnprocessedItems", {})
 
     for step in STEPS:
-        table = Store(endpoint_url=endpoint_url).open(step)
+        table = Store(account=Account(endpoint_url=endpoint_url)).open(step)
         table.create()
         table.close()
         for _ in several_at_a_time(write, _batches(step), WRITERS):

@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pyanamo.__main__ import main as pyanamo  # noqa: E402
 from pyanamo.console import screen  # noqa: E402
+from pyanamo.console.command_line import main as pyanamo  # noqa: E402
 from pyanamo.model import ItemState  # noqa: E402
 from pyanamo.workflow import Workflow  # noqa: E402
 
@@ -98,7 +98,6 @@ def wait_for_long_tasks() -> None:
 
 def take(command: str, *flags: str, watches: bool = False) -> None:
     """Write the picture of a command; one that watches is stopped as a person stops it."""
-    sys.argv = ["pyanamo", command, "-t", *STEPS, *flags]
     with screen.recorded(WIDTH) as console:
         if watches:
 
@@ -107,7 +106,7 @@ def take(command: str, *flags: str, watches: bool = False) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
             threading.Timer(2.0, stop).start()
-        pyanamo()
+        pyanamo([command, "-t", *STEPS, *flags])
     typed = " ".join(("python -m pyanamo", command, "-t", *STEPS, *flags))
     file = ROOT / "docs" / f"{command}.svg"
     console.save_svg(str(file), title=typed)

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pyanamo.errors import (
+    AccessDenied,
+    ItemNotFound,
+    PyAnamoError,
+    StoreUnavailable,
+    TableNotFound,
+    TaskFileError,
+    UsageError,
+)
+
 if TYPE_CHECKING:
-    from pyanamo.workflow import Workflow as Workflow
-    from pyanamo.workflow.selection import Selection as Selection
+    from pyanamo.model import Item, ItemState
+    from pyanamo.workflow import Selection, Workflow
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "AccessDenied",
+    "Item",
+    "ItemNotFound",
+    "ItemState",
+    "PyAnamoError",
+    "Selection",
+    "StoreUnavailable",
+    "TableNotFound",
+    "TaskFileError",
+    "UsageError",
+    "Workflow",
+    "__version__",
+]
+
+# Imported when they are first used: a pilot starts without what a workflow needs.
+_MODULES = {
+    "Item": "pyanamo.model",
+    "ItemState": "pyanamo.model",
+    "Selection": "pyanamo.workflow",
+    "Workflow": "pyanamo.workflow",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """`Workflow` and `Selection`, once somebody asks: the pilot does without what they need."""
-    if name == "Workflow":
-        from pyanamo.workflow import Workflow
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
-        return Workflow
-    if name == "Selection":
-        from pyanamo.workflow.selection import Selection
 
-        return Selection
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

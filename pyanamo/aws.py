@@ -1,4 +1,4 @@
-"""AWS through botocore: clients, and their errors as ours. Nobody else knows botocore's errors."""
+"""Clients of AWS's services, and their errors as ours. Only this module imports boto3."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import boto3
-import botocore
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-
+from pyanamo import __version__
+from pyanamo.account import Account
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound, UsageError
+
+try:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        EndpointConnectionError,
+        NoCredentialsError,
+        NoRegionError,
+        ParamValidationError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+except ModuleNotFoundError as error:
+    raise PyAnamoError(
+        f"{error.name} is not installed, and DynamoDB, S3 and AWS Batch need it: "
+        "python -m pip install boto3"
+    ) from error
 
 Client = Any  # botocore makes its clients' classes at run time
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 ATTEMPTS = 10
-# Without one, a twelfth of a request's CPU time goes into composing one, twice.
-USER_AGENT = f"PyAnamo Botocore/{botocore.__version__}"
-MESSAGE_LENGTH = 300  # characters of another's message in ours
+# The SDK adds its own version. Composing all of it would take a twelfth of each request's CPU time.
+USER_AGENT = f"PyAnamo/{__version__}"
+MESSAGE_LENGTH = 300  # characters of a service's message that we show
 
 _DENIED = {
     "AccessDenied",
@@ -57,7 +64,7 @@ _NAMES = {
 
 
 class ConditionFailed(Exception):
-    """A conditional write to DynamoDB was refused. `item` is what is there instead, if anything."""
+    """DynamoDB refused a conditional write. `item` is the item that is there, if there is one."""
 
     def __init__(self, item: Mapping[str, Any] | None) -> None:
         super().__init__()
@@ -66,41 +73,41 @@ class ConditionFailed(Exception):
 
 def make_client(
     service: Literal["application-autoscaling", "batch", "dynamodb", "s3"],
+    account: Account,
     *,
-    region: str | None = None,
-    profile: str | None = None,
-    endpoint_url: str | None = None,
     session: boto3.session.Session | None = None,
 ) -> Client:
-    """A client of a service for this process, by the SDK's usual chain where None is given.
+    """Make a client of a service, for this process; from a session of the account, if given.
 
     The settings are those of the AWS SDKs' "standard" retry mode (AWS SDKs and Tools Reference
-    Guide, "Retry behavior"). With a session its region and profile are used.
+    Guide, "Retry behavior").
     """
+    endpoint_url = account.endpoint_url if service == "dynamodb" else None
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         tcp_keepalive=True,
-        # DynamoDB checks what it gets, and what we send it was checked when it was imported.
+        # DynamoDB checks what it gets, and an import has checked the items.
         parameter_validation=service != "dynamodb",
         user_agent=USER_AGENT,
     )
     with _translated_configuration_errors(endpoint_url):
-        session = session or make_session(region=region, profile=profile)
+        session = session or make_session(account)
         return session.client(service, endpoint_url=endpoint_url, config=config)
 
 
-def make_session(*, region: str | None, profile: str | None) -> boto3.session.Session:
-    """What clients are made from. What it has read for the first one, it has for all later ones.
+def make_session(account: Account) -> boto3.session.Session:
+    """Make what clients are made from.
 
-    So has a process that is forked after that, in memory that the two share.
+    What it reads for its first client it keeps for the next ones, also in processes that are
+    forked later: they share its memory.
     """
     with _translated_configuration_errors():
         return boto3.session.Session(
-            profile_name=profile,
-            # Of the two variables the SDKs know for it, botocore reads AWS_DEFAULT_REGION only.
-            region_name=region or os.environ.get("AWS_REGION") or None,
+            profile_name=account.profile,
+            # botocore reads AWS_DEFAULT_REGION only; AWS's other SDKs read AWS_REGION.
+            region_name=account.region or os.environ.get("AWS_REGION") or None,
         )
 
 
@@ -114,7 +121,7 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
         raise UsageError(
             "no AWS region: give -r, set AWS_REGION, or use --local for a table on this machine"
         ) from error
-    except ValueError as error:  # botocore's, for a region or an endpoint that can't be one
+    except ValueError as error:  # botocore's, for an invalid region or endpoint
         where = f"--endpoint-url {endpoint_url!r}" if endpoint_url else "the AWS region or endpoint"
         raise UsageError(f"{where} can't be used: {error}") from error
     except BotoCoreError as error:
@@ -123,9 +130,9 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
 
 @contextmanager
 def translated_errors(client: Client, what: str) -> Iterator[None]:
-    """Turn botocore's errors into ours; a refused condition into `ConditionFailed`.
+    """Turn botocore's errors into ours, and a refused condition into `ConditionFailed`.
 
-    `what` is what messages call the thing that was asked for: a table, a bucket, a service.
+    `what` names the table, bucket or service that was asked, for messages.
     """
     try:
         yield
@@ -140,12 +147,12 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
             f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or use --local for a table on this machine"
         ) from error
-    except ParamValidationError as error:  # a bucket's name, say; its message has several lines
+    except ParamValidationError as error:  # its message has several lines
         raise PyAnamoError(f"{what}: {shortened(str(error))}") from error
     except EndpointConnectionError as error:
         raise StoreUnavailable(
-            f"{_name(client)} can't be reached at {client.meta.endpoint_url}: is the network "
-            f"there, and the region {client.meta.region_name!r} right?"
+            f"{_name(client)} can't be reached at {client.meta.endpoint_url}: check the network, "
+            f"and the region {client.meta.region_name!r}"
         ) from error
     except BotoCoreError as error:
         raise StoreUnavailable(
@@ -156,9 +163,9 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
 def aws_error(
     code: str, message: str, client: Client, what: str, operation: str = ""
 ) -> PyAnamoError:
-    """Our error for one of AWS's, by its code and message; `what` as above.
+    """Return our error for one of AWS's, by its code and message; `what` as above.
 
-    S3 doesn't say what was denied, so that the message names the operation, if it is known.
+    S3 doesn't say what it denied: the message names the operation, if it is given.
     """
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
@@ -177,7 +184,7 @@ def aws_error(
 
 
 def shortened(message: str) -> str:
-    """A message on one line: who isn't AWS may answer with a whole page."""
+    """Return a message on one line. A proxy, for example, may answer with a whole page."""
     line = " ".join(message.split())
     return line if len(line) <= MESSAGE_LENGTH else f"{line[:MESSAGE_LENGTH]}..."
 

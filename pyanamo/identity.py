@@ -1,6 +1,6 @@
-"""What a pilot is called: its name, written and read.
+"""The name of a pilot: how it is made, and what it tells.
 
-A pilot in AWS Batch is called `JOBID#ATTEMPT`.
+The name of a pilot in AWS Batch is `JOBID#ATTEMPT`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-# Where a machine of EC2 tells its id without a request: the firmware (Nitro), and cloud-init.
+# Files in which an EC2 instance finds its id: the firmware's (Nitro), and cloud-init's.
 EC2_FILES = (
     Path("/sys/devices/virtual/dmi/id/board_asset_tag"),
     Path("/var/lib/cloud/data/instance-id"),
 )
 
-
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# An array job's child has its index behind a colon, a node of a multi-node job behind a '#'.
+# A child of an array job has `:INDEX` after its id, a node of a multi-node job `#INDEX`.
 _PILOT = re.compile(rf"({_UUID}(?::\d+|#\d+)?)#(\d+)", re.IGNORECASE)
 
 
 def pilot_name(
     environment: Mapping[str, str] = os.environ, files: tuple[Path, ...] = EC2_FILES
 ) -> str:
-    """The `InstanceID`: AWS Batch job id and attempt, EC2 instance id, or host and process id.
+    """Return the `InstanceID` of this process: the first of these three that there is.
 
-    AWS Batch sets the two variables (AWS Batch User Guide, "AWS Batch job environment variables");
-    the id of an array job's child has its index behind a colon.
+    AWS Batch job id and attempt (AWS Batch User Guide, "AWS Batch job environment variables"); EC2
+    instance id; host name and process id.
     """
     if job := environment.get("AWS_BATCH_JOB_ID"):
         return f"{job}#{environment.get('AWS_BATCH_JOB_ATTEMPT', '1')}"
@@ -44,17 +43,17 @@ def pilot_name(
 
 
 def runs_in_batch(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether AWS Batch started this pilot."""
+    """Tell whether AWS Batch started this pilot."""
     return bool(environment.get("AWS_BATCH_JOB_ID"))
 
 
 def job_id_of(instance_id: str) -> str | None:
-    """The AWS Batch job of the pilot with that `InstanceID`; None for a pilot outside of Batch."""
+    """Return the AWS Batch job id in an `InstanceID`; None for a pilot outside of Batch."""
     parts = pilot_job(instance_id)
     return parts[0] if parts else None
 
 
 def pilot_job(instance_id: str) -> tuple[str, int] | None:
-    """A pilot's job id, and the number of its attempt; None for a pilot outside of Batch."""
+    """Return the job id and the attempt in an `InstanceID`; None for a pilot outside of Batch."""
     found = _PILOT.fullmatch(instance_id)
     return (found[1], int(found[2])) if found else None

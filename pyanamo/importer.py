@@ -7,10 +7,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import islice, takewhile
 from pathlib import Path
 
-from pyanamo.cli import add_store_flags, check_table_name, delimiter_of, store_of
+from pyanamo.cli import (
+    add_store_flags,
+    add_version_flag,
+    check_table_name,
+    delimiter_of,
+    store_of,
+)
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import Item
 from pyanamo.signals import exit_code, stop_signals
@@ -40,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def import_parser() -> argparse.ArgumentParser:
     """What reads an import's command line."""
     parser = argparse.ArgumentParser(
-        prog="import-items.py",
         description="Import the items of a task file into a table, which is created if it isn't "
         "there. Items that are in the table already are left as they are. A file with a mistake in "
         "it imports nothing.",
         epilog="Exit codes: 0 all is in the table; 1 something is not; 2 wrong usage; 130 and 143 "
         "stopped by SIGINT and SIGTERM.",
     )
+    add_version_flag(parser)
     add_store_flags(parser)
     file = parser.add_argument_group("the task file")
     file.add_argument("-i", "--input", required=True, metavar="FILE", help="or - for stdin")
@@ -143,8 +150,8 @@ def show(tasks: TaskFile) -> None:
 
 @contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """What shows that so many more are through: a bar on stderr, if somebody can see it."""
-    if total < BAR_FROM or not sys.stderr.isatty():
+    """Yield what counts items on a progress bar: on stderr, on a terminal, and if rich is there."""
+    if total < BAR_FROM or not sys.stderr.isatty() or find_spec("rich") is None:
         yield lambda items: None
         return
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Do the same for many things, several at a time."""
+"""Call a function for many things, several at a time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ R = TypeVar("R")
 
 
 def several_at_a_time(act: Callable[[T], R], things: Iterable[T], count: int) -> Iterator[R]:
-    """Act on things in `count` threads; the results, in the order of the things.
+    """Call `act` for each thing, in `count` threads; yield the results in the order of the things.
 
-    Only a few things are taken ahead of the results, so that memory is bounded. When the results
-    are no longer wanted, what hasn't begun is not done.
+    At most `2 * count` things are taken before their results are, so memory is bounded. If the
+    caller stops taking results, calls that have not begun are dropped.
     """
     with ThreadPoolExecutor(count) as pool:
         running: deque[Future[R]] = deque()

@@ -1,22 +1,68 @@
-"""What each program does before anything else."""
+"""How the three programs start, as a script or as an installed command.
+
+This module imports only what it needs to get ready. Each program imports the rest when it is ready:
+stop signals work during slow imports, and the wall time includes them.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 
 from pyanamo.signals import exit_at_once_on_signals
 
 PYTHON = (3, 10)
 
 
-def start_up() -> None:
-    """Let stop signals end the program, and let no file of ours take the place of a standard one.
+def pilot() -> int:
+    """Run `pyanamo.py` or `pyanamo-pilot`; the exit code."""
+    started = time.monotonic()
 
-    Ends the program where Python is too old for it.
+    def main() -> int:
+        from pyanamo.pilot.command_line import main
 
-    Who starts a program with stdin, stdout or stderr closed has the next file that it opens take
-    that number, and what is printed go there.
+        return main(started)
+
+    return _run(main)
+
+
+def importer() -> int:
+    """Run `import-items.py` or `pyanamo-import`; the exit code."""
+
+    def main() -> int:
+        from pyanamo.importer import main
+
+        return main()
+
+    return _run(main)
+
+
+def operator() -> int:
+    """Run `python -m pyanamo` or `pyanamo`; the exit code."""
+    name = os.path.basename(sys.argv[0])
+
+    def main() -> int:
+        from pyanamo.console.command_line import main
+
+        return main(program="python -m pyanamo" if name == "__main__.py" else name)
+
+    return _run(main)
+
+
+def _run(main: Callable[[], int]) -> int:
+    _get_ready()
+    from pyanamo.cli import run_command_line
+
+    return run_command_line(main)
+
+
+def _get_ready() -> None:
+    """Let stop signals end the program, and open what is closed of stdin, stdout and stderr.
+
+    Otherwise the next file that the program opens would become its stdin, stdout or stderr. Ends
+    the program if Python is too old.
     """
     exit_at_once_on_signals()
     if sys.version_info < PYTHON:
@@ -26,7 +72,7 @@ def start_up() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
-    # Python has None where a file was closed.
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    # Python sets the stream of a closed file to None.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, shortened, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.identity import pilot_job
@@ -48,6 +49,11 @@ class JobState:
     attempt: int | None = None  # the pilot's, from 1 on; None: the whole job is meant
 
     @property
+    def is_gone(self) -> bool:
+        """Whether AWS Batch doesn't know it."""
+        return self.status is JobStatus.GONE
+
+    @property
     def has_ended(self) -> bool:
         """Whether the pilot has ended, or the whole job, so that nothing of it writes any more.
 
@@ -64,22 +70,13 @@ class JobState:
 
 
 class Jobs:
-    """The jobs of AWS Batch, in one region, as the SDK finds it where None is given.
+    """The jobs of AWS Batch, in one region.
 
     Errors are those of `pyanamo.errors`: `AccessDenied`, `StoreUnavailable`.
     """
 
-    def __init__(
-        self,
-        *,
-        region: str | None = None,
-        profile: str | None = None,
-        endpoint_url: str | None = None,
-        client: Client | None = None,
-    ) -> None:
-        self._client = client or make_client(
-            "batch", region=region, profile=profile, endpoint_url=endpoint_url
-        )
+    def __init__(self, account: Account = Account(), *, client: Client | None = None) -> None:
+        self._client = client or make_client("batch", account)
 
     def describe(self, job_ids: Iterable[str]) -> Iterator[JobState]:
         """The state of every job: each once, in the order they are named, a request for 100.

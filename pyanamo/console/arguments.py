@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TypeAlias
 
 from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
@@ -31,9 +32,10 @@ def add_command(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"Example: python -m pyanamo {example}",
     )
-    parser.set_defaults(run=run)
+    program = parser.prog.removesuffix(f" {name}")
+    parser.epilog = f"Example: {program} {example}"
+    parser.set_defaults(run=run, program=program)
     where = parser.add_argument_group("the tables")
     # Behind a flag that takes any number of names nobody could tell tables from items.
     where.add_argument(
@@ -103,10 +105,4 @@ def workflow_of(arguments: argparse.Namespace) -> Workflow:
     for name in names:
         check_table_name(name)
     store = store_of(arguments)
-    return Workflow(
-        *names,
-        local=store.local,
-        region=store.region,
-        profile=store.profile,
-        endpoint_url=store.endpoint_url,
-    )
+    return Workflow(*names, local=store.local, **asdict(store.account))

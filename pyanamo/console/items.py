@@ -191,7 +191,7 @@ def run_failures(arguments: argparse.Namespace) -> int:
     with workflow_of(arguments) as workflow:
         groups = workflow.failures()
     tables = " ".join(f"-t {name}" for name in dict.fromkeys(arguments.table))
-    restart = f"python -m pyanamo restart {tables}{place_flags(arguments)} --group"
+    restart = f"{arguments.program} restart {tables}{place_flags(arguments)} --group"
     if arguments.json:
         commands = {group.group_id: f"{restart} {group.group_id}" for group in groups}
         print_json("failures", groups=groups, restart=commands)

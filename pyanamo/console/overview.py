@@ -17,13 +17,11 @@ from pyanamo.console.arguments import (
 )
 from pyanamo.console.screen import (
     STATE_STYLES,
-    can_redraw,
-    console,
     csv_writer,
     duration_text,
-    is_terminal,
     print_json,
     print_table,
+    rich_console,
 )
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
@@ -33,6 +31,7 @@ from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
 from pyanamo.workflow.status import Status
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 WATCH_SECONDS = 5.0
@@ -77,8 +76,9 @@ def run_status(arguments: argparse.Namespace) -> int:
     if arguments.watch == 0:
         raise UsageError("--watch 0 leaves no time between two looks")
     with workflow_of(arguments) as workflow:
-        if arguments.watch is not None and can_redraw() and not arguments.json:
-            return _watch(workflow, arguments.watch)
+        console = None if arguments.json or arguments.watch is None else rich_console()
+        if console and not console.is_dumb_terminal:
+            return _watch(workflow, arguments.watch, console)
         while True:
             _print_status(workflow.status(), as_json=arguments.json)
             if arguments.watch is None:
@@ -87,11 +87,11 @@ def run_status(arguments: argparse.Namespace) -> int:
             time.sleep(arguments.watch)
 
 
-def _watch(workflow: Workflow, seconds: float) -> int:
-    """Keep the status on the screen until somebody presses Ctrl-C."""
+def _watch(workflow: Workflow, seconds: float, console: Console) -> int:
+    """Redraw the status until somebody presses Ctrl-C."""
     from rich.live import Live
 
-    live = Live(status_table(workflow.status()), console=console(), auto_refresh=False)
+    live = Live(status_table(workflow.status()), console=console, auto_refresh=False)
     try:
         with raising_signals(), ExitStack() as stack:
             stack.callback(live.stop)  # shows the cursor again, also when stopped while starting
@@ -106,8 +106,8 @@ def _watch(workflow: Workflow, seconds: float) -> int:
 def _print_status(statuses: Sequence[Status], *, as_json: bool) -> None:
     if as_json:
         print_json("status", tables=statuses)
-    elif is_terminal():
-        console().print(status_table(statuses))
+    elif console := rich_console():
+        console.print(status_table(statuses))
     else:
         print_table(STATUS_COLUMNS, map(_status_row, statuses))
 

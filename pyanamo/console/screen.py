@@ -1,4 +1,7 @@
-"""Show answers: tables and bars on a terminal, tab-separated lines in a pipe, JSON where asked."""
+"""Print answers: tables on a terminal, tab-separated lines in a pipe, JSON if asked for.
+
+rich draws what is on a terminal. Where rich is not installed, columns are aligned with blanks.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import ItemState
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 JSON_VERSION = 1
 
@@ -30,12 +34,12 @@ STATE_STYLES = {
 }
 _STATE_CELL = re.compile(r"(?:\d+/\d+ )?(\w+)")
 
-_recorder: Console | None = None  # in place of stdout, for pictures
+_recorder: Console | None = None  # used instead of stdout, for pictures
 
 
 @contextmanager
 def recorded(width: int) -> Iterator[Console]:
-    """Have what the block shows remembered, as a terminal of that width would show it."""
+    """Record what the block prints, as a terminal of that width would show it."""
     from rich.console import Console
 
     global _recorder
@@ -49,61 +53,73 @@ def recorded(width: int) -> Iterator[Console]:
 
 
 def is_terminal() -> bool:
-    """Whether a person sees what is printed."""
+    """Tell whether a person sees what is printed."""
     return _recorder is not None or sys.stdout.isatty()
 
 
-def console() -> Console:
-    """rich on stdout; it minds NO_COLOR and TERM=dumb itself."""
+def rich_console() -> Console | None:
+    """Return rich's console on stdout; None if stdout is no terminal, or rich is not installed.
+
+    rich itself follows NO_COLOR and TERM=dumb.
+    """
+    if not is_terminal() or find_spec("rich") is None:
+        return None
     from rich.console import Console
 
     return _recorder or Console(highlight=False)
 
 
-def can_redraw() -> bool:
-    """Whether what was printed can be drawn over: on a terminal that isn't a dumb one."""
-    return is_terminal() and not console().is_dumb_terminal
-
-
-def show(renderable: RenderableType) -> None:
-    """Print something of rich's."""
-    console().print(renderable)
-
-
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows of text with a header. States are coloured wherever they stand."""
-    if is_terminal():
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*columns)
+    """Print rows of text below a header."""
+    if console := rich_console():
+        _draw_table(console, columns, rows)
+    elif is_terminal():
+        _print_aligned([columns, *(tuple(map(one_line, row)) for row in rows)])
+    else:
+        print("\t".join(columns))
         for row in rows:
-            table.add_row(*(Text(harmless(cell), style=state_style(cell)) for cell in row))
-        show(table)
-        return
-    print("\t".join(columns))
+            print("\t".join(map(one_line, row)))
+
+
+def _draw_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Draw a table in which states have their colours."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
     for row in rows:
-        print("\t".join(map(one_line, row)))
+        table.add_row(*(Text(harmless(cell), style=state_style(cell)) for cell in row))
+    console.print(table)
+
+
+def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def harmless(cell: str) -> str:
-    """A cell without what makes a terminal do things; lines stay lines."""
+    """Return a cell without what controls a terminal; its lines stay lines."""
     return cell if cell.isprintable() else "\n".join(map(one_line, cell.split("\n")))
 
 
 def print_line(text: str) -> None:
-    """A line on a terminal, to be copied as it is: it isn't broken."""
-    console().print(text, markup=False, soft_wrap=True)
+    """Print a line for a person to copy: it isn't broken at the terminal's width."""
+    if console := rich_console():
+        console.print(text, markup=False, soft_wrap=True)
+    else:
+        print(text)
 
 
 def state_style(cell: str) -> str:
-    """The colour of a cell that shows a state: `failed`, `18/22 failed`."""
+    """Return the colour of a cell that shows a state: `failed`, `18/22 failed`."""
     shown = _STATE_CELL.fullmatch(cell)
     return STATE_STYLES.get(shown[1], "") if shown else ""
 
 
 def one_line(cell: str) -> str:
-    """A cell that breaks neither its line nor its column, and does nothing to a terminal."""
+    """Return a cell that fits in one line and one column, and doesn't control a terminal."""
     if cell.isprintable() and "\\" not in cell:
         return cell
     return "".join(
@@ -113,13 +129,13 @@ def one_line(cell: str) -> str:
 
 
 def print_json(command: str, **content: Any) -> None:
-    """One JSON object: `version`, `command`, and what the command answers."""
+    """Print one JSON object: `version`, `command`, and the command's answer."""
     answer = {"version": JSON_VERSION, "command": command, **content}
     print(json.dumps(plain(answer), ensure_ascii=False, indent=2))
 
 
 def print_json_list(command: str, name: str, things: Iterable[Any]) -> None:
-    """The same where there may be many things: they are printed as they come, a line each."""
+    """Print the same for many things: each when it comes, on a line of its own."""
     head = json.dumps({"version": JSON_VERSION, "command": command})[:-1]
     print(f"{head}, {json.dumps(name)}: [", end="")
     separator = "\n"
@@ -130,7 +146,7 @@ def print_json_list(command: str, name: str, things: Iterable[Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, enums and tuples as JSON has them."""
+    """Return dataclasses, enums and tuples as what `json` can write."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
@@ -145,7 +161,7 @@ def plain(value: Any) -> Any:
 
 
 def require_consent(what: str) -> None:
-    """Ask a person whether to go on, on the terminal. Raises a `PyAnamoError` for a no."""
+    """Ask on the terminal whether to go on. Raises `PyAnamoError` if the answer is no."""
     if not sys.stdin.isatty():
         raise UsageError(f"{what}: say --yes to go on")
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -154,12 +170,12 @@ def require_consent(what: str) -> None:
 
 
 def counted(items: int) -> str:
-    """`1 item`, `12 items`."""
+    """Return `1 item`, `12 items`."""
     return "1 item" if items == 1 else f"{items} items"
 
 
 def duration_text(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    """Return `45 s`, `12.0 min`, `3.5 h`, `2.1 d`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size or (unit == "min" and seconds >= 60):
             return f"{seconds / size:.1f} {unit}"
@@ -175,5 +191,5 @@ def write_bytes(chunks: Iterator[bytes]) -> None:
 
 
 def csv_writer() -> Any:  # its type has no public name
-    """Of comma-separated lines that end as all lines of a pipe do."""
+    """Return a writer of comma-separated values whose lines end in a newline only."""
     return csv.writer(sys.stdout, lineterminator="\n")

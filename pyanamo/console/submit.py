@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyanamo.batch.jobs import Jobs
 from pyanamo.batch.submission import PilotJob, array_sizes, left_in
 from pyanamo.console.arguments import Commands, add_command
 from pyanamo.console.screen import counted, print_json, print_table
@@ -102,8 +101,10 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
 
 def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool) -> int:
     """Submit the jobs one after another, and name each as soon as it is there; the exit code."""
+    from pyanamo.batch.jobs import Jobs
+
     submitted: list[Submitted] = []
-    jobs = Jobs(region=store.region, profile=store.profile)
+    jobs = Jobs(store.account)
     try:
         with stop_signals() as stop, when_set(stop, lambda: _say(STOPPING)):
             for size in sizes:

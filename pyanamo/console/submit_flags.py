@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pyanamo.batch.submission import MOST_PILOTS, PilotJob, job_name_of
 from pyanamo.cli import check_table_name, duration, store_of, whole_number
 from pyanamo.errors import UsageError
-from pyanamo.output.bucket import bucket_of
 from pyanamo.pilot.command_line import MOST_AT_A_TIME, pilot_parser
 from pyanamo.tables import Store
 
@@ -116,7 +115,9 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
     if arguments.archive:
         _check_archive(arguments.archive)
     if arguments.bucket:
-        bucket_of(arguments.bucket, None, region=None, profile=None)  # for its check
+        from pyanamo.output.bucket import bucket_of
+
+        bucket_of(arguments.bucket, None, store.account)  # for its check
     if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
         raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
     _check_pilot_flags(arguments.flags)
@@ -128,8 +129,8 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
         "PYANAMO_WALL_TIME": arguments.wall_time,
         "S3_BUCKET": arguments.bucket,
         "PYANAMO_ARCHIVE_SHA256": arguments.sha256 and _checked_sha256(arguments.sha256),
-        "AWS_REGION": store.region,
-        "AWS_ENDPOINT_URL_DYNAMODB": store.endpoint_url,
+        "AWS_REGION": store.account.region,
+        "AWS_ENDPOINT_URL_DYNAMODB": store.account.endpoint_url,
     }
     command: tuple[str, ...] = ()
     if arguments.archive or arguments.flags:
@@ -150,7 +151,7 @@ def _check_pilot_flags(flags: Sequence[str]) -> None:
     if "" in flags:
         raise UsageError("an empty word among the flags of the pilots: AWS Batch takes none")
     parser = pilot_parser()
-    parser.prog = f"{parser.prog}, behind --"
+    parser.prog = "the pilots' flags, behind --"
     nothing = object()
     given = argparse.Namespace(**dict.fromkeys(_OWN_FLAGS, nothing))
     parser.parse_args(["-t", _NO_TABLE, *flags], given)

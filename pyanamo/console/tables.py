@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pyanamo.cli import store_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import counted, print_json, print_table, require_consent
 from pyanamo.errors import UsageError
-from pyanamo.tables.dynamodb.capacity import TableCapacity
 from pyanamo.tables.dynamodb.units import Capacity, Scaling, Units
+
+if TYPE_CHECKING:
+    from pyanamo.tables.dynamodb.capacity import TableCapacity
 
 
 def add_commands(commands: Commands) -> None:
@@ -149,10 +152,9 @@ def _scaling(arguments: argparse.Namespace) -> Scaling | None:
 
 
 def _capacity(arguments: argparse.Namespace, name: str) -> TableCapacity:
-    store = store_of(arguments)
-    return TableCapacity(
-        name, region=store.region, profile=store.profile, endpoint_url=store.endpoint_url
-    )
+    from pyanamo.tables.dynamodb.capacity import TableCapacity
+
+    return TableCapacity(name, store_of(arguments).account)
 
 
 def _scaling_text(scaling: Scaling | None) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from boto3.session import Session
-
+from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, make_session, translated_errors
 from pyanamo.errors import UsageError
 from pyanamo.output.stores import Content, gzipped
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 DEFAULT_PREFIX = "PyAnamo"
 CONTENT_TYPE = "application/gzip"
@@ -21,18 +24,10 @@ PART_BYTES = 5 * 1024 * 1024  # of an upload: S3's least, but for the last; 10,0
 class LogBucket:
     """Logs in a bucket of S3, below a prefix."""
 
-    def __init__(
-        self,
-        bucket: str,
-        prefix: str,
-        *,
-        region: str | None = None,
-        profile: str | None = None,
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, account: Account = Account()) -> None:
         self._bucket = bucket
         self._prefix = prefix
-        self._region = region
-        self._profile = profile
+        self._account = account
         self._lock = threading.Lock()
         # Workers inherit the pilot's, with all that it has read: S3's description is large.
         self._session: Session | None = None
@@ -87,19 +82,19 @@ class LogBucket:
     def _own_client(self) -> Client:
         with self._lock:  # nested tasks are threads
             if self._session is None:
-                self._session = make_session(region=self._region, profile=self._profile)
+                self._session = make_session(self._account)
             if self._client is None:
-                self._client = make_client("s3", session=self._session)
+                self._client = make_client("s3", self._account, session=self._session)
             return self._client
 
 
-def bucket_of(name: str, key: str | None, *, region: str | None, profile: str | None) -> LogBucket:
+def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
     """The bucket that `-b` and `-k` name: `name`, or `s3://name/prefix`."""
     bucket, _, own_prefix = name.removeprefix("s3://").partition("/")
     if not bucket:
         raise UsageError(f"-b {name!r} names no bucket: give NAME or s3://NAME/PREFIX")
     prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
-    return LogBucket(bucket, prefix, region=region, profile=profile)
+    return LogBucket(bucket, prefix, account)
 
 
 def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
@@ -115,9 +110,9 @@ def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
     yield part
 
 
-def read_object(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:
+def read_object(uri: str, account: Account) -> Iterator[bytes]:
     """What an object of S3 has, a chunk at a time, by its `s3://` URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    client = make_client("s3", region=region, profile=profile)
+    client = make_client("s3", account)
     with translated_errors(client, f"the log {uri}"):
         yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(PART_BYTES)

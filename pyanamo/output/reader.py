@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Result
 from pyanamo.output.stores import unzipped
@@ -24,13 +25,7 @@ def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
     return result.stderr, result.stderr_bytes
 
 
-def whole_log(
-    result: Result,
-    stream: Stream,
-    *,
-    region: str | None = None,
-    profile: str | None = None,
-) -> Iterator[bytes]:
+def whole_log(result: Result, stream: Stream, account: Account) -> Iterator[bytes]:
     """The whole output, a chunk at a time. Raises a `PyAnamoError` where it isn't kept."""
     tail, size = tail_of(result, stream)
     if len(tail.encode()) == size:  # what was kept elsewhere all the same is no more readable
@@ -45,12 +40,12 @@ def whole_log(
     base = result.log_uri.removesuffix(".stdout.gz").removesuffix(".stderr.gz")
     uri = f"{base}.{stream}.gz"
     try:
-        yield from unzipped(_read(uri, region=region, profile=profile))
+        yield from unzipped(_read(uri, account))
     except zlib.error as error:
         raise PyAnamoError(f"the log {uri} is damaged: {error}") from error
 
 
-def _read(uri: str, *, region: str | None, profile: str | None) -> Iterator[bytes]:
+def _read(uri: str, account: Account) -> Iterator[bytes]:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         try:
@@ -65,4 +60,4 @@ def _read(uri: str, *, region: str | None, profile: str | None) -> Iterator[byte
         return
     from pyanamo.output.bucket import read_object
 
-    yield from read_object(uri, region=region, profile=profile)
+    yield from read_object(uri, account)

@@ -8,7 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyanamo.cli import add_store_flags, check_table_name, duration, size, store_of, whole_number
+from pyanamo.cli import (
+    add_store_flags,
+    add_version_flag,
+    check_table_name,
+    duration,
+    size,
+    store_of,
+    whole_number,
+)
 from pyanamo.errors import UsageError
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.stores import LogFolder, LogStore
@@ -55,12 +63,7 @@ def keeper_of(arguments: argparse.Namespace) -> Keeper:
     if arguments.bucket:
         from pyanamo.output.bucket import bucket_of
 
-        store = bucket_of(
-            arguments.bucket,
-            arguments.bucket_key,
-            region=arguments.region or None,
-            profile=arguments.profile or None,
-        )
+        store = bucket_of(arguments.bucket, arguments.bucket_key, store_of(arguments).account)
     elif arguments.log_dir:
         store = LogFolder(Path(arguments.log_dir))
     spare = Path(arguments.log_dir or "pyanamo-logs")
@@ -101,12 +104,12 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 def pilot_parser() -> argparse.ArgumentParser:
     """What reads a pilot's command line."""
     parser = argparse.ArgumentParser(
-        prog="pyanamo.py",
         description="Work on the items of a table until none is left or the wall time is used up.",
         epilog="Exit codes: 0 it did its job, also where items failed; 1 it could not; 2 wrong "
         "usage; 3 items failed and --fail-on-item-failure was given; 130 and 143 stopped by "
         "SIGINT and SIGTERM. A TIME is in seconds, or like 90s, 30m, 2h.",
     )
+    add_version_flag(parser)
     add_store_flags(parser)
     _add_amount_flags(parser.add_argument_group("how much at a time"))
     _add_time_flags(parser.add_argument_group("how long"))

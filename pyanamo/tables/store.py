@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyanamo.account import Account
 from pyanamo.tables.table import WorkflowTable
 
 if TYPE_CHECKING:
@@ -15,12 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Where tables are: an embedded file, or DynamoDB as the SDK finds it where None is given."""
+    """Where tables are: in a file on this machine, or else in DynamoDB."""
 
     local: Path | None = None
-    region: str | None = None
-    profile: str | None = None
-    endpoint_url: str | None = None
+    account: Account = Account()
 
     def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
         """The table of that name, in this process. It need not be there yet.
@@ -38,8 +37,8 @@ class Store:
 
         return DynamoDBTable(
             name,
+            account=self.account,
             session=self._session,
-            endpoint_url=self.endpoint_url,
             slots=SlotRange.part(worker, workers),
         )
 
@@ -48,4 +47,4 @@ class Store:
         """One for all its tables: a pilot's workers inherit what the pilot's has read."""
         from pyanamo.aws import make_session
 
-        return make_session(region=self.region, profile=self.profile)
+        return make_session(self.account)

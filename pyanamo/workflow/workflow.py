@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from pyanamo.batch.jobs import Jobs, JobState, JobStatus
+from pyanamo.account import Account
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
@@ -32,6 +33,9 @@ from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
 from pyanamo.workflow.selection import Selection
 from pyanamo.workflow.status import Status, status_of
+
+if TYPE_CHECKING:
+    from pyanamo.batch.jobs import JobState
 
 AT_A_TIME = 8  # changes
 
@@ -84,9 +88,7 @@ class Workflow:
             raise UsageError("a workflow has one table at least: name it")
         self._store = Store(
             local=None if local is None else Path(local),
-            region=region,
-            profile=profile,
-            endpoint_url=endpoint_url,
+            account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
         )
         self._clock = clock
         self._tables = [self._store.open(name) for name in tables]
@@ -135,7 +137,7 @@ class Workflow:
         ended yet, and `PyAnamoError` where only the tail was kept; see `show` for that.
         """
         result = self.result(item_id, task)
-        return whole_log(result, stream, region=self._store.region, profile=self._store.profile)
+        return whole_log(result, stream, self._store.account)
 
     def result(self, item_id: str, task: str | None = None) -> Result:
         """How an item's task ended. Raises `ItemNotFound` where it has not."""
@@ -163,7 +165,11 @@ class Workflow:
             for row in table.summaries(ItemState.LOCKED):
                 if job_id_of(row.instance) is not None:
                     held.setdefault(row.instance, []).append(row)
-        jobs = Jobs(region=self._store.region, profile=self._store.profile)
+        if not held:
+            return []
+        from pyanamo.batch.jobs import Jobs
+
+        jobs = Jobs(self._store.account)
         try:
             states = jobs.of_instances(held)
         finally:
@@ -341,7 +347,7 @@ class Workflow:
 
         def freed(item: Item) -> Changes | None:
             now = self._clock()
-            is_sure = job.status is not JobStatus.GONE or item.lease_has_expired(now)
+            is_sure = not job.is_gone or item.lease_has_expired(now)
             is_the_jobs = item.instance == row.instance
             return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
 

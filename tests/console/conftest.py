@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.tables import Store
 from tests.support.cli import Place
 from tests.support.fake_batch import FakeBatch
@@ -85,7 +86,7 @@ def batch(submitter: Submitter) -> Iterator[FakeBatch]:
 def submitter(table_name: str, dynamodb: str, moto: str, queue: str) -> Submitter:
     """Somebody with an empty table."""
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb, "AWS_ENDPOINT_URL_BATCH": moto}
-    store = Store(endpoint_url=dynamodb)
+    store = Store(account=Account(endpoint_url=dynamodb))
     operator = Operator(store=store, table=table_name, environment=environment)
     table = operator.opened()
     table.create()

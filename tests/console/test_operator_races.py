@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.model import Ending, Item, ItemState
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.workflow import Changed, Workflow
@@ -152,13 +153,13 @@ def test_an_embedded_item_cannot_be_changed_meanwhile(
 @contextmanager
 def losing_reply(place: Place, operation: str) -> Iterator[WorkflowTable]:
     """The table through a proxy that loses the first reply to such a request."""
-    assert place.store.endpoint_url is not None
+    assert place.store.account.endpoint_url is not None
 
     def decide(name: str, _body: object, count: int) -> Fault:
         return Fault.DROP_AFTER if name == operation and count == 1 else Fault.NONE
 
-    with FaultyProxy(place.store.endpoint_url, decide) as proxy:
-        table = Store(endpoint_url=proxy.url).open(place.table_name)
+    with FaultyProxy(place.store.account.endpoint_url, decide) as proxy:
+        table = Store(account=Account(endpoint_url=proxy.url)).open(place.table_name)
         yield table
         assert proxy.operations.count(operation) == 2
         table.close()
@@ -180,7 +181,7 @@ def test_a_restart_whose_reply_was_lost_is_made_though_a_pilot_was_faster(
 ) -> None:
     """The repeated write finds the item in the pilot's hands."""
     ended(dynamodb_place.table, single("item"), failed())
-    assert dynamodb_place.store.endpoint_url is not None
+    assert dynamodb_place.store.account.endpoint_url is not None
     other = dynamodb_place.store.open(dynamodb_place.table_name)
 
     def decide(name: str, _body: object, count: int) -> Fault:
@@ -188,8 +189,8 @@ def test_a_restart_whose_reply_was_lost_is_made_though_a_pilot_was_faster(
             claim_it(other)
         return Fault.DROP_AFTER if name == "UpdateItem" and count == 1 else Fault.NONE
 
-    with FaultyProxy(dynamodb_place.store.endpoint_url, decide) as proxy:
-        table = Store(endpoint_url=proxy.url).open(dynamodb_place.table_name)
+    with FaultyProxy(dynamodb_place.store.account.endpoint_url, decide) as proxy:
+        table = Store(account=Account(endpoint_url=proxy.url)).open(dynamodb_place.table_name)
         assert table.amend("item", restarted) is Amended.CHANGED
         table.close()
     other.close()
@@ -238,7 +239,7 @@ def test_what_is_no_longer_meant_is_left_alone(place: Place, act: str) -> None:
         assert place.table.amend("held", transitions.held) is Amended.CHANGED
 
     workflow = Overtaken(
-        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+        place.table_name, local=place.store.local, endpoint_url=place.store.account.endpoint_url
     )
     workflow.meanwhile = meanwhile
     with workflow:
@@ -252,7 +253,7 @@ def test_each_item_is_changed_but_once(place: Place) -> None:
     """Though what moves on to another state meanwhile shows up there again."""
     ended(place.table, single("item"), failed())
     with Workflow(
-        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+        place.table_name, local=place.store.local, endpoint_url=place.store.account.endpoint_url
     ) as workflow:
         both = Selection(states=(ItemState.FAILED, ItemState.TODO, ItemState.HELD))
         assert workflow.hold(both) == Changed(changed=1)
@@ -274,7 +275,7 @@ def test_a_restart_while_pilots_run(place: Place) -> None:
         wait_until(lambda pilot=pilot: pilot.workers, "a worker")  # type: ignore[misc]
     wait_until(lambda: not [*place.table.summaries(ItemState.TODO)], "pilots at work")
     with Workflow(
-        place.table_name, local=place.store.local, endpoint_url=place.store.endpoint_url
+        place.table_name, local=place.store.local, endpoint_url=place.store.account.endpoint_url
     ) as workflow:
         assert workflow.restart(FAILED) == Changed(changed=count)
         unfinished = (ItemState.TODO, ItemState.LOCKED)

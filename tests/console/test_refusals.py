@@ -57,7 +57,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["show", "nobody"], 1, "item 'nobody' is not in "),
     (["items", "--state", "finished"], 2, "invalid choice: 'finished'"),
     (["items", "--columns", "itemID,Sample"], 2, "'Sample' is no column: expected Table,itemID,"),
-    (["items", "--older-than", "soon"], 2, "'soon' is no time"),
+    (["items", "--older-than", "soon"], 2, "'soon' is not a duration"),
     (["samples", "--where", "Align"], 2, "'Align' is no filter: expected STEP=STATE"),
     (["samples", "--where", "Align=finished"], 2, "'finished' in 'Align=finished' is no state"),
     (["samples", "--where", "Call=done"], 2, "'Call' in 'Call=done' is no step: expected Align"),

@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pyanamo import __main__
 from pyanamo.batch.jobs import Jobs
 from pyanamo.batch.submission import PilotJob
+from pyanamo.console import command_line
 from pyanamo.errors import PyAnamoError, UsageError
 from tests.support.submitter import Submitter
 
@@ -40,7 +40,7 @@ SHA = "0123456789abcdef" * 4
         (f"--archive - --sha256 {SHA}", "--sha256 is that of an archive"),
         ("-b s3://", "-b 's3://' names no bucket"),
         ("--local", "which pilots in AWS Batch can't see: leave --local out"),
-        ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is no address"),
+        ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is not a URL"),
         ("strange", "'strange' is no flag: those of the pilots stand behind --"),
         ("-- --table Call", "--table behind --: give it to submit itself, before --"),
         ("-- --item 1", "--items behind --: give it to submit itself, before --"),
@@ -54,7 +54,7 @@ def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) 
     words = shlex.split(f"submit {usual} --job-definition D {flags.replace('--name ', '--name=')}")
     monkeypatch.setattr(sys, "argv", ["pyanamo", *words])
     with pytest.raises(UsageError) as refused:
-        __main__.main()
+        command_line.main()
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -63,9 +63,12 @@ def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) 
     ("flags", "message"),
     [
         ("", "the following arguments are required: --queue, --job-definition"),
-        ("--queue Q --job-definition D -p 0", "'0' is no whole number from 1 to 1000000"),
+        ("--queue Q --job-definition D -p 0", "'0' is not a whole number from 1 to 1000000"),
         ("--queue Q --job-definition D -p 2 --most 3", "not allowed with argument -p/--pilots"),
-        ("--queue Q --job-definition D -w soon", "'soon' is no time: 90, 90s, 30m and 2h are"),
+        (
+            "--queue Q --job-definition D -w soon",
+            "'soon' is not a duration: use 90, 90s, 30m or 2h",
+        ),
         ("--queue Q --job-definition D -- --retires 1", "unrecognized arguments: --retires 1"),
         ("--queue Q --job-definition D -- --retries", "--retries: expected one argument"),
     ],
@@ -78,7 +81,7 @@ def test_flags_that_cannot_be_read(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["pyanamo", "submit", "-t", "Align", *flags.split()])
     with pytest.raises(SystemExit) as refused:
-        __main__.main()
+        command_line.main()
     assert refused.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(message)
 

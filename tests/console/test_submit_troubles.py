@@ -14,9 +14,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from pyanamo import __main__
 from pyanamo.batch.jobs import Jobs
-from pyanamo.console import submit as console
+from pyanamo.console import command_line
 from pyanamo.errors import PyAnamoError
 from tests.support.cli import SECONDS, finish
 from tests.support.fake_batch import FakeBatch
@@ -73,14 +72,14 @@ def test_a_job_whose_answer_never_comes_may_be_there(
     for name, value in submitter.operator.environment.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("batch")
-    monkeypatch.setattr(console, "Jobs", lambda **_: Jobs(client=client))
+    monkeypatch.setattr("pyanamo.batch.jobs.Jobs", lambda _: Jobs(client=client))
     command = submitter.operator.command("submit", *submitter.flags("-p", "10001"))
     monkeypatch.setattr(sys, "argv", command[2:])
     with Stubber(client) as stub:
         stub.add_response("submit_job", {"jobName": "n", "jobId": "the-first"})
         stub.add_client_error("submit_job", "ServerException", "try later", 500)
         with pytest.raises(PyAnamoError) as failed_so:
-            __main__.main()
+            command_line.main()
     assert capsys.readouterr().out == "the-first\n"
     assert str(failed_so.value).endswith(
         "ServerException: try later; the job that got no answer may have been submitted all the "

@@ -14,6 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.errors import TaskFileError
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
@@ -150,7 +151,7 @@ def test_the_largest_item_is_recorded_whatever_its_tasks_print(
 ) -> None:
     file = tmp_path / "tasks.txt"
     file.write_bytes(task_file(line(int(largest(line) * share))))
-    local = Place(tmp_path, Store(endpoint_url=dynamodb), table_name)
+    local = Place(tmp_path, Store(account=Account(endpoint_url=dynamodb)), table_name)
     local.environment["AWS_ENDPOINT_URL_DYNAMODB"] = dynamodb
     results = "".join(f"PyAnamo:\t{number} {'x' * 60}\n" for number in range(99))
     # 127 is the exit code that the last line of stderr is told with.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.model import Ending, ItemState
 from pyanamo.tables import Store
 from tests.support.dynamodb_local import DynamoDBLocal
@@ -32,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[DynamoDBLocal]:
 def place(server: DynamoDBLocal, tmp_path: Path, table_name: str) -> Iterator[Place]:
     """A place with a table of that server."""
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": server.endpoint}
-    store = Store(endpoint_url=server.endpoint)
+    store = Store(account=Account(endpoint_url=server.endpoint))
     with cleaned_up(Place(tmp_path, store, table_name, environment)) as place:
         yield place
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from pyanamo.account import Account
 from pyanamo.aws import Client, make_client
 from pyanamo.tables import Store, WorkflowTable
 from pyanamo.tables.dynamodb.expressions import typed
@@ -124,7 +125,7 @@ class DynamoDBBackend(Backend):
 
     @property
     def store(self) -> Store:
-        return Store(endpoint_url=self.endpoint)
+        return Store(account=Account(endpoint_url=self.endpoint))
 
     def raw(self, name: str, item_id: str) -> dict[str, Any]:
         return {attribute: _plain(value) for attribute, value in self.typed(name, item_id).items()}
@@ -156,7 +157,7 @@ class DynamoDBBackend(Backend):
 @functools.cache
 def shared_client(endpoint: str) -> Client:
     """One client for all tests of this process: to make one takes a while."""
-    return make_client("dynamodb", region=None, profile=None, endpoint_url=endpoint)
+    return make_client("dynamodb", Account(endpoint_url=endpoint))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import re
 import socket
 from pathlib import Path
 
+from pyanamo.account import Account
 from pyanamo.model import Ending, Outcome, Result, TaskStatus
 from pyanamo.tables import Store, WorkflowTable
 from tests.support.cli import Finished, Place
@@ -26,7 +27,9 @@ def local(table: str, file: Path) -> Place:
 def at(endpoint: str, table: str) -> Place:
     """A table in the DynamoDB at an endpoint."""
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
-    return Place(table=table, store=Store(endpoint_url=endpoint), environment=environment)
+    return Place(
+        table=table, store=Store(account=Account(endpoint_url=endpoint)), environment=environment
+    )
 
 
 def written(file: Path, content: str | bytes) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pyanamo.account import Account
 from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
@@ -16,7 +17,7 @@ AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
 
 def behind(proxy: FaultyProxy, name: str, clock: Clock) -> DynamoDBTable:
     """A table, with a client of its own, that is reached through the proxy."""
-    return DynamoDBTable(name, endpoint_url=proxy.url, clock=clock)
+    return DynamoDBTable(name, account=Account(endpoint_url=proxy.url), clock=clock)
 
 
 def new_table(backend: Backend, name: str) -> WorkflowTable:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.model import Claim, Item
 from pyanamo.tables import Store, WorkflowTable, transitions
 from pyanamo.workflow import Workflow
@@ -76,7 +77,9 @@ class Operator:
 
     def workflow(self) -> Workflow:
         """The same in Python."""
-        return Workflow(self.table, local=self.store.local, endpoint_url=self.store.endpoint_url)
+        return Workflow(
+            self.table, local=self.store.local, endpoint_url=self.store.account.endpoint_url
+        )
 
     def item(self, item_id: str) -> Item:
         """An item as it is now, which must be there."""
@@ -129,7 +132,9 @@ def new_operator(kind: str, folder: Path, table: str, request: pytest.FixtureReq
         return Operator(store=Store(local=file), table=table, environment=environment)
     endpoint: str = request.getfixturevalue("dynamodb")
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
-    return Operator(store=Store(endpoint_url=endpoint), table=table, environment=environment)
+    return Operator(
+        store=Store(account=Account(endpoint_url=endpoint)), table=table, environment=environment
+    )
 
 
 def fill(operator: Operator) -> Claim:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.model import Ending, Item, ItemState, Result
 from pyanamo.tables import Store, WorkflowTable
 from tests.support.makers import nested, single
@@ -340,7 +341,9 @@ def new_place(
     else:
         endpoint = request.getfixturevalue("dynamodb")
         environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
-        place = Place(folder, Store(endpoint_url=endpoint), table_name, environment)
+        place = Place(
+            folder, Store(account=Account(endpoint_url=endpoint)), table_name, environment
+        )
     with cleaned_up(place):
         yield place
 

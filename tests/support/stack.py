@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
+from pyanamo.account import Account
 from pyanamo.tables import Store, WorkflowTable
 from tests.support.cli import ROOT, Finished, finish
 
@@ -57,7 +58,7 @@ class Stack:
 
     def opened(self) -> WorkflowTable:
         """Its table, to be closed."""
-        return Store(endpoint_url=self.endpoint).open(self.table)
+        return Store(account=Account(endpoint_url=self.endpoint)).open(self.table)
 
     def policy(self, arn: str) -> Document:
         """What a managed policy says."""

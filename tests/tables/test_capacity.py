@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import boto3
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError, TableNotFound, UsageError
 from pyanamo.tables.attributes import INDEX
 from pyanamo.tables.dynamodb.capacity import TableCapacity
@@ -245,7 +246,7 @@ def test_a_dynamodb_elsewhere_is_not_scaled_by_aws(
     table.create()
     monkeypatch.delenv("AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING")
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
-    capacity = TableCapacity(table.name, endpoint_url=dynamodb)
+    capacity = TableCapacity(table.name, Account(endpoint_url=dynamodb))
     units = Units(read=3, write=3)
     capacity.set_provisioned(read=3, write=3)
     assert capacity.describe() == fixed(units, units)

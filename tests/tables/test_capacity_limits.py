@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pyanamo.account import Account
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.tables.attributes import INDEX
 from pyanamo.tables.dynamodb.capacity import WAIT_SECONDS, TableCapacity
@@ -114,10 +115,10 @@ def test_somebody_else_changes_the_table(stub: Stubber) -> None:
 
 
 def test_no_access_to_what_scales_it(dynamodb: str, moto: str, table_name: str) -> None:
-    table = DynamoDBTable(table_name, endpoint_url=dynamodb)
+    table = DynamoDBTable(table_name, account=Account(endpoint_url=dynamodb))
     table.create(Units(read=1, write=1))
     scaler = boto3.client("application-autoscaling", endpoint_url=moto)
-    capacity = TableCapacity(table_name, endpoint_url=dynamodb, scaling_client=scaler)
+    capacity = TableCapacity(table_name, Account(endpoint_url=dynamodb), scaling_client=scaler)
     with Stubber(scaler) as stub:
         stub.add_client_error("describe_scalable_targets", "AccessDeniedException", "no index")
         with pytest.raises(AccessDenied, match=f"the scaling of table '{table_name}'.*no index"):
@@ -127,10 +128,10 @@ def test_no_access_to_what_scales_it(dynamodb: str, moto: str, table_name: str) 
 def test_a_refusal_that_speaks_of_an_index_is_no_missing_table(
     dynamodb: str, moto: str, table_name: str
 ) -> None:
-    table = DynamoDBTable(table_name, endpoint_url=dynamodb)
+    table = DynamoDBTable(table_name, account=Account(endpoint_url=dynamodb))
     table.create()
     scaler = boto3.client("application-autoscaling", endpoint_url=moto)
-    capacity = TableCapacity(table_name, endpoint_url=dynamodb, scaling_client=scaler)
+    capacity = TableCapacity(table_name, Account(endpoint_url=dynamodb), scaling_client=scaler)
     with Stubber(scaler) as stub:
         stub.add_response("describe_scaling_policies", {"ScalingPolicies": []})
         stub.add_client_error("register_scalable_target", "ValidationException", "bad index")

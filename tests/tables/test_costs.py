@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.aws import make_client
 from pyanamo.model import Claim
 from pyanamo.tables import WorkflowTable
@@ -43,7 +44,7 @@ def metered(dynamo: DynamoDBBackend, table_name: str) -> Metered:
         consumed = cast(dict[str, float], parsed.get("ConsumedCapacity") or {})
         requests.append((model.name, consumed.get("CapacityUnits", 0.0)))
 
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=dynamo.endpoint)
+    client = make_client("dynamodb", Account(endpoint_url=dynamo.endpoint))
     client.meta.events.register("provide-client-params.dynamodb.*", ask)
     client.meta.events.register("after-call.dynamodb.*", note)
     table = DynamoDBTable(table_name, client=client, clock=dynamo.clock)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.aws import make_client
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
@@ -169,7 +170,7 @@ def test_a_renewal_between_look_and_write_wins(
     step.add(single("a"))
     claim = step.claim()
     step.clock.advance(LEASE)
-    client = make_client("dynamodb", region=None, profile=None, endpoint_url=dynamo.endpoint)
+    client = make_client("dynamodb", Account(endpoint_url=dynamo.endpoint))
     client.meta.events.register(
         "before-call.dynamodb.UpdateItem",
         lambda **_: step.table.renew(claim, lease=LEASE) and None,

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pyanamo.account import Account
 from pyanamo.batch.jobs import Jobs, JobState, JobStatus
 from pyanamo.errors import AccessDenied, StoreUnavailable
 from pyanamo.identity import job_id_of, pilot_name
@@ -190,14 +191,12 @@ def test_a_hundred_jobs_a_request(queue: str) -> None:
     assert rest[199].status is JobStatus.SUCCEEDED
 
 
-def test_no_jobs_no_request(moto: str) -> None:
-    assert list(Jobs(endpoint_url=moto).describe([])) == []
+def test_no_jobs_no_request() -> None:
+    nobody = boto3.client("batch", endpoint_url="http://127.0.0.1:1")
+    assert list(Jobs(client=nobody).describe([])) == []
 
 
-def test_the_endpoint_may_be_given(queue: str, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id = submit(queue)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_BATCH")
-    assert "AWS_ENDPOINT_URL" not in os.environ
-    jobs = Jobs(region="us-east-1", endpoint_url=moto)
-    assert [state.status for state in jobs.describe([job_id])] == [JobStatus.SUCCEEDED]
+def test_the_endpoint_of_an_account_is_not_that_of_batch(queue: str) -> None:
+    jobs = Jobs(Account(region="us-east-1", endpoint_url="http://127.0.0.1:1"))
+    assert [state.status for state in jobs.describe([submit(queue)])] == [JobStatus.SUCCEEDED]
     jobs.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.account import Account
 from pyanamo.tables import Store
 from tests.support.documents import Example, examples, make_checkout, run_example
 from tests.support.makers import done, nested, well
@@ -205,7 +206,7 @@ def test_the_same_with_the_aws_cli(dynamodb: str, tmp_path: Path) -> None:
 
 def make_done_items(endpoint: str, name: str) -> None:
     """A step with three items that are done, and one that waits."""
-    table = Store(endpoint_url=endpoint).open(name)
+    table = Store(account=Account(endpoint_url=endpoint)).open(name)
     table.create()
     names = {
         "nested-count": "Count",

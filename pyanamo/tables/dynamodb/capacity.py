@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable, UsageError
 from pyanamo.tables.attributes import INDEX
@@ -42,25 +43,19 @@ class TableCapacity:
     def __init__(
         self,
         name: str,
+        account: Account = Account(),
         *,
-        region: str | None = None,
-        profile: str | None = None,
-        endpoint_url: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
         client: Client | None = None,
         scaling_client: Client | None = None,
     ) -> None:
-        """`endpoint_url` is DynamoDB's; the clients are for tests that fake their answers."""
+        """The clients are for tests that fake their answers."""
         self.name = name
         self._clock = clock
         self._wait = wait
-        self._client = client or make_client(
-            "dynamodb", region=region, profile=profile, endpoint_url=endpoint_url
-        )
-        scaling_client = scaling_client or make_client(
-            "application-autoscaling", region=region, profile=profile
-        )
+        self._client = client or make_client("dynamodb", account)
+        scaling_client = scaling_client or make_client("application-autoscaling", account)
         self._scaling = TableScaling(name, scaling_client, self._client)
 
     def describe(self) -> Capacity:

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from boto3.session import Session
-
+from pyanamo.account import Account
 from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim, Item, ItemState, ItemSummary
@@ -37,6 +36,9 @@ from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, Slot
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.table import Added, Amended, HoldersVerbs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 # What a lost item's successor must know of it. `_still_lost` ties it to the token.
 _OF_A_LOST_ITEM = (
@@ -66,8 +68,8 @@ class DynamoDBTable(HoldersVerbs):
         self,
         name: str,
         *,
+        account: Account = Account(),
         session: Session | None = None,
-        endpoint_url: str | None = None,
         slots: SlotRange = ALL_SLOTS,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
@@ -76,7 +78,7 @@ class DynamoDBTable(HoldersVerbs):
     ) -> None:
         self.name = name
         self._clock = clock
-        self._client = client or make_client("dynamodb", session=session, endpoint_url=endpoint_url)
+        self._client = client or make_client("dynamodb", account, session=session)
         self._random = rng or random.Random()
         self._candidates = Candidates(
             partial(self._page, ItemState.TODO),

@@ -1,0 +1,29 @@
+"""The operator's command line: one program with many commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pyanamo.cli import add_version_flag
+from pyanamo.console import change, export, items, overview, submit, tables
+
+
+def main(argv: Sequence[str] | None = None, *, program: str = "python -m pyanamo") -> int:
+    """Run a command; its exit code.
+
+    `argv` are the words after the program's name; by default those of this process. `program` is
+    what a person types to start the program: help and hints show it.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="See how far a workflow is, and run again what must run again.",
+        epilog=f"{program} COMMAND --help tells more, with an example.",
+    )
+    add_version_flag(parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (overview, items, change, tables, submit, export):
+        module.add_commands(commands)
+    arguments = parser.parse_args(argv)
+    code: int = arguments.run(arguments)
+    return code
