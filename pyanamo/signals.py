@@ -9,7 +9,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -72,7 +71,10 @@ def when_set(halt: Halt, act: Callable[[], object]) -> Iterator[None]:
     over = Halt()
 
     def wait_and_act() -> None:
-        wait([halt.fileno(), over.fileno()])
+        poll = select.poll()
+        for source in (halt, over):
+            poll.register(source, select.POLLIN)
+        poll.poll()
         if not over:
             act()
 
