@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
 from pyanamo.cli import (
@@ -102,29 +102,28 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
 
 
 def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace: bool) -> int:
-    """Write the items, and tell what became of them; the exit code."""
-    table = store.open(table_name)
+    """Write the items, and print what became of them. Returns the exit code."""
     total = Added()
-    with stop_signals() as stop:
+
+    def count(added: Added) -> None:
+        nonlocal total
+        total += added
+        advance(added.items)
+
+    with stop_signals() as stop, closing(store.open(table_name)) as table:
         try:
             if table.create():
                 print(f"created table {table_name}", file=sys.stderr)
-            # Once a signal has come no more items are handed on; what is under way is finished.
-            handed = takewhile(lambda _: not stop, items)
             with progress_bar(len(items)) as advance:
-                for added in table.add(handed, replace=replace):
-                    total += added
-                    advance(added.items)
+                table.add(items, replace=replace, stop=stop, on_batch=count)
         except PyAnamoError as error:
-            if stop:  # what was under way when the signal came
+            if stop:  # from a batch that was under way when the signal came
                 print(error, file=sys.stderr)
             elif total.items:
-                told = f"{_told(total, replace)}, then came that error"
+                told = f"{_told(total, replace)} before the error"
                 raise PyAnamoError(f"{error}\n{told}") from error
             else:
                 raise
-        finally:
-            table.close()
     for item_id in total.locked:
         print(f"not replaced, a pilot is working on it: {item_id}", file=sys.stderr)
     if stop.signal is not None:

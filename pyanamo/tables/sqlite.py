@@ -111,17 +111,27 @@ class SQLiteTable(HoldersVerbs):
             )
             return made.rowcount == 1
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, a transaction a batch."""
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items, one transaction per batch."""
         import_id = new_import_id(self._clock())
+        total = Added()
         rest = iter(items)
-        while batch := [new_item(item, import_id) for item in islice(rest, BATCH)]:
+        while not stop and (batch := [new_item(item, import_id) for item in islice(rest, BATCH)]):
             added = Added()
             with self._transaction() as database:
                 self._require_table(database)
                 for attributes in batch:
                     added += self._add(database, attributes, replace=replace)
-            yield added
+            total += added
+            on_batch(added)
+        return total
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
         """Take an item that waits, or else one whose lease has expired."""

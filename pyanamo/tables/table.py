@@ -64,11 +64,22 @@ class WorkflowTable(Protocol):
     def create(self) -> bool:
         """Make the table and wait until it is there; False if it was there."""
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, telling of them a batch at a time, as they are written.
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items. Returns what became of all of them.
 
-        An item that is there is left alone; with `replace` it is overwritten, unless it is locked.
-        Items are told of once, and each item's `item_id` must be there once.
+        An item that is in the table already is left alone; with `replace` it is overwritten,
+        unless it is locked. No two of the items may have the same `item_id`.
+
+        `on_batch` is called for each batch once it is written, so that after an error the caller
+        knows what was added before it. Once `stop` is true, no other batch is begun; those that
+        have begun are finished.
         """
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:

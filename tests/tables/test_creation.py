@@ -17,7 +17,7 @@ def test_create_makes_the_table_once_and_keeps_its_items(backend: Backend, table
     table = backend.open(table_name)
     assert table.create() is True
     table.check()
-    list(table.add([single("a")]))
+    table.add([single("a")])
     assert table.create() is False
     assert backend.open(table_name).create() is False
     item = table.get("a")
@@ -28,8 +28,8 @@ def test_create_makes_the_table_once_and_keeps_its_items(backend: Backend, table
 A_CLAIM = Claim(item=single("a"), token="0123456789abcdef")
 VERBS: dict[str, Callable[[WorkflowTable], object]] = {
     "check": lambda table: table.check(),
-    "add": lambda table: list(table.add([single("a")])),
-    "replace": lambda table: list(table.add([single("a")], replace=True)),
+    "add": lambda table: table.add([single("a")]),
+    "replace": lambda table: table.add([single("a")], replace=True),
     "claim": lambda table: table.claim("pilot-1", lease=LEASE, max_attempts=3),
     "renew": lambda table: table.renew(A_CLAIM, lease=LEASE),
     "record": lambda table: table.record(A_CLAIM, {"Task_0": well()}),
@@ -114,7 +114,7 @@ def test_names_that_need_care(backend: Backend, table_name: str) -> None:
 
 def test_a_closed_table_can_be_used_again(step: Step) -> None:
     table = step.backend.store.open(step.name)  # with a client of its own
-    list(table.add([single("a")]))
+    table.add([single("a")])
     table.close()
     assert table.get("a") is not None
     table.close()

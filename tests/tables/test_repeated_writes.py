@@ -15,7 +15,7 @@ from tests.support.makers import LEASE, claim_from, done, single
 def test_a_claim_that_may_have_been_made_is_the_next_one(
     dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
-    list(new_table(dynamo, table_name).add(single(f"other-{n}") for n in range(5)))
+    new_table(dynamo, table_name).add(single(f"other-{n}") for n in range(5))
     table = behind(proxy, table_name, dynamo.clock)
     proxy.decide = every("UpdateItem", Fault.DROP_AFTER)
     for _ in range(2):
@@ -66,7 +66,7 @@ def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
     before = dynamo.raw(table_name, "a")
 
     proxy.decide = every("UpdateItem", Fault.NONE)
-    list(table.add([single("b")]))
+    table.add([single("b")])
     assert claim_from(table).item.item_id == "b"
     assert dynamo.raw(table_name, "a") == before
     assert table.finish(other, done(TASKS)) is True

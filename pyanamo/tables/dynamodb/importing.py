@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 from pyanamo.aws import Client, ConditionFailed, aws_error, translated_errors
@@ -56,11 +56,14 @@ class _Tried:
     failed: Sequence[_Row]  # for now
 
 
-def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
-    """Insert the rows that aren't there, in rounds: what only failed for now goes once more.
+def insert(client: Client, table: str, rows: Iterable[Attributes], stop: object) -> Iterator[Added]:
+    """Insert the rows that aren't in the table yet; yields what became of each batch.
 
-    So batches are full even where many of their statements fail, as they do when DynamoDB
-    throttles. It is given up when nothing has succeeded for `FRUITLESS_ROUNDS`.
+    Statements that DynamoDB refuses for now are collected, and tried again in another round after
+    a pause. So requests are full even while DynamoDB throttles. Raises `StoreUnavailable` after
+    `FRUITLESS_ROUNDS` rounds in a row in which nothing succeeded.
+
+    Once `stop` is true, no other batch and no other round is begun.
     """
     left: Iterable[_Row] = map(_Row, rows)
     fruitless = 0
@@ -68,11 +71,12 @@ def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[A
         failed: list[_Row] = []
         succeeded = 0
         write = partial(_insert_batch, client, table)
-        for tried in several_at_a_time(write, _batches(left), AT_A_TIME):
+        batches = takewhile(lambda _: not stop, _batches(left))
+        for tried in several_at_a_time(write, batches, AT_A_TIME):
             failed += tried.failed
             succeeded += tried.added.items
             yield tried.added
-        if not failed:
+        if stop or not failed:
             return
         left = failed
         fruitless = 0 if succeeded else fruitless + 1
@@ -84,9 +88,15 @@ def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[A
     )
 
 
-def replace(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
-    """Write the rows over what is there, but not over locked items."""
-    return several_at_a_time(partial(_replace, client, table), rows, 2 * AT_A_TIME)
+def replace(
+    client: Client, table: str, rows: Iterable[Attributes], stop: object
+) -> Iterator[Added]:
+    """Write the rows over what is there, but not over locked items; yields what became of each.
+
+    Once `stop` is true, no other row is written.
+    """
+    until_stop = takewhile(lambda _: not stop, rows)
+    return several_at_a_time(partial(_replace, client, table), until_stop, 2 * AT_A_TIME)
 
 
 def _insert_batch(client: Client, table: str, batch: Sequence[_Row]) -> _Tried:

@@ -104,12 +104,23 @@ class DynamoDBTable(HoldersVerbs):
             waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
             return made
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, many requests at a time."""
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items, several requests at a time."""
         import_id = new_import_id(self._clock())
         rows = (new_item(item, import_id) for item in items)
         write = importing.replace if replace else importing.insert
-        return write(self._client, self.name, rows)
+        total = Added()
+        for added in write(self._client, self.name, rows, stop):
+            total += added
+            on_batch(added)
+        return total
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
         """Take an item that waits, or else one whose lease has expired."""
