@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pyanamo.errors import TaskFileError
 from pyanamo.model import SINGLE_TASK, Item, Task
 from pyanamo.shellwords import check_command
-from pyanamo.tables.attributes import new_import_id, new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_KEY_BYTES, grown_size
 
 REQUIRED = ("itemID", "TaskID", "TaskScript")
@@ -220,7 +219,7 @@ class _Parser:
             self._note(number, f"{_shown(command)} can't be run: {error}: expected a command")
 
     def _check_size(self, number: int, item: Item) -> None:
-        size = grown_size(new_item(item, new_import_id(0)), len(item.tasks))
+        size = grown_size(item)
         if size > MAX_ITEM_BYTES:
             self._note(
                 number,
