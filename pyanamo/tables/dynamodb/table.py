@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -87,7 +88,8 @@ class DynamoDBTable(HoldersVerbs):
             rng=self._random,
         )
         self._locked_fit_a_page = False
-        self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token
+        # Item ids and tokens of claims whose write has raised an error: they may have been made.
+        self._in_doubt: deque[tuple[str, str]] = deque()
 
     def check(self) -> None:
         """Raise an error if the table can't be worked with."""
@@ -124,8 +126,9 @@ class DynamoDBTable(HoldersVerbs):
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
         """Take an item that waits, or else one whose lease has expired."""
-        if self._in_doubt is not None and (claim := self._claim(*self._in_doubt, pilot, lease)):
-            return claim
+        while (doubtful := self._next_in_doubt()) is not None:
+            if claim := self._claim(*doubtful, pilot, lease):
+                return claim
         while (item_id := self._candidates.next()) is not None:
             if claim := self._claim(item_id, secrets.token_hex(8), pilot, lease):
                 return claim
@@ -237,8 +240,15 @@ class DynamoDBTable(HoldersVerbs):
     def _errors(self) -> AbstractContextManager[None]:
         return translated_errors(self._client, f"table {self.name!r}")
 
+    def _next_in_doubt(self) -> tuple[str, str] | None:
+        """Take a claim in doubt, if there is one: each goes to only one of several threads."""
+        try:
+            return self._in_doubt.popleft()
+        except IndexError:
+            return None
+
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
-        """Take an item if it is todo."""
+        """Take an item if it is todo, or if it has that token already."""
         update = Update(transitions.claimed(pilot, token, self._clock(), lease))
         update.add_one("Attempts")
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
@@ -282,7 +292,6 @@ class DynamoDBTable(HoldersVerbs):
         The SDK repeats a write whose answer was lost, and is then told that the condition failed:
         the token tells whether it failed because of ourselves.
         """
-        self._in_doubt = (item_id, token)
         try:
             with self._errors():
                 answer = self._client.update_item(
@@ -291,7 +300,9 @@ class DynamoDBTable(HoldersVerbs):
             there = plain_map(answer["Attributes"])
         except ConditionFailed as failed:
             there = plain_map(failed.item or {})
-        self._in_doubt = None
+        except BaseException:
+            self._in_doubt.append((item_id, token))
+            raise
         is_ours = there.get("lockID") == token
         return Claim(item=read_item(there), token=token) if is_ours else None
 
