@@ -10,6 +10,7 @@ write-ahead log needs shared memory: don't put the file on a network file system
 from __future__ import annotations
 
 import json
+import os
 import random
 import secrets
 import sqlite3
@@ -59,8 +60,10 @@ COLUMNS = {
 }
 APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
 LASTING_SECONDS = 1.0  # of tasks: next to it the milliseconds of a disk's write are little
-BUSY_SECONDS = 60.0  # how long to wait for another process's write
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.0001, 0.02  # seconds from one look to the next meanwhile
+# How long to wait for another process's write. Python handles signals only after that, so it must
+# be less than a pilot's workers have after a stop.
+BUSY_SECONDS = 10.0
+SWITCH_TRIES, SWITCH_PAUSE = 20, 0.05  # the pause in seconds
 SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
 BATCH = 500
 ITEM_BATCH = 50  # whole items may be large
@@ -102,7 +105,7 @@ class SQLiteTable(HoldersVerbs):
         """Make the table, and its file if need be; False if it was there."""
         with self._lock, self._errors():
             if self._connection is None:
-                self._connection = self._connect("rwc")
+                self._connection = self._connect(create=True)
         with self._transaction() as database:
             for statement in _SCHEMA:
                 database.execute(statement)
@@ -320,41 +323,41 @@ class SQLiteTable(HoldersVerbs):
             database.execute(f"BEGIN {kind}")
             try:
                 yield database
+                database.commit()
             except BaseException:
                 database.rollback()
                 raise
-            database.commit()
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
         """Alone with the connection; each statement is a transaction of its own."""
         with self._lock, self._errors():
             if self._connection is None:
-                self._connection = self._connect("rw")
+                self._connection = self._connect(create=False)
             elif self._identity() != self._connected_to:  # what is written now, nobody would find
                 raise TableNotFound(f"{self._file} was deleted or replaced while it was in use")
             yield self._connection
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        if mode == "rw" and not self._file.exists():
+    def _connect(self, *, create: bool) -> sqlite3.Connection:
+        """Open the file. One that isn't there, or is empty, is only accepted with `create`."""
+        if not create and not self._file.exists():
             raise self._not_found()
         if self._file.is_file() and 0 < self._file.stat().st_size < SMALLEST_FILE:
             # SQLite would take it as empty, and write over it.
             raise StoreUnavailable(f"{self._file} is not a database: name another file")
         database = sqlite3.connect(
-            f"{self._file.absolute().as_uri()}?mode={mode}",
+            f"{self._file.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
-            factory=_PatientConnection,
-            timeout=0.0,
+            timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
         try:
             database.row_factory = sqlite3.Row
-            self._require_own_file(database)
+            if not self._has_tables(database) and not create:
+                raise self._not_found()
+            _use_write_ahead_log(database)
             database.execute("PRAGMA synchronous = NORMAL")
-            if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                database.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             database.close()
             raise
@@ -369,47 +372,42 @@ class SQLiteTable(HoldersVerbs):
             return None
         return status.st_dev, status.st_ino
 
-    def _require_own_file(self, database: sqlite3.Connection) -> None:
-        # In this order: somebody may be making our tables, and mark the file as ours, just now.
+    def _has_tables(self, database: sqlite3.Connection) -> bool:
+        """Whether our tables are in the file; an error if another program's are."""
+        # In this order: another process may be making our tables, and marking the file as ours.
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if tables and application != APPLICATION_ID:
             raise StoreUnavailable(
                 f"{self._file} is a SQLite file of another program: name another file"
             )
+        return bool(tables)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            if "no such table" in str(error):  # a file that is there, but empty
-                raise self._not_found() from error
-            if "readonly" in str(error):  # it won't pass
+            # SQLite makes files beside this one, so it must be allowed to write to the folder too.
+            needed = (path for path in (self._file, self._file.parent) if path.exists())
+            if not all(os.access(path, os.W_OK) for path in needed):
                 raise AccessDenied(f"{self._file} may not be written to: {error}") from error
             raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
 
 
-class _PatientConnection(sqlite3.Connection):
-    """Waits while another process writes.
+def _use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, unless it has one.
 
-    SQLite can do that, but looks again after a millisecond at the soonest: ten can write in that.
+    While another process does the same, SQLite refuses it, and doesn't wait as it does elsewhere.
     """
-
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        """Execute a statement as soon as that is possible."""
-        give_up_at = 0.0
-        pause = SHORTEST_PAUSE
-        while True:
-            try:
-                return super().execute(sql, parameters)
-            except sqlite3.OperationalError as error:
-                now = time.monotonic()
-                give_up_at = give_up_at or now + BUSY_SECONDS
-                if "is locked" not in str(error) or now >= give_up_at:
-                    raise
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, LONGEST_PAUSE)
+    for tries_left in reversed(range(SWITCH_TRIES)):
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if not tries_left:
+                raise
+            time.sleep(SWITCH_PAUSE)
 
 
 @contextmanager
