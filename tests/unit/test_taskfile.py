@@ -162,8 +162,8 @@ def largest_script(start: str) -> str:
 def test_an_item_too_large_for_dynamodb() -> None:
     (mistake,) = mistakes(f"{HEADER}\nA|x|true\nB|x|echo {'a' * MAX_ITEM_BYTES}\n")
     assert re.fullmatch(
-        r"tasks\.txt:3: item 'B' would come to 4\d\d,\d\d\d bytes with the results of its "
-        r"1 task\(s\): expected 409,600 at the most, DynamoDB's limit: make several items of it",
+        r"tasks\.txt:3: item 'B' can grow to 4\d\d,\d\d\d bytes with the results of its "
+        r"1 task\(s\): expected at most 409,600, DynamoDB's limit: split it into several items",
         mistake,
     )
 
@@ -186,7 +186,7 @@ def test_the_size_is_that_of_what_an_import_writes() -> None:
 def test_the_size_counts_the_results_of_all_tasks() -> None:
     assert len(parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 1000)}\n").items[0].tasks) == 1000
     (mistake,) = mistakes(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 2000)}\n")
-    assert "'A' would come to" in mistake
+    assert "'A' can grow to" in mistake
     assert "2000 task(s)" in mistake
 
 
