@@ -1,7 +1,7 @@
-"""What can go wrong, said so that an operator can act on it.
+"""The errors that users see.
 
-Each message says what is wrong, with the value, and what to do. The command lines turn any
-`PyAnamoError` into that one message and its `exit_code`; anything else is a bug.
+A message says what is wrong, with the value, and what to do. The command lines print the message
+of any `PyAnamoError` and exit with its `exit_code`. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ class PyAnamoError(Exception):
 
 
 class UsageError(PyAnamoError):
-    """The command line asks for something that can't be."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
 
 
 class TaskFileError(PyAnamoError):
-    """A task file has mistakes: one line each."""
+    """A task file has mistakes. The message has one line per mistake."""
 
 
 class TableNotFound(PyAnamoError):
@@ -28,12 +28,12 @@ class TableNotFound(PyAnamoError):
 
 
 class ItemNotFound(PyAnamoError):
-    """No item, or no task of an item, has that name; or none is meant."""
+    """No item matches, or an item has no such task."""
 
 
 class AccessDenied(PyAnamoError):
-    """The store refuses us: no credentials, expired ones, or no permission."""
+    """The store refuses access: no credentials, expired ones, or no permission."""
 
 
 class StoreUnavailable(PyAnamoError):
-    """The store can't be reached, or can't answer just now. It may pass."""
+    """The store can't be reached, or can't answer now. A later try may succeed."""

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
 from pyanamo.cli import (
@@ -25,14 +25,14 @@ from pyanamo.tables import Added, Store
 from pyanamo.tables.attributes import new_item
 from pyanamo.taskfile import TaskFile, parse_task_file
 
-BAR_FROM = 300  # items: fewer are imported before a bar is read
+BAR_FROM = 300  # items; fewer are imported before anybody has read a bar
 DRY_RUN_SHOWS = 3  # items
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Import a task file; the exit code.
+    """Import a task file. Returns the exit code.
 
-    `argv` are the words behind the program's name; those of this process where None is given.
+    `argv` are the arguments without the program's name; None means those of this process.
     """
     arguments = import_parser().parse_args(argv)
     check_table_name(arguments.table)
@@ -45,49 +45,58 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def import_parser() -> argparse.ArgumentParser:
-    """What reads an import's command line."""
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(
-        description="Import the items of a task file into a table, which is created if it isn't "
-        "there. Items that are in the table already are left as they are. A file with a mistake in "
-        "it imports nothing.",
-        epilog="Exit codes: 0 all is in the table; 1 something is not; 2 wrong usage; 130 and 143 "
-        "stopped by SIGINT and SIGTERM.",
+        description="Import the items of a task file into a table. The table is created if it "
+        "isn't there. Items that are already in the table stay as they are. A file with a mistake "
+        "imports nothing.",
+        epilog="Exit codes: 0 all items are in the table; 1 some are not; 2 wrong usage; 130 and "
+        "143 stopped by SIGINT and SIGTERM.",
     )
     add_version_flag(parser)
     add_store_flags(parser)
     file = parser.add_argument_group("the task file")
-    file.add_argument("-i", "--input", required=True, metavar="FILE", help="or - for stdin")
     file.add_argument(
-        "-d", "--delimiter", default="|", metavar="TEXT", help=r"between fields (|); \t: a tab"
+        "-i", "--input", required=True, metavar="FILE", help="its name, or - for stdin"
+    )
+    file.add_argument(
+        "-d",
+        "--delimiter",
+        default="|",
+        metavar="TEXT",
+        help=r"between fields; \t means a tab (default: |)",
     )
     file.add_argument(
         "-n",
         "--nested-delimiter",
         metavar="TEXT",
-        help=r"between the arguments of a nested item (,); \t: a tab",
+        help=r"between the arguments of a nested item; \t means a tab (default: ,)",
     )
-    how = parser.add_argument_group("how")
+    how = parser.add_argument_group("how to import it")
     how.add_argument(
         "--replace",
         action="store_true",
-        help="overwrite items that are there, results and all, unless a pilot is working on them",
+        help="overwrite items that are in the table, and their results; items that a pilot is "
+        "working on stay as they are",
     )
     how.add_argument(
-        "--dry-run", action="store_true", help="show what would be imported; the table isn't asked"
+        "--dry-run",
+        action="store_true",
+        help="check the file and show what would be imported, without a look at the table",
     )
     return parser
 
 
 def read_tasks(arguments: argparse.Namespace) -> TaskFile:
-    """The items of the file that the command line names."""
+    """Read the task file that the command line names."""
     delimiter = delimiter_of("-d", arguments.delimiter)
     nested = delimiter_of(
         "-n", "," if arguments.nested_delimiter is None else arguments.nested_delimiter
     )
     if delimiter == nested:
-        raise UsageError(f"-d and -n are both {delimiter!r}: name different ones")
+        raise UsageError(f"-d and -n are both {delimiter!r}: give different ones")
     if not arguments.input:
-        raise UsageError("-i names no file: give one, or - for stdin")
+        raise UsageError("-i is empty: give a file, or - for stdin")
     name = "stdin" if arguments.input == "-" else arguments.input
     try:
         content = _stdin() if arguments.input == "-" else Path(name).read_bytes()
@@ -102,29 +111,28 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
 
 
 def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace: bool) -> int:
-    """Write the items, and tell what became of them; the exit code."""
-    table = store.open(table_name)
+    """Write the items, and print what became of them. Returns the exit code."""
     total = Added()
-    with stop_signals() as stop:
+
+    def count(added: Added) -> None:
+        nonlocal total
+        total += added
+        advance(added.items)
+
+    with stop_signals() as stop, closing(store.open(table_name)) as table:
         try:
             if table.create():
                 print(f"created table {table_name}", file=sys.stderr)
-            # Once a signal has come no more items are handed on; what is under way is finished.
-            handed = takewhile(lambda _: not stop, items)
             with progress_bar(len(items)) as advance:
-                for added in table.add(handed, replace=replace):
-                    total += added
-                    advance(added.items)
+                table.add(items, replace=replace, stop=stop, on_batch=count)
         except PyAnamoError as error:
-            if stop:  # what was under way when the signal came
+            if stop:  # the error is of a batch that was being written when the signal came
                 print(error, file=sys.stderr)
             elif total.items:
-                told = f"{_told(total, replace)}, then came that error"
+                told = f"{_told(total, replace)} before the error"
                 raise PyAnamoError(f"{error}\n{told}") from error
             else:
                 raise
-        finally:
-            table.close()
     for item_id in total.locked:
         print(f"not replaced, a pilot is working on it: {item_id}", file=sys.stderr)
     if stop.signal is not None:
@@ -150,7 +158,10 @@ def show(tasks: TaskFile) -> None:
 
 @contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Yield what counts items on a progress bar: on stderr, on a terminal, and if rich is there."""
+    """Yield a function that is told how many more items are done.
+
+    It moves a bar on stderr if that is a terminal and rich is installed.
+    """
     if total < BAR_FROM or not sys.stderr.isatty() or find_spec("rich") is None:
         yield lambda items: None
         return

@@ -1,6 +1,6 @@
-"""What the program speaks of: items, tasks, claims and how they end. No I/O.
+"""Items, tasks, claims, and how they end. No I/O.
 
-Dates are text as a table keeps them: ISO 8601, UTC, whole seconds, ending in `Z`.
+Dates are strings, as in a table: ISO 8601, UTC, whole seconds, ending in `Z`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
 
 
 class ItemState(str, Enum):
-    """Where an item is on its way."""
+    """The state of an item."""
 
     TODO = "todo"  # waits for a pilot
     LOCKED = "locked"  # a pilot works on it
-    DONE = "done"  # all its tasks ended well
-    FAILED = "failed"  # a task of it failed, or it was lost too often
+    DONE = "done"  # all its tasks are done
+    FAILED = "failed"  # one of its tasks failed, or it was lost too often
     HELD = "held"  # an operator set it aside
 
 
 class TaskStatus(str, Enum):
-    """Where one task of an item is."""
+    """The state of one task of an item."""
 
     TODO = "todo"
     DONE = "done"
@@ -41,9 +41,9 @@ class Ending(str, Enum):
 
     DONE = "done"
     FAILED = "failed"
-    INTERRUPTED = "interrupted"  # given back unspent: wall time, a stop
-    LOST = "lost"  # the pilot or its worker died, or could no longer prove that it is alive
-    RESTARTED = "restarted"  # no attempt, but an operator's order to begin again
+    INTERRUPTED = "interrupted"  # by a stop or the wall time; the attempt doesn't count
+    LOST = "lost"  # the pilot or its worker died, or could not renew the lease in time
+    RESTARTED = "restarted"  # not an attempt: an operator restarted the item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +73,8 @@ class Result:
     """How one task ended, what it used, and what it printed."""
 
     status: TaskStatus
-    exit_code: int | None = None  # 128 + n for signal n, as a shell has it
-    reason: str = ""  # for a person; empty when done
+    exit_code: int | None = None  # 128 + n for signal n, as in a shell
+    reason: str = ""  # for people to read; empty when done
     start_date: str = ""
     run_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of the task and the descendants it waited for
@@ -83,13 +83,13 @@ class Result:
     stderr: str = ""
     stdout_bytes: int = 0  # the full size
     stderr_bytes: int = 0
-    log_uri: str = ""  # where the whole is, if it isn't here
-    results: tuple[str, ...] = ()  # what the task printed as results
+    log_uri: str = ""  # where the full output is, if the tails aren't all of it
+    results: tuple[str, ...] = ()  # the result lines that the task printed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """An attempt that ended, as an item's history keeps it."""
+    """An entry of an item's history: an attempt that ended."""
 
     attempt: int
     instance: str
@@ -97,13 +97,13 @@ class Attempt:
     end_date: str
     ending: Ending
     reason: str
-    token: str  # the claim that it was made under
-    times_lost: int  # of the item's attempts since its last reset, this one included
+    token: str  # of its claim
+    times_lost: int  # lost attempts since the last reset, including this one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One piece of work, as far as what was read of it tells."""
+    """One piece of work. Fields that were not read have their defaults."""
 
     item_id: str
     task_id: str
@@ -130,11 +130,11 @@ class Item:
 
     @property
     def times_lost(self) -> int:
-        """How many of the attempts since the last reset were lost."""
+        """How many attempts were lost since the last reset."""
         return self.history[-1].times_lost if self.history else 0
 
     def lease_has_expired(self, now: float) -> bool:
-        """Whether whoever locked it has let its lease expire, or never had one."""
+        """Whether its lease is over at `now` (epoch seconds), or it has none."""
         return self.lease_expires is None or self.lease_expires <= now
 
 
@@ -155,7 +155,7 @@ class ItemSummary:
     run_seconds: float | None = None
 
 
-UNFINISHED = (ItemState.TODO, ItemState.LOCKED)  # goes on without an operator
+UNFINISHED = (ItemState.TODO, ItemState.LOCKED)  # pilots will finish it, without an operator
 
 
 def task_counts(summary: ItemSummary) -> tuple[int, int]:
@@ -176,22 +176,22 @@ class Claim:
 
     @property
     def failures(self) -> int:
-        """How many attempts since the last reset failed, this one not counted."""
+        """How many attempts failed since the last reset, not counting this one."""
         return self.item.attempts - 1 - self.item.times_lost
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How this attempt at an item ended."""
+    """How an attempt at an item ended."""
 
     ending: Ending
-    results: Mapping[str, Result] = field(default_factory=dict)  # the tasks that ended in it
+    results: Mapping[str, Result] = field(default_factory=dict)  # of tasks that ended in it
     reason: str = ""
     exit_code: int | None = None
 
 
 def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
-    """The item's tasks, each with the status that its new result gives it."""
+    """The item's tasks, with the status of their new results where there are any."""
     return tuple(
         Task(name=task.name, script=task.script, status=results[task.name].status)
         if task.name in results
@@ -201,17 +201,17 @@ def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:
 
 
 def utc_date(epoch_seconds: float) -> str:
-    """`2026-01-31T23:59:59Z`."""
+    """A date such as `2026-01-31T23:59:59Z`."""
     return _utc_date(int(epoch_seconds))
 
 
-@lru_cache(maxsize=8)  # most dates are the present's
+@lru_cache(maxsize=8)  # most dates are those of the current second
 def _utc_date(epoch_seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds))
 
 
 def epoch_seconds_of(date: str) -> float | None:
-    """The moment of such a date; None for what is none: whoever sees the table may change it."""
+    """The epoch seconds of such a date, or None if it isn't one: people can edit a table."""
     try:
         return datetime.fromisoformat(date.removesuffix("Z") + "+00:00").timestamp()
     except ValueError:

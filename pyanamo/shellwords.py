@@ -1,9 +1,9 @@
 """Split a command into words, as a shell does.
 
-The quoting rules are those of POSIX, "Shell Command Language", section 2.2. Of the expansions only
-`$NAME` and `${NAME}` are done; a value is put in as it is and never split again, and a name that
-isn't set stays as it is. Operators (`|`, `>`, `;`, `&`) are characters like any other: who needs a
-shell names one, `bash -c '...'`.
+The quoting rules are those of POSIX, "Shell Command Language", section 2.2. `$NAME` and `${NAME}`
+are the only expansions: a value is inserted as it is and never split, and a name that isn't set
+stays as it is. Operators (`|`, `>`, `;`, `&`) are ordinary characters. A command that needs a shell
+must name one: `bash -c '...'`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _BROKEN = {
 
 
 def split_words(command: str, environment: Mapping[str, str]) -> list[str]:
-    """The words of `command`, with the variables of `environment` put in.
+    """The words of `command`, with variables from `environment`.
 
-    Raises `ValueError`, with a message for the command's author, when it can't be split.
+    Raises `ValueError`, with a message for the command's author, if it can't be split.
     """
     words: list[str] = []
-    word: str | None = None  # None between words: '' is a word too
+    word: str | None = None  # None between words, as '' is a word
     at = 0
     while at < len(command):
         token = _TOKEN.match(command, at)
@@ -53,7 +53,7 @@ def split_words(command: str, environment: Mapping[str, str]) -> list[str]:
 
 
 def check_command(command: str) -> None:
-    """Raise `ValueError` for a command that could never be run."""
+    """Raise `ValueError` for a command that could never run."""
     if "\0" in command:
         raise ValueError("it has a NUL byte, which no command can have")
     words = split_words(command, {})
@@ -62,7 +62,7 @@ def check_command(command: str) -> None:
 
 
 def _text(token: re.Match[str], environment: Mapping[str, str]) -> str:
-    """What one piece of a word stands for."""
+    """The text that one piece of a word stands for."""
 
     def value(variable: re.Match[str]) -> str:
         return environment.get(variable[variable.lastindex or 0], variable[0])

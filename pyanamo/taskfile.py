@@ -1,8 +1,8 @@
-"""A delimited task file as items, or all its mistakes, each with its line.
+"""Turn a delimited task file into items, or find all its mistakes.
 
 The first line that isn't empty is the header: `itemID`, `TaskID`, `TaskScript` and, for nested
-items, `TaskArgs`, in any order. A line is split at the delimiter as it stands, with no quoting, so
-that what is written is what runs.
+items, `TaskArgs`, in any order. Lines are split at every delimiter. There is no quoting, so that
+commands run exactly as they are written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pyanamo.errors import TaskFileError
 from pyanamo.model import SINGLE_TASK, Item, Task
 from pyanamo.shellwords import check_command
-from pyanamo.tables.attributes import new_import_id, new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_KEY_BYTES, grown_size
 
 REQUIRED = ("itemID", "TaskID", "TaskScript")
@@ -28,18 +27,18 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True)
 class TaskFile:
-    """What a task file says."""
+    """The content of a task file."""
 
     items: tuple[Item, ...]
-    has_arguments: bool  # there is a TaskArgs column
+    has_arguments: bool  # whether there is a TaskArgs column
 
 
 def parse_task_file(
     content: bytes, name: str, *, delimiter: str = "|", nested_delimiter: str = ","
 ) -> TaskFile:
-    """The items of a file's content. `name` is what messages call it.
+    """The items of a task file. `name` is what messages call the file.
 
-    Raises `TaskFileError` with one line for every mistake.
+    Raises `TaskFileError` with one line per mistake.
     """
     parser = _Parser(name, delimiter, nested_delimiter)
     items = tuple(parser.items(content))
@@ -49,10 +48,10 @@ def parse_task_file(
 
 
 def task_line(item: Item, delimiter: str, nested_delimiter: str) -> str:
-    """The line of a task file, with `ALL_COLUMNS`, that an import makes this item of.
+    """The line from which an import makes this item, in a task file with `ALL_COLUMNS`.
 
-    Raises `TaskFileError` where no line can: a delimiter or a line end is in a field, or the
-    commands of the nested tasks have no beginning in common.
+    Raises `TaskFileError` if there is no such line: because a field contains a delimiter or a line
+    break, or because the commands of the nested tasks don't begin alike.
     """
     script, arguments = item.tasks[0].script, ""
     if item.nested:
@@ -61,22 +60,22 @@ def task_line(item: Item, delimiter: str, nested_delimiter: str) -> str:
         arguments = nested_delimiter.join(given)
         if not script or arguments.count(nested_delimiter) != len(given) - 1:
             raise TaskFileError(
-                f"item {_shown(item.item_id)} can't be a line of a task file: its commands have no "
-                f"beginning in common, or {nested_delimiter!r} is in what follows it (-n)"
+                f"item {_shown(item.item_id)} can't be a line of a task file: its commands don't "
+                f"begin with the same words, or an argument contains {nested_delimiter!r} (-n)"
             )
     fields = (item.item_id, item.task_id, script, arguments)
     line = delimiter.join(fields)
     if line.count(delimiter) != len(fields) - 1 or set(line) & {"\n", "\r"}:
         raise TaskFileError(
-            f"item {_shown(item.item_id)} can't be a line of a task file: {delimiter!r} (-d) or a "
-            "line end is in it"
+            f"item {_shown(item.item_id)} can't be a line of a task file: it contains "
+            f"{delimiter!r} (-d) or a line break"
         )
     return line
 
 
 def common_script(scripts: Sequence[str]) -> str:
-    """What commands have in common before a blank and an argument each; empty if nothing."""
-    script = os.path.commonprefix(list(scripts))  # noqa: RUF071 - characters are meant
+    """The words that all commands begin with, before an argument each; empty if there are none."""
+    script = os.path.commonprefix(list(scripts))  # noqa: RUF071 - compares characters, not paths
     while script := script.rpartition(" ")[0]:
         if all(command[len(script) + 1 :].strip() for command in scripts):
             return script
@@ -84,7 +83,7 @@ def common_script(scripts: Sequence[str]) -> str:
 
 
 class _Parser:
-    """One pass over a file; notes the mistakes and goes on."""
+    """Reads a file once, and collects its mistakes on the way."""
 
     def __init__(self, name: str, delimiter: str, nested_delimiter: str) -> None:
         self.mistakes: list[str] = []
@@ -110,10 +109,10 @@ class _Parser:
         if not self.columns:
             self._note(None, f"the file is empty: expected a header, {self._expected}")
         elif not found:
-            self._note(None, "there is no item below the header: expected one a line")
+            self._note(None, "there is no item below the header: expected one per line")
 
     def _lines(self, content: bytes) -> Iterator[tuple[int, str | None]]:
-        """The lines that aren't empty, with their numbers; None for one that can't be read."""
+        """The lines that aren't empty, with their numbers; None for one that isn't UTF-8."""
         start = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
         for number, raw in enumerate(content[start:].split(b"\n"), start=1):
             try:
@@ -128,17 +127,17 @@ class _Parser:
                 yield number, line
 
     def _header(self, number: int, line: str) -> bool:
-        """Read the header; whether rows can be made sense of by it."""
+        """Read the header. Returns False if the rows can't be understood without a better one."""
         names = [name.strip() for name in line.split(self._delimiter)]
         columns = [_COLUMNS.get(name.lower(), name) for name in names]
         expected = f"expected {self._expected}, and {ARGUMENTS} for nested items"
         if not set(columns) & set(_COLUMNS.values()):
-            self._note(number, f"{_shown(line)} is no header: {expected}")
+            self._note(number, f"{_shown(line)} is not a header: {expected}")
             return False
         for missing in (name for name in REQUIRED if name not in columns):
             self._note(number, f"the header {_shown(line)} lacks {missing}: {expected}")
         for unknown in (name for name in columns if name not in _COLUMNS.values()):
-            self._note(number, f"{_shown(unknown)} in the header is no column: {expected}")
+            self._note(number, f"{_shown(unknown)} in the header is not a column: {expected}")
         for twice in sorted({name for name in columns if columns.count(name) > 1}):
             self._note(number, f"the header {_shown(line)} has {twice} twice: {expected}")
         self.columns = columns
@@ -168,7 +167,7 @@ class _Parser:
             yield item
 
     def _item_id(self, number: int, line: str, row: Mapping[str, str]) -> str:
-        # Blanks around a name would be invisible wherever it is shown.
+        # Blanks around a name would be invisible wherever the name is shown.
         item_id = row.get("itemID", "").strip()
         if "itemID" not in row:
             return ""
@@ -178,7 +177,7 @@ class _Parser:
             size = len(item_id.encode())
             self._note(
                 number,
-                f"itemID {_shown(item_id)} has {size} bytes: expected {MAX_KEY_BYTES} at the most",
+                f"itemID {_shown(item_id)} has {size} bytes: expected at most {MAX_KEY_BYTES}",
             )
         elif item_id in self._first_lines:
             first = self._first_lines[item_id]
@@ -220,13 +219,13 @@ class _Parser:
             self._note(number, f"{_shown(command)} can't be run: {error}: expected a command")
 
     def _check_size(self, number: int, item: Item) -> None:
-        size = grown_size(new_item(item, new_import_id(0)), len(item.tasks))
+        size = grown_size(item)
         if size > MAX_ITEM_BYTES:
             self._note(
                 number,
-                f"item {_shown(item.item_id)} would come to {size:,} bytes with the results of its "
-                f"{len(item.tasks)} task(s): expected {MAX_ITEM_BYTES:,} at the most, DynamoDB's "
-                "limit: make several items of it",
+                f"item {_shown(item.item_id)} can grow to {size:,} bytes with the results of its "
+                f"{len(item.tasks)} task(s): expected at most {MAX_ITEM_BYTES:,}, DynamoDB's "
+                "limit: split it into several items",
             )
 
     def _note(self, number: int | None, mistake: str) -> None:
@@ -235,5 +234,5 @@ class _Parser:
 
 
 def _shown(text: str) -> str:
-    """A text as a message shows it: quoted, on one line, not too long."""
+    """A text for a message: quoted, on one line, and shortened if it is long."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyanamo.model import Item, Result
-from pyanamo.tables.attributes import new_item, result_attribute
-from pyanamo.tables.size import LIFE_BYTES, RESULT_BYTES, item_size, size_of
+from pyanamo.tables.attributes import result_attribute
+from pyanamo.tables.size import grown_size, size_of, size_without_results
 
 TAIL_BYTES = 1000  # of each of stdout and stderr
 RESULTS_BYTES = 4096  # of a task's result lines
@@ -31,11 +31,9 @@ class Room:
     def of(cls, item: Item) -> Room:
         """What fits into an item beside what it must have."""
         count = len(item.tasks)
-        without_results = item_size(new_item(item, "")) + LIFE_BYTES
-        least = without_results + count * RESULT_BYTES
-        spare = max(0, (MOST_BYTES - max(least, ITEM_BYTES)) // count - NOTES_BYTES)
+        spare = max(0, (MOST_BYTES - max(grown_size(item), ITEM_BYTES)) // count - NOTES_BYTES)
         return cls(
-            task=(ITEM_BYTES - without_results) // count,
+            task=(ITEM_BYTES - size_without_results(item)) // count,
             results=min(RESULTS_BYTES, spare // 2),
             address=spare // 2,
         )

@@ -1,19 +1,19 @@
-"""Items as the attributes that a table keeps: the names that users and consoles depend on.
+"""Items as a table's attributes, whose names users and consoles depend on.
 
-Both tables keep these attributes; they differ only in how they store a value.
+Both kinds of table have these attributes; they differ only in how they store a value.
 
 ================  =======  =====================================================================
 `itemID`          str      the user's unique name
 `TaskID`          str      the user's group name
 `TaskScript`      str/map  the command, or `{"Task_0": {"Script": "seq 8", "Status": "todo"}, ...}`
 `ItemState`       str      `todo`, `locked`, `done`, `failed`, `held`
-`Slot`            str      8 hex digits hashed from `itemID`: spreads items evenly over the index
+`Slot`            str      8 hex digits, a hash of `itemID`: spreads items evenly over the index
 `lockID`          str      the claim's token, new for every claim; present only while locked
 `InstanceID`      str      the pilot that holds it, or held it last
 `Lock_Date`       str      when it was claimed
 `Done_Date`       str      when it ended
 `Lease_Expires`   int      epoch seconds; not in the index, so that a renewal costs one write
-`Attempts`        int      claims since it was last reset, those given back unspent not counted
+`Attempts`        int      claims since the last reset; interrupted ones don't count
 `Nested_Tasks`    int      nested items: how many tasks there are
 `Nested_Done`     int      nested items: how many of them are done
 `Exit_Code`       int      of the first failed task, else 0
@@ -21,8 +21,8 @@ Both tables keep these attributes; they differ only in how they store a value.
 `Run_Seconds`     float    the sum over its tasks
 `Max_RSS_MB`      float    the largest of its tasks
 `Log`             map      a single item's result, or `{"Task_0": result, ...}`
-`History`         list     one short map an ended attempt, the last 10
-`Import_ID`       str      the import that brought it: tells an import its own rows from others'
+`History`         list     one short map per ended attempt, the last 10
+`Import_ID`       str      the import that wrote it: lets an import recognize its own items
 ================  =======  =====================================================================
 """
 
@@ -46,7 +46,7 @@ from pyanamo.model import (
     utc_date,
 )
 
-Attributes = dict[str, Any]  # name -> str, int, float, map or list, as in the table above
+Attributes = dict[str, Any]  # values are str, int, float, map or list, as in the table above
 
 INDEX = "ItemStateIndex"
 INDEX_KEYS = ("ItemState", "Slot")
@@ -63,17 +63,17 @@ PROJECTED = (
 
 
 def slot(item_id: str) -> str:
-    """A place in the index that depends on nothing but the name, and is even over names."""
+    """An item's place in the index: depends only on its name, and is spread evenly."""
     return hashlib.blake2b(item_id.encode(), digest_size=4).hexdigest()
 
 
 def new_import_id(now: float) -> str:
-    """A name for one import, by `now` (epoch seconds): it sorts by date, and no two are alike."""
+    """A unique name for an import that starts `now` (epoch seconds). Names sort by date."""
     return f"{utc_date(now)} {secrets.token_hex(4)}"
 
 
 def new_item(item: Item, import_id: str) -> Attributes:
-    """What an import writes: an item that nobody has worked on."""
+    """The attributes of a new item, as an import writes it."""
     attributes: Attributes = {
         "itemID": item.item_id,
         "TaskID": item.task_id,
@@ -89,7 +89,7 @@ def new_item(item: Item, import_id: str) -> Attributes:
 
 
 def item_attributes(item: Item) -> Attributes:
-    """All attributes of an item, as far as it tells; without those that only a table knows."""
+    """The attributes that an `Item` has. Empty ones, and those only a table has, are left out."""
     attributes: Attributes = {
         "itemID": item.item_id,
         "TaskID": item.task_id,
@@ -128,7 +128,7 @@ def log_attribute(results: Mapping[str, Result], *, nested: bool) -> Attributes:
 
 
 def result_attribute(result: Result) -> Attributes:
-    """One result; what is empty is left out, since an item's size is limited."""
+    """One result. Empty values are left out, since an item's size is limited."""
     attributes = {
         "Status": result.status.value,
         "Exit_Code": result.exit_code,
@@ -165,7 +165,7 @@ def history_attribute(history: Iterable[Attempt]) -> list[Attributes]:
 
 
 def read_item(attributes: Mapping[str, Any]) -> Item:
-    """An item from its attributes; those that were not read count as absent."""
+    """The item with these attributes. Those that were not read may be missing."""
     script = attributes.get("TaskScript", "")
     nested = not isinstance(script, str)
     log = attributes.get("Log") or {}
@@ -208,7 +208,7 @@ def read_summary(table: str, attributes: Mapping[str, Any]) -> ItemSummary:
 
 
 def _read_tasks(script: Mapping[str, Any]) -> tuple[Task, ...]:
-    """Nested tasks in the order of their numbers: a map of DynamoDB has no order."""
+    """Nested tasks, sorted by number, since DynamoDB's maps have no order."""
     tasks = (
         Task(name=name, script=task["Script"], status=TaskStatus(task.get("Status", "todo")))
         for name, task in script.items()

@@ -1,26 +1,31 @@
 """How large an item is, and how large it can become.
 
-The rules are DynamoDB's (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats"): names
-and strings count their UTF-8 bytes, a number about a byte for two digits, a map or list 3 bytes and
-one more an element. Both tables keep them, so that a file which fits one fits the other.
+The rules are DynamoDB's (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats"): a
+name or a string takes its UTF-8 bytes, a number about one byte per two digits, a map or a list
+3 bytes and one more per element. Both kinds of table apply them, so that a task file which fits
+one also fits the other.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pyanamo.model import Item
+from pyanamo.tables.attributes import new_item
+
 MAX_ITEM_BYTES = 400 * 1024
 MAX_KEY_BYTES = 2048  # of a partition key
 
-# A result without its tails: its numbers, dates and names, and a reason of MAX_REASON_BYTES.
+# A result without the tails of its output: numbers, dates, names, and the longest reason.
 RESULT_BYTES = 300
 MAX_REASON_BYTES = 100
 # The claim, the history of ten attempts, and the results of the item as a whole.
 LIFE_BYTES = 8 * 1024
+IMPORT_ID_BYTES = 29  # see `new_import_id`
 
 
 def size_of(value: Any) -> int:
-    """The bytes that a value takes in DynamoDB; of numbers an upper bound."""
+    """The bytes that a value takes in DynamoDB; for a number, an upper bound."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, dict):
@@ -37,6 +42,11 @@ def item_size(attributes: dict[str, Any]) -> int:
     return sum(len(name) + size_of(value) for name, value in attributes.items())
 
 
-def grown_size(attributes: dict[str, Any], tasks: int) -> int:
-    """The bytes that a new item may come to, when every task of it has a result without tails."""
-    return item_size(attributes) + LIFE_BYTES + tasks * RESULT_BYTES
+def size_without_results(item: Item) -> int:
+    """The bytes that an item can grow to, not counting the results of its tasks."""
+    return item_size(new_item(item, import_id="")) + IMPORT_ID_BYTES + LIFE_BYTES
+
+
+def grown_size(item: Item) -> int:
+    """The bytes that an item can grow to if each of its tasks has a result without tails."""
+    return size_without_results(item) + len(item.tasks) * RESULT_BYTES

@@ -1,15 +1,18 @@
 """The embedded table: workflow steps in a SQLite file, for many processes on one machine.
 
-A row an item, a column an attribute. What a transaction has written survives the death of any
-process. When the machine's power fails the file stays whole, but the last transactions may be gone
-(`synchronous=NORMAL` with a write-ahead log: SQLite documentation, "PRAGMA synchronous"); not so
-results that took longer than a moment, which are on the disk before anybody goes on. The
-write-ahead log needs shared memory: don't put the file on a network file system.
+There is one row per item and one column per attribute. A committed transaction survives the death
+of any process. A power cut doesn't damage the file, but the last transactions may be lost
+(`synchronous=NORMAL` with a write-ahead log: SQLite documentation, "PRAGMA synchronous"). Results
+of tasks that took `LASTING_SECONDS` are not lost: they are flushed to the disk before the write
+returns.
+
+The write-ahead log needs shared memory: don't put the file on a network file system.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import secrets
 import sqlite3
@@ -57,13 +60,17 @@ COLUMNS = {
     "History": "TEXT",
     "Import_ID": "TEXT",
 }
-APPLICATION_ID = 0x5079416E  # "PyAn": tells our files from other programs' (PRAGMA application_id)
-LASTING_SECONDS = 1.0  # of tasks: next to it the milliseconds of a disk's write are little
-BUSY_SECONDS = 60.0  # how long to wait for another process's write
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.0001, 0.02  # seconds from one look to the next meanwhile
-SMALLEST_FILE = 512  # bytes: one page of the smallest size (SQLite, "Database File Format")
-BATCH = 500
-ITEM_BATCH = 50  # whole items may be large
+APPLICATION_ID = 0x5079416E  # "PyAn": marks our files (SQLite, "PRAGMA application_id")
+LASTING_SECONDS = 1.0  # tasks that run this long don't notice the milliseconds of a flush
+
+# How long to wait for another process's write. No Python signal handler runs meanwhile, so this
+# must be shorter than the time that a pilot's workers have after a stop.
+BUSY_SECONDS = 10.0
+
+SWITCH_TRIES, SWITCH_PAUSE = 20, 0.05  # to a write-ahead log; the pause is in seconds
+SMALLEST_FILE = 512  # bytes: the smallest page (SQLite, "Database File Format")
+BATCH = 500  # rows per transaction
+ITEM_BATCH = 50  # the same for whole items, which may be large
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS workflow_tables (name TEXT PRIMARY KEY)",
@@ -81,28 +88,28 @@ _IN_STATE = "workflow_table = ? AND ItemState = ?"
 
 
 class SQLiteTable(HoldersVerbs):
-    """A workflow step in a SQLite file; see `WorkflowTable` for what its verbs promise."""
+    """A workflow step in a SQLite file. See `WorkflowTable` for the contract."""
 
-    settle_seconds = 0.0  # a transaction is seen by everybody as soon as it is made
+    settle_seconds = 0.0  # everybody sees a transaction as soon as it is committed
 
     def __init__(self, name: str, file: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.name = name
         self._file = file
         self._clock = clock
-        self._lock = threading.Lock()  # one connection, one transaction at a time
+        self._lock = threading.Lock()  # threads take turns on one connection
         self._connection: sqlite3.Connection | None = None
         self._connected_to: tuple[int, int] | None = None
 
     def check(self) -> None:
-        """Raise an error if the table can't be worked with."""
+        """Raise an error if the table can't be used."""
         with self._transaction("DEFERRED") as database:
             self._require_table(database)
 
     def create(self) -> bool:
-        """Make the table, and its file if need be; False if it was there."""
+        """Create the table, and its file if needed. Returns False if the table was there."""
         with self._lock, self._errors():
             if self._connection is None:
-                self._connection = self._connect("rwc")
+                self._connection = self._connect(create=True)
         with self._transaction() as database:
             for statement in _SCHEMA:
                 database.execute(statement)
@@ -111,20 +118,30 @@ class SQLiteTable(HoldersVerbs):
             )
             return made.rowcount == 1
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, a transaction a batch."""
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items, one transaction per batch."""
         import_id = new_import_id(self._clock())
+        total = Added()
         rest = iter(items)
-        while batch := [new_item(item, import_id) for item in islice(rest, BATCH)]:
+        while not stop and (batch := [new_item(item, import_id) for item in islice(rest, BATCH)]):
             added = Added()
             with self._transaction() as database:
                 self._require_table(database)
                 for attributes in batch:
                     added += self._add(database, attributes, replace=replace)
-            yield added
+            total += added
+            on_batch(added)
+        return total
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
-        """Take an item that waits, or else one whose lease has expired."""
+        """Claim an item that is todo, or else one whose lease has expired."""
         token = secrets.token_hex(8)
         with self._transaction() as database:
             now = self._clock()
@@ -140,24 +157,24 @@ class SQLiteTable(HoldersVerbs):
         return Claim(item=read_item({**attributes, **changes}), token=token)
 
     def get(self, item_id: str) -> Item | None:
-        """The item, as it is now."""
+        """The item as it is now, or None if it isn't there."""
         with self._transaction("DEFERRED") as database:
             self._require_table(database)
             return self._find(database, item_id)
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows of these states, or of all, ordered by name."""
+        """The index's rows in these states, or all, ordered by name."""
         columns = ", ".join(("itemID", "ItemState", *PROJECTED))
         for row in self._rows(columns, states, batch=BATCH):
             yield read_summary(self.name, row)
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items of these states, or all, ordered by name."""
+        """The items in these states, or all, ordered by name."""
         for row in self._rows("*", states, batch=ITEM_BATCH):
             yield read_item(row)
 
     def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
-        """Make a change that depends on what the item is."""
+        """Read an item and change it, in one transaction."""
         with self._transaction() as database:
             item = self._find(database, item_id)
             changes = change(item) if item else None
@@ -169,7 +186,7 @@ class SQLiteTable(HoldersVerbs):
             return Amended.CHANGED
 
     def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if one may."""
+        """Delete the item if `may` allows it."""
         with self._transaction() as database:
             item = self._find(database, item_id)
             if item is None:
@@ -186,10 +203,17 @@ class SQLiteTable(HoldersVerbs):
             database.execute("DELETE FROM items WHERE workflow_table = ?", (self.name,))
             database.execute("DELETE FROM workflow_tables WHERE name = ?", (self.name,))
 
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
     def _rows(
         self, columns: str, states: Sequence[ItemState], *, batch: int
     ) -> Iterator[dict[str, Any]]:
-        """The attributes of items, a batch a transaction, so that nobody waits for long."""
+        """Rows ordered by item id. Each batch is a transaction, so that none takes long."""
         wanted = [state.value for state in states or ItemState]
         marks = ", ".join("?" * len(wanted))
         query = f"""SELECT {columns} FROM items
@@ -206,13 +230,6 @@ class SQLiteTable(HoldersVerbs):
                 return
             last = rows[-1]["itemID"]
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
     def _add(self, database: sqlite3.Connection, attributes: Attributes, *, replace: bool) -> Added:
         there = self._find(database, attributes["itemID"]) if replace else None
         if there is not None and there.state is ItemState.LOCKED:
@@ -228,7 +245,7 @@ class SQLiteTable(HoldersVerbs):
         return Added(imported=1) if there is None else Added(replaced=1)
 
     def _waiting(self, database: sqlite3.Connection) -> dict[str, Any] | None:
-        """An item that is todo: the first behind a random place of the index, or the first."""
+        """An item that is todo: the first one after a random slot, or else the first of all."""
         key = (self.name, ItemState.TODO.value)
         query = f"SELECT * FROM items WHERE {_IN_STATE} AND Slot >= ? ORDER BY Slot LIMIT 1"
         for start in (f"{random.getrandbits(32):08x}", ""):
@@ -241,7 +258,7 @@ class SQLiteTable(HoldersVerbs):
     def _expired(
         self, database: sqlite3.Connection, now: float, max_attempts: int
     ) -> dict[str, Any] | None:
-        """A locked item whose lease has expired; those lost too often become failed on the way."""
+        """A locked item whose lease has expired. Any that was lost too often becomes failed."""
         query = f"SELECT * FROM items WHERE {_IN_STATE} AND Lease_Expires <= ? LIMIT 1"
         while True:
             row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
@@ -254,12 +271,13 @@ class SQLiteTable(HoldersVerbs):
             self._write(database, item.item_id, transitions.given_up(item, now))
 
     def _change(self, claim: Claim, changes: Attributes) -> bool:
-        """Write the changes if the token is the item's; or it was our own write that ended it."""
+        """Write the changes if the item has the claim's token; see `HoldersVerbs`."""
         item_id, nothing = claim.item.item_id, {"lockID": claim.token}
         with self._alone() as database, _safe_from_power_cuts(database, changes):
             if self._write(database, item_id, changes or nothing, token=claim.token):
                 return True
-        with self._transaction("DEFERRED") as database:  # a token that is gone stays gone
+        # A second transaction is enough: a token that an item has lost never comes back.
+        with self._transaction("DEFERRED") as database:
             item = self._find(database, item_id)
             if item is None:
                 self._require_table(database)
@@ -273,7 +291,7 @@ class SQLiteTable(HoldersVerbs):
         *,
         token: str | None = None,
     ) -> bool:
-        """Change an item, if it has that token where one is given; whether it was changed."""
+        """Change an item; with a token, only if the item has it. Returns whether it was changed."""
         values = _stored(changes)
         assignments = ", ".join(f"{name} = ?" for name in values)
         is_ours = "" if token is None else " AND lockID = ?"
@@ -302,49 +320,50 @@ class SQLiteTable(HoldersVerbs):
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Alone with the database, until the block ends; an error undoes what the block did.
+        """Run the block in a transaction, which an error rolls back.
 
-        `DEFERRED` is for blocks that only read: they see one state, and block nobody.
+        `IMMEDIATE` locks out other writers. `DEFERRED` is for blocks that only read: they see the
+        database at one point in time, and lock out nobody.
         """
         with self._alone() as database:
             database.execute(f"BEGIN {kind}")
             try:
                 yield database
+                database.commit()
             except BaseException:
                 database.rollback()
                 raise
-            database.commit()
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
-        """Alone with the connection; each statement is a transaction of its own."""
+        """Keep other threads from the connection. Each statement is a transaction of its own."""
         with self._lock, self._errors():
             if self._connection is None:
-                self._connection = self._connect("rw")
-            elif self._identity() != self._connected_to:  # what is written now, nobody would find
+                self._connection = self._connect(create=False)
+            elif self._identity() != self._connected_to:  # nobody would find what is written now
                 raise TableNotFound(f"{self._file} was deleted or replaced while it was in use")
             yield self._connection
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        if mode == "rw" and not self._file.exists():
+    def _connect(self, *, create: bool) -> sqlite3.Connection:
+        """Open the file. One that isn't there, or is empty, is only accepted with `create`."""
+        if not create and not self._file.exists():
             raise self._not_found()
         if self._file.is_file() and 0 < self._file.stat().st_size < SMALLEST_FILE:
-            # SQLite would take it as empty, and write over it.
+            # SQLite would take it for an empty database and overwrite it.
             raise StoreUnavailable(f"{self._file} is not a database: name another file")
         database = sqlite3.connect(
-            f"{self._file.absolute().as_uri()}?mode={mode}",
+            f"{self._file.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
-            factory=_PatientConnection,
-            timeout=0.0,
+            timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
         try:
             database.row_factory = sqlite3.Row
-            self._require_own_file(database)
+            if not self._has_tables(database) and not create:
+                raise self._not_found()
+            _use_write_ahead_log(database)
             database.execute("PRAGMA synchronous = NORMAL")
-            if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                database.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             database.close()
             raise
@@ -352,62 +371,57 @@ class SQLiteTable(HoldersVerbs):
         return database
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which file it is; None if there is none."""
+        """The file's device and inode, or None if there is no file."""
         try:
             status = self._file.stat()
         except OSError:
             return None
         return status.st_dev, status.st_ino
 
-    def _require_own_file(self, database: sqlite3.Connection) -> None:
-        # In this order: somebody may be making our tables, and mark the file as ours, just now.
+    def _has_tables(self, database: sqlite3.Connection) -> bool:
+        """Whether the file has our tables. Raises an error if it has another program's."""
+        # In this order, as another process may be making our tables: the mark comes with them.
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if tables and application != APPLICATION_ID:
             raise StoreUnavailable(
                 f"{self._file} is a SQLite file of another program: name another file"
             )
+        return bool(tables)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            if "no such table" in str(error):  # a file that is there, but empty
-                raise self._not_found() from error
-            if "readonly" in str(error):  # it won't pass
+            # SQLite makes other files beside this one, so the folder must be writable too.
+            needed = (path for path in (self._file, self._file.parent) if path.exists())
+            if not all(os.access(path, os.W_OK) for path in needed):
                 raise AccessDenied(f"{self._file} may not be written to: {error}") from error
             raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
 
 
-class _PatientConnection(sqlite3.Connection):
-    """Waits while another process writes.
+def _use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, unless it has one.
 
-    SQLite can do that, but looks again after a millisecond at the soonest: ten can write in that.
+    SQLite refuses this at once, whatever the timeout, while another process does the same.
     """
-
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        """Execute a statement as soon as that is possible."""
-        give_up_at = 0.0
-        pause = SHORTEST_PAUSE
-        while True:
-            try:
-                return super().execute(sql, parameters)
-            except sqlite3.OperationalError as error:
-                now = time.monotonic()
-                give_up_at = give_up_at or now + BUSY_SECONDS
-                if "is locked" not in str(error) or now >= give_up_at:
-                    raise
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, LONGEST_PAUSE)
+    for tries_left in reversed(range(SWITCH_TRIES)):
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if not tries_left:
+                raise
+            time.sleep(SWITCH_PAUSE)
 
 
 @contextmanager
 def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> Iterator[None]:
-    """Have results that would be a pity to lose on the disk when the block ends.
+    """Flush the block's write to the disk if it has results of tasks that took long.
 
-    Not those of a moment, which can be had again. Those of a nested item that goes on are written
-    once a second at the most.
+    Short tasks can be run again. What a nested item records while it goes on is always flushed:
+    that is once a second at most.
     """
     goes_on = "Log" in changes and "Run_Seconds" not in changes
     if not goes_on and changes.get("Run_Seconds", 0.0) < LASTING_SECONDS:
@@ -421,7 +435,7 @@ def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> 
 
 
 def _stored(attributes: Attributes) -> Attributes:
-    """Values as SQLite has them: maps and lists are JSON."""
+    """Attributes as SQLite stores them: maps and lists as JSON."""
     return {
         name: _JSON.encode(value) if isinstance(value, (dict, list)) else value
         for name, value in attributes.items()
@@ -429,7 +443,7 @@ def _stored(attributes: Attributes) -> Attributes:
 
 
 def _present(row: sqlite3.Row) -> dict[str, Any]:
-    """The attributes that a row has."""
+    """A row's attributes, without those that are NULL."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
     parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
     for name in parsed:

@@ -1,4 +1,4 @@
-"""Where tables are: which kind, and how it is opened."""
+"""Where tables are, and how to open them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Store:
     account: Account = Account()
 
     def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
-        """The table of that name, in this process. It need not be there yet.
+        """The table of that name, for this process. It need not be there yet.
 
-        `worker` of `workers`, from 0 on, is for a pilot's workers: each looks for items in
-        a part of the table first.
+        A pilot's workers say which of them they are, from 0 on: each looks for items in its own
+        part of the table first.
         """
-        # Imported where needed: who works on one machine doesn't wait for the AWS SDK.
+        # Imported only when needed: a local table doesn't need the AWS SDK.
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
@@ -44,7 +44,7 @@ class Store:
 
     @cached_property
     def _session(self) -> Session:
-        """One for all its tables: a pilot's workers inherit what the pilot's has read."""
+        """One session for all tables: forked workers inherit what the pilot's has loaded."""
         from pyanamo.aws import make_session
 
         return make_session(self.account)

@@ -1,8 +1,8 @@
-"""The contract of a workflow step's table, and the verbs of who holds a claim.
+"""The contract of a workflow step's table, and the verbs of a claim's holder.
 
-The verbs are those of an item's life. Every verb after `claim` carries the claim's token and
-answers whether it still held; where it answers False, nothing was changed and somebody else may
-have the item. A verb whose write was made but whose answer was lost may be called again.
+The verbs follow an item's life. Every verb after `claim` carries the claim's token and returns
+whether the claim still held. If it returns False, nothing was changed, and another pilot may have
+the item. A verb may be called again after an error, even if its write was made.
 
 All verbs raise `TableNotFound`, `AccessDenied` or `StoreUnavailable` (see `pyanamo.errors`).
 """
@@ -22,12 +22,12 @@ from pyanamo.tables.transitions import Changes
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What became of some items that were to be added."""
+    """What became of the items of an import, or of one batch of them."""
 
     imported: int = 0
     already_there: int = 0
     replaced: int = 0
-    locked: tuple[str, ...] = ()  # item ids that weren't replaced, since a pilot holds them
+    locked: tuple[str, ...] = ()  # ids of items that weren't replaced, as a pilot holds them
 
     def __add__(self, other: Added) -> Added:
         return Added(
@@ -39,7 +39,7 @@ class Added:
 
     @property
     def items(self) -> int:
-        """How many items this tells of."""
+        """How many items there were."""
         return self.imported + self.already_there + self.replaced + len(self.locked)
 
 
@@ -48,7 +48,7 @@ class Amended(Enum):
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"  # there was nothing to change
-    TAKEN = "taken"  # a pilot, or another operator, changed it at the same time
+    TAKEN = "taken"  # a pilot or another operator changed it at the same time
     MISSING = "missing"  # there is no such item
 
 
@@ -56,82 +56,96 @@ class WorkflowTable(Protocol):
     """One workflow step. An object belongs to the process that made it; threads may share it."""
 
     name: str
-    settle_seconds: float  # an empty claim is to be believed when, so much later, another is empty
+    settle_seconds: float  # there is nothing to claim if two claims, this far apart, find nothing
 
     def check(self) -> None:
-        """Raise an error if the table can't be worked with."""
+        """Raise an error if the table can't be used."""
 
     def create(self) -> bool:
-        """Make the table and wait until it is there; False if it was there."""
+        """Create the table and wait until it can be used. Returns False if it was there."""
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, telling of them a batch at a time, as they are written.
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items. Returns what became of all of them.
 
-        An item that is there is left alone; with `replace` it is overwritten, unless it is locked.
-        Items are told of once, and each item's `item_id` must be there once.
+        An item that is in the table already is left alone; with `replace` it is overwritten,
+        unless it is locked. No two of the items may have the same `item_id`.
+
+        `on_batch` is called for each batch once it is written, so that after an error the caller
+        knows what was added before it. Once `stop` is true, no other batch is begun; those that
+        have begun are finished.
         """
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
-        """Take an item for `lease` seconds, or None when there is none to take.
+        """Claim an item for `lease` seconds. Returns None if there is nothing to claim.
 
-        Eligible is an item that is `todo`; where none is found, one that is `locked` and whose
-        lease has expired. One that was lost `max_attempts` times becomes `failed` instead.
+        Items that are `todo` come first. If none is found, an item that is `locked` and whose
+        lease has expired is taken over; one that was lost `max_attempts` times becomes `failed`
+        instead.
         """
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
         """Hold the claim for `lease` seconds from now."""
 
     def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
+        """Store the results of a nested item's tasks that have ended so far in this attempt."""
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is done or failed, as the outcome says."""
+        """End the claim: the item becomes done or failed, as the outcome says."""
 
     def release(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is todo again. An interrupted attempt doesn't count."""
+        """End the claim: the item becomes todo. An interrupted attempt doesn't count."""
 
     def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
-        """End the claim of a worker that has died: the attempt is lost, and the item todo again.
+        """End the claim of a worker that has died: the attempt is lost, the item becomes todo.
 
-        One that was lost `max_attempts` times becomes `failed` instead. What was recorded stays.
-        Only what runs no more may be lost so. Of the claim's item its tasks aren't needed.
+        An item that was lost `max_attempts` times becomes `failed` instead. Recorded results stay.
+        Call this only once none of the item's processes runs any more. The tasks of the claim's
+        item aren't used.
         """
 
     def get(self, item_id: str) -> Item | None:
-        """The item, as it is now."""
+        """The item as it is now, or None if it isn't there."""
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items of these states, or all, as they are: everything is read, so ask for few."""
+        """The items in these states, or all. Reads whole items, so ask for few states."""
 
     def amend(self, item_id: str, change: Callable[[Item], Changes | None]) -> Amended:
-        """Make a change that depends on what the item is, if it still is when it is written.
+        """Read an item and change it, unless somebody else changes it in between.
 
-        `change` comes from `pyanamo.tables.transitions`; None means that there is nothing to do.
+        `change` is a function of `pyanamo.tables.transitions`; it returns None if there is nothing
+        to change.
         """
 
     def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if one may, and if it is still so when it is deleted."""
+        """Delete the item if `may` allows it, unless somebody else changes it in between."""
 
     def drop(self) -> None:
         """Delete the table with all its items, and wait until it is gone."""
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows of these states, or of all; a row may lag behind its item."""
+        """The index's rows in these states, or all. A row may lag behind its item."""
 
     def close(self) -> None:
-        """Give back what the table holds: files, connections."""
+        """Close the table's file or connections."""
 
 
 class HoldersVerbs(ABC):
-    """Renew, record, finish, release and lose, by way of one conditional write."""
+    """Renew, record, finish, release and lose, each of them one conditional write."""
 
     _clock: Callable[[], float]  # epoch seconds
 
     @abstractmethod
     def _change(self, claim: Claim, changes: Changes) -> bool:
-        """Write the changes if the token is the item's.
+        """Write the changes if the item has the claim's token.
 
-        It is right, too, if our own write has ended the claim so before.
+        Returns True as well if an earlier call has already ended the claim in the same way.
         """
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
@@ -140,18 +154,18 @@ class HoldersVerbs(ABC):
         return self._change(claim, {"Lease_Expires": expiry})
 
     def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Keep the results of a nested item's tasks that have ended in this attempt so far."""
+        """Store the results of a nested item's tasks that have ended so far in this attempt."""
         return self._change(claim, transitions.recorded(claim, results))
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is done or failed."""
+        """End the claim: the item becomes done or failed."""
         return self._change(claim, transitions.finished(claim, outcome, self._clock()))
 
     def release(self, claim: Claim, outcome: Outcome) -> bool:
-        """End the claim: the item is todo again."""
+        """End the claim: the item becomes todo."""
         return self._change(claim, transitions.released(claim, outcome, self._clock()))
 
     def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
-        """End the claim of a worker that has died: the item is todo again, or failed."""
+        """End the claim of a worker that has died: the item becomes todo, or failed."""
         changes = transitions.lost(claim.item, reason, max_attempts, self._clock())
         return self._change(claim, changes)

@@ -1,4 +1,4 @@
-"""What each step of an item's life changes, as attributes: the rules that both tables share.
+"""What each step of an item's life changes: the rules that both kinds of table share.
 
 ::
 
@@ -8,8 +8,8 @@
      └─ release, retry, ───┘  └─┘ claim, after the lease has expired
         lose
 
-Whoever holds a claim is the only one to write the item, so that all values are written whole, never
-added to: a write that arrives twice changes nothing the second time.
+Only the holder of a claim writes the item. So values are written whole, never added to, and a write
+that arrives twice changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pyanamo.tables.attributes import (
 
 HISTORY_LENGTH = 10
 
-Changes = Attributes  # None takes the attribute away
+Changes = Attributes  # None removes the attribute
 
 
 def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
@@ -56,7 +56,7 @@ def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
 
 
 def taken_over(lost: Item, pilot: str, token: str, now: float, lease: float) -> Changes:
-    """`locked` to `locked`: the lease of `lost` has expired, and somebody else goes on."""
+    """`locked` to `locked`: the lease of `lost` has expired, and another pilot claims it."""
     return claimed(pilot, token, now, lease) | {
         "Attempts": lost.attempts + 1,
         "History": _history(lost, Ending.LOST, "the lease expired", now),
@@ -64,7 +64,7 @@ def taken_over(lost: Item, pilot: str, token: str, now: float, lease: float) -> 
 
 
 def lost(item: Item, reason: str, max_attempts: int, now: float) -> Changes:
-    """`locked` to `todo`: its worker has died. To `failed` where that happened too often."""
+    """`locked` to `todo`: its worker has died. To `failed` if that has happened too often."""
     if is_lost_too_often(item, max_attempts):
         return given_up(item, now, reason)
     return {
@@ -78,12 +78,12 @@ def lost(item: Item, reason: str, max_attempts: int, now: float) -> Changes:
 
 
 def is_lost_too_often(lost: Item, max_attempts: int) -> bool:
-    """Whether an item that is lost once more has been so as often as is allowed."""
+    """Whether an item that is lost once more has been lost as often as allowed."""
     return lost.times_lost + 1 >= max_attempts
 
 
 def given_up(lost: Item, now: float, how: str = "") -> Changes:
-    """`locked` to `failed`: the item was lost as often as is allowed, the last time `how`."""
+    """`locked` to `failed`: the item was lost as often as allowed. `how` is the last reason."""
     times = "once" if lost.times_lost == 0 else f"{lost.times_lost + 1} times"
     reason = f"lost {times}: {how or 'the pilot died while running it'}"
     return {
@@ -98,7 +98,7 @@ def given_up(lost: Item, now: float, how: str = "") -> Changes:
 
 
 def recorded(claim: Claim, results: Mapping[str, Result]) -> Changes:
-    """A nested item's tasks that have ended so far, while it goes on."""
+    """The results so far of an item that is still being worked on."""
     if not results:
         return {}
     item = claim.item
@@ -117,7 +117,7 @@ def finished(claim: Claim, outcome: Outcome, now: float) -> Changes:
 
 
 def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
-    """`locked` to `todo`. An interrupted attempt is unspent; one that failed counts."""
+    """`locked` to `todo`. An interrupted attempt doesn't count; a failed one does."""
     spent = outcome.ending is not Ending.INTERRUPTED
     return {
         **_ended(claim, outcome, now),
@@ -129,11 +129,11 @@ def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
 def restarted(
     item: Item, again: Callable[[Task], bool], how: str, operator: str, now: float
 ) -> Changes | None:
-    """Any state but `locked` to `todo`, with its attempts counted anew.
+    """Any state but `locked` to `todo`; attempts are counted from 0 again.
 
-    Of a nested item only the tasks that `again` picks run again, and those that aren't done. `how`
-    is for the history. None where nothing would change: it is locked, or nothing is to run again,
-    or it waits already as it should.
+    Of a nested item, the tasks that `again` selects run again, and those that aren't done. `how`
+    is the reason in the history. Returns None if nothing would change: the item is locked, or no
+    task would run, or it waits already.
     """
     tasks = tuple(
         replace(task, status=TaskStatus.TODO) if item.nested and again(task) else task
@@ -159,19 +159,19 @@ def restarted(
 
 
 def held(item: Item) -> Changes | None:
-    """`todo` or `failed` to `held`; None where it is neither."""
+    """`todo` or `failed` to `held`; None from any other state."""
     if item.state not in (ItemState.TODO, ItemState.FAILED):
         return None
     return {"ItemState": ItemState.HELD.value}
 
 
 def unheld(item: Item) -> Changes | None:
-    """`held` to `todo`; None where it isn't held."""
+    """`held` to `todo`; None from any other state."""
     return {"ItemState": ItemState.TODO.value} if item.state is ItemState.HELD else None
 
 
 def freed(item: Item, reason: str, now: float) -> Changes | None:
-    """`locked` to `todo`, the attempt being lost; None where it isn't locked."""
+    """`locked` to `todo`; the attempt is lost. None from any other state."""
     if item.state is not ItemState.LOCKED:
         return None
     return {
@@ -184,9 +184,9 @@ def freed(item: Item, reason: str, now: float) -> Changes | None:
 
 
 def without_tasks(item: Item, names: Container[str], now: float) -> Changes | None:
-    """A nested item with fewer tasks; None where it is locked, or would have none left.
+    """A nested item with fewer tasks; None if it is locked, or if no task would be left.
 
-    The names of the others stay, and so do their results. Where all of them are done, so is it.
+    The other tasks keep their names and results. If all of them are done, the item becomes `done`.
     """
     left = [task for task in item.tasks if task.name not in names]
     is_changed = item.nested and 0 < len(left) < len(item.tasks)
@@ -206,9 +206,9 @@ def without_tasks(item: Item, names: Container[str], now: float) -> Changes | No
 
 
 def is_landed(item: Item | None, claim: Claim, changes: Changes) -> bool:
-    """Whether an item that no longer has our token is so because our own write ended the claim.
+    """Whether an item no longer has our token because our own write has ended the claim.
 
-    That has left an entry in the history, maybe at an earlier date.
+    That write has left an entry in the history, perhaps with an earlier date.
     """
     if item is None or "History" not in changes:
         return False
@@ -218,12 +218,12 @@ def is_landed(item: Item | None, claim: Claim, changes: Changes) -> bool:
 
 
 def lease_end(now: float, lease: float) -> int:
-    """When a lease of so many seconds ends, in whole epoch seconds."""
+    """When a lease of `lease` seconds ends, in whole epoch seconds."""
     return math.ceil(now + lease)
 
 
 def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
-    """What the end of a claim changes, whatever the end is."""
+    """What every end of a claim changes."""
     results = {**claim.item.results, **outcome.results}.values()
     return {
         **recorded(claim, outcome.results),
@@ -238,7 +238,7 @@ def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
 
 
 def _history(item: Item, ending: Ending, reason: str, now: float) -> list[Attributes]:
-    """The item's history with the attempt that now ends."""
+    """The item's history, with the attempt that ends now."""
     attempt = Attempt(
         attempt=item.attempts,
         instance=item.instance,

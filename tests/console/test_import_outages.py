@@ -121,7 +121,7 @@ def test_dynamodb_goes_away(dynamodb: str, table_name: str, tmp_path: Path) -> N
     assert "Traceback" not in finished.stderr
     error, count = finished.stderr.splitlines()[-2:]
     assert "DynamoDB" in error
-    match = re.fullmatch(r"imported (\d+), already there 0, then came that error", count)
+    match = re.fullmatch(r"imported (\d+), already there 0 before the error", count)
     assert match, finished
     place = at(dynamodb, table_name)
     there = len(place.names())

@@ -168,7 +168,7 @@ def test_a_local_file_that_cannot_grow(local_place: Place, tmp_path: Path) -> No
     )
     finished = finish(process)
     assert (finished.code, finished.stdout) == (1, "")
-    match = re.search(r"^imported (\d+), already there 0, then came", finished.stderr, re.M)
+    match = re.search(r"^imported (\d+), already there 0 before the error$", finished.stderr, re.M)
     assert match, finished
     assert "Traceback" not in finished.stderr
     assert len(local_place.names()) == int(match[1]) > 0

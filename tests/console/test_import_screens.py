@@ -53,7 +53,7 @@ def test_a_dry_run_on_a_terminal_that_knows_few_characters(
 
 def test_a_dry_run_finds_mistakes(local_place: Place) -> None:
     finished = local_place.import_items("-i", "-", "--dry-run", stdin=b"A|B|C\n")
-    assert_refused(finished, "^stdin:1: 'A|B|C' is no header: ")
+    assert_refused(finished, "^stdin:1: 'A|B|C' is not a header: ")
 
 
 @contextmanager

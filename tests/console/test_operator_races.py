@@ -77,10 +77,10 @@ def test_amend_changes_and_delete_deletes(place: Place) -> None:
     assert place.table.get("item") is None
 
 
-MEANWHILE: dict[str, Callable[[WorkflowTable], None]] = {
+MEANWHILE: dict[str, Callable[[WorkflowTable], object]] = {
     "claimed": claim_it,
     "held": lambda table: _amended(table, transitions.held),
-    "replaced": lambda table: [*table.add([nested("item", 2)], replace=True)].clear(),
+    "replaced": lambda table: table.add([nested("item", 2)], replace=True),
     "without a task": lambda table: _amended(
         table, lambda item: transitions.without_tasks(item, {"Task_2"}, 1.0)
     ),

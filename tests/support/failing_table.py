@@ -40,11 +40,16 @@ class FailingTable:
     def create(self) -> bool:
         return self._call("create", self._table.create)
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        def add() -> list[Added]:
-            return list(self._table.add(items, replace=replace))
-
-        return iter(self._call("add", add))
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        add = partial(self._table.add, items, replace=replace, stop=stop, on_batch=on_batch)
+        return self._call("add", add)
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
         claim = partial(self._table.claim, pilot, lease=lease, max_attempts=max_attempts)

@@ -24,7 +24,7 @@ def new_table(backend: Backend, name: str) -> WorkflowTable:
     """A table with a nested item."""
     table = backend.open(name)
     table.create()
-    list(table.add([nested("a", 2)]))
+    table.add([nested("a", 2)])
     return table
 
 

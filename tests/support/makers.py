@@ -68,8 +68,7 @@ def interrupted(results: Mapping[str, Result] | None = None) -> Outcome:
 
 def add(table: WorkflowTable, *items: Item) -> None:
     """Add items."""
-    for _ in table.add(items):
-        pass
+    table.add(items)
 
 
 def claim_from(table: WorkflowTable, pilot: str = "pilot-1", *, lease: float = LEASE) -> Claim:

@@ -196,8 +196,7 @@ class Place:
     def fill(self, items: Mapping[str, str | Sequence[str]]) -> None:
         """Add items to the table: a command makes a single one, several a nested one."""
         self.table.create()
-        for _ in self.table.add(itertools.starmap(_new_item, items.items())):
-            pass
+        self.table.add(itertools.starmap(_new_item, items.items()))
 
     def item(self, item_id: str) -> Item:
         """An item as it is now."""

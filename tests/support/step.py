@@ -28,7 +28,7 @@ class Step:
         return self.backend.clock
 
     def add(self, *items: Item, replace: bool = False) -> Added:
-        return sum(self.table.add(items, replace=replace), Added())
+        return self.table.add(items, replace=replace)
 
     def claim_if_any(self, pilot: str = "pilot-1", *, max_attempts: int = 3) -> Claim | None:
         """Claim as a pilot that comes new: it has seen nothing of the table yet."""

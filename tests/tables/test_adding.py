@@ -1,8 +1,13 @@
 """The contract of a workflow table: adding items."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 
-from pyanamo.model import ItemState
+import pytest
+
+from pyanamo.errors import StoreUnavailable
+from pyanamo.model import Item, ItemState
 from pyanamo.tables import Added
 from pyanamo.tables.size import MAX_KEY_BYTES
 from tests.support.makers import badly, done, failed, nested, single, well
@@ -17,12 +22,50 @@ def test_new_items_wait_to_be_claimed(step: Step) -> None:
     assert step.table.get("c") is None
 
 
-def test_items_are_told_of_once_however_many_there_are(step: Step) -> None:
-    told = list(step.table.add(single(f"item-{n}") for n in range(60)))
-    assert sum(told, Added()) == Added(imported=60)
-    assert {summary.item_id for summary in step.table.summaries()} == {
-        f"item-{n}" for n in range(60)
-    }
+MANY = 1200  # items: several batches of either kind
+
+
+def item_ids(step: Step) -> set[str]:
+    return {summary.item_id for summary in step.table.summaries()}
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["insert", "replace"])
+def test_batches_are_told_of_once_they_are_written(step: Step, replace: bool) -> None:
+    there: list[int] = []  # in the table, when a batch is told of
+    told: list[Added] = []
+
+    def on_batch(added: Added) -> None:
+        told.append(added)
+        if len(there) < 3:  # they are counted by reading the index
+            there.append(len(item_ids(step)))
+
+    items = [single(f"item-{n}") for n in range(MANY)]
+    added = step.table.add(items, replace=replace, on_batch=on_batch)
+    assert added == sum(told, Added()) == Added(imported=MANY)
+    assert item_ids(step) == {item.item_id for item in items}
+    so_far = accumulate(batch.items for batch in told)
+    assert all(count >= least > 0 for count, least in zip(there, so_far, strict=False))
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["insert", "replace"])
+def test_a_stopped_add_finishes_its_batches(step: Step, replace: bool) -> None:
+    told: list[Added] = []  # true once a batch is written
+    items = (single(f"item-{n}") for n in range(MANY))
+    added = step.table.add(items, replace=replace, stop=told, on_batch=told.append)
+    assert 0 < added.imported < MANY
+    assert added == sum(told, Added()) == Added(imported=len(item_ids(step)))
+
+
+def test_what_was_added_before_an_error_has_been_told(step: Step) -> None:
+    told: list[Added] = []
+
+    def items() -> Iterator[Item]:
+        yield from (single(f"item-{n}") for n in range(MANY))
+        raise StoreUnavailable("on purpose")
+
+    with pytest.raises(StoreUnavailable, match="on purpose"):
+        step.table.add(items(), on_batch=told.append)
+    assert 0 < sum(told, Added()).imported <= len(item_ids(step))
 
 
 def test_items_that_are_there_are_left_alone(step: Step) -> None:
@@ -66,7 +109,7 @@ def test_replace_leaves_a_locked_item_to_its_pilot(step: Step) -> None:
 def test_imports_at_the_same_time_import_each_item_once(step: Step) -> None:
     def run_import(script: str) -> Added:
         table = step.backend.open(step.name)
-        return sum(table.add([single(f"item-{n}", script) for n in range(100)]), Added())
+        return table.add([single(f"item-{n}", script) for n in range(100)])
 
     with ThreadPoolExecutor(2) as pool:
         added = list(pool.map(run_import, ("seq 1", "seq 2")))

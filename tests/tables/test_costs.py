@@ -56,7 +56,7 @@ def test_what_the_writes_of_an_item_cost(
     metered: Metered, dynamo: DynamoDBBackend, table_name: str
 ) -> None:
     table = metered.table
-    list(table.add([single("a", "x" * 420)]))
+    table.add([single("a", "x" * 420)])
     list(table.summaries())
     claims: list[Claim] = []
 
@@ -75,7 +75,7 @@ def test_what_the_writes_of_an_item_cost(
 
 
 def test_to_lose_an_item_costs_one_write(metered: Metered) -> None:
-    list(metered.table.add([single("a", "x" * 420)]))
+    metered.table.add([single("a", "x" * 420)])
     claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
     assert claim is not None
     assert metered.units(lambda: metered.table.lose(claim, DIED, max_attempts=3)) == (
@@ -84,7 +84,7 @@ def test_to_lose_an_item_costs_one_write(metered: Metered) -> None:
 
 
 def test_a_query_serves_ten_claims(metered: Metered) -> None:
-    list(metered.table.add(single(f"item-{n}") for n in range(300)))
+    metered.table.add(single(f"item-{n}") for n in range(300))
     metered.requests.clear()
     for _ in range(100):
         assert metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
@@ -101,7 +101,7 @@ def test_an_empty_table_costs_few_requests(metered: Metered) -> None:
         assert metered.table.claim("pilot-1", lease=LEASE, max_attempts=3) is None
         assert len(metered.requests) <= 4
         assert {operation for operation, _ in metered.requests} == {"Query"}
-        list(metered.table.add([single("a")]))
+        metered.table.add([single("a")])
         claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
         if claim is not None:
             metered.table.finish(claim, done())

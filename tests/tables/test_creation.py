@@ -1,13 +1,21 @@
 """The contract of a workflow table: the table itself, there or missing."""
 
+import multiprocessing
+import os
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
+import pyanamo.tables.sqlite
+from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
+from pyanamo.tables.sqlite import SQLiteTable
 from tests.support.backends import Backend, DynamoDBBackend, SQLiteBackend
 from tests.support.makers import done, interrupted, single, well
 from tests.support.step import DIED, LEASE, Step, make_step
@@ -17,7 +25,7 @@ def test_create_makes_the_table_once_and_keeps_its_items(backend: Backend, table
     table = backend.open(table_name)
     assert table.create() is True
     table.check()
-    list(table.add([single("a")]))
+    table.add([single("a")])
     assert table.create() is False
     assert backend.open(table_name).create() is False
     item = table.get("a")
@@ -28,8 +36,8 @@ def test_create_makes_the_table_once_and_keeps_its_items(backend: Backend, table
 A_CLAIM = Claim(item=single("a"), token="0123456789abcdef")
 VERBS: dict[str, Callable[[WorkflowTable], object]] = {
     "check": lambda table: table.check(),
-    "add": lambda table: list(table.add([single("a")])),
-    "replace": lambda table: list(table.add([single("a")], replace=True)),
+    "add": lambda table: table.add([single("a")]),
+    "replace": lambda table: table.add([single("a")], replace=True),
     "claim": lambda table: table.claim("pilot-1", lease=LEASE, max_attempts=3),
     "renew": lambda table: table.renew(A_CLAIM, lease=LEASE),
     "record": lambda table: table.record(A_CLAIM, {"Task_0": well()}),
@@ -63,6 +71,54 @@ def test_a_missing_file_is_a_missing_table_and_stays_missing(
     with pytest.raises(TableNotFound, match=re.escape(str(sqlite.file))):
         VERBS[verb](sqlite.open("Step"))
     assert not sqlite.file.exists()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_empty_file_is_a_missing_table(sqlite: SQLiteBackend, verb: str) -> None:
+    sqlite.file.touch()
+    table = sqlite.open("Step")
+    with pytest.raises(TableNotFound, match=re.escape(str(sqlite.file))):
+        VERBS[verb](table)
+    assert table.create() is True
+    VERBS[verb](table)
+
+
+def test_a_file_that_is_locked_for_too_long_is_unavailable(
+    sqlite: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite.open("Step").create()
+    monkeypatch.setattr(pyanamo.tables.sqlite, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(sqlite.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="database is locked"):
+            sqlite.open("Step").add([single("a")])
+
+
+@pytest.mark.parametrize("protected", ["file", "folder"])
+def test_a_file_that_may_not_be_written_to(protected: str) -> None:
+    with TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        folder, file = Path(name), Path(name) / "tables.db"
+        with closing(SQLiteTable("Step", file)) as table:
+            table.create()
+        folder.chmod(0o555 if protected == "folder" else 0o755)
+        file.chmod(0o444 if protected == "file" else 0o666)
+        with (
+            multiprocessing.get_context("fork").Pool(1, initializer=become_nobody) as pool,
+            pytest.raises(AccessDenied, match=f"^{re.escape(str(file))} may not be written to: "),
+        ):
+            pool.apply(add_an_item, (file,))
+        folder.chmod(0o755)
+
+
+def become_nobody() -> None:
+    """Give up root's permission to write to all files."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+
+
+def add_an_item(file: Path) -> None:
+    with closing(SQLiteTable("Step", file)) as table:
+        table.add([single("a")])
 
 
 def test_another_programs_file_is_left_alone(sqlite: SQLiteBackend) -> None:
@@ -114,7 +170,7 @@ def test_names_that_need_care(backend: Backend, table_name: str) -> None:
 
 def test_a_closed_table_can_be_used_again(step: Step) -> None:
     table = step.backend.store.open(step.name)  # with a client of its own
-    list(table.add([single("a")]))
+    table.add([single("a")])
     table.close()
     assert table.get("a") is not None
     table.close()

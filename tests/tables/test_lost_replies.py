@@ -172,7 +172,7 @@ def test_an_import_whose_reply_is_lost_counts_its_own_items(
     proxy.decide = decide
     table = behind(proxy, table_name, dynamo.clock)
     items = [nested("a", 2), *(single(f"item-{n}") for n in range(9))]
-    added = sum(table.add(items, replace=replace), Added())
+    added = table.add(items, replace=replace)
     assert faults == []
     if replace:
         assert added == Added(imported=9, replaced=1)
@@ -192,9 +192,27 @@ def test_statements_that_fail_for_now_are_tried_again(
     proxy.decide = first("BatchExecuteStatement", errors)
     table = behind(proxy, table_name, dynamo.clock)
     items = [single("new"), nested("a", 2), *(single(f"item-{n}") for n in range(8))]
-    assert sum(table.add(items), Added()) == Added(imported=9, already_there=1)
+    assert table.add(items) == Added(imported=9, already_there=1)
     assert proxy.count("BatchExecuteStatement") == 2
     assert len(list(table.summaries())) == 10
+
+
+def test_what_is_refused_for_now_is_not_tried_again_after_a_stop(
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
+) -> None:
+    new_table(dynamo, table_name)
+    asked: list[int] = []  # true once a request has come
+
+    def decide(operation: str, body: Any, count: int) -> Action:
+        if operation != "BatchExecuteStatement":
+            return Fault.NONE
+        asked.append(count)
+        return StatementErrors({0: "ThrottlingError"})
+
+    proxy.decide = decide
+    table = behind(proxy, table_name, dynamo.clock)
+    assert table.add([single("b"), single("c")], stop=asked) == Added(imported=1)
+    assert asked == [1]
 
 
 # --- Throttling ---------------------------------------------------------------------------------
@@ -207,7 +225,7 @@ def test_all_is_done_once_though_three_requests_in_ten_are_refused(
     items = {f"item-{n}" for n in range(100)}
     rng = Random(1)
     dynamo.open(table_name).create()
-    list(dynamo.open(table_name).add(map(single, items)))
+    dynamo.open(table_name).add(map(single, items))
 
     def decide(operation: str, body: Any, count: int) -> Action:
         return Fault.THROTTLE if rng.random() < 0.3 else Fault.NONE

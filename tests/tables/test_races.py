@@ -55,6 +55,26 @@ def test_of_many_processes_that_race_for_an_item_one_wins(step: Step) -> None:
         assert (item.token, item.instance, item.attempts) == (token, pilot, 1)
 
 
+def test_threads_that_work_through_one_table_get_different_items(step: Step) -> None:
+    items = {f"item-{n}" for n in range(300)}
+    step.add(*map(single, items))
+    threads = 4
+    together = threading.Barrier(threads)
+
+    def work(pilot: str) -> list[str]:
+        together.wait(60)
+        ended = []
+        while claim := step.table.claim(pilot, lease=LEASE, max_attempts=3):
+            assert step.table.finish(claim, done()) is True
+            ended.append(claim.item.item_id)
+        return ended
+
+    with ThreadPoolExecutor(threads) as pool:
+        ended = list(pool.map(work, (f"pilot-{n}" for n in range(threads))))
+    assert sorted(item_id for ids in ended for item_id in ids) == sorted(items)
+    assert {row.item_id for row in step.table.summaries(ItemState.DONE)} == items
+
+
 def test_threads_share_a_table(step: Step) -> None:
     """A worker's lease is renewed by another thread than that which runs the item."""
     step.add(*(nested(f"item-{n}", 1) for n in range(4)))

@@ -1,5 +1,8 @@
 """A write that failed, and may have been made all the same, is made again."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pyanamo.errors import StoreUnavailable
@@ -15,7 +18,7 @@ from tests.support.makers import LEASE, claim_from, done, single
 def test_a_claim_that_may_have_been_made_is_the_next_one(
     dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
 ) -> None:
-    list(new_table(dynamo, table_name).add(single(f"other-{n}") for n in range(5)))
+    new_table(dynamo, table_name).add(single(f"other-{n}") for n in range(5))
     table = behind(proxy, table_name, dynamo.clock)
     proxy.decide = every("UpdateItem", Fault.DROP_AFTER)
     for _ in range(2):
@@ -31,6 +34,38 @@ def test_a_claim_that_may_have_been_made_is_the_next_one(
     assert [row.item_id for row in table.summaries(ItemState.LOCKED)] == [locked.item_id]
     assert claim_from(table).item.item_id != locked.item_id
     assert table.finish(claim, done(TASKS)) is True
+
+
+@pytest.mark.usefixtures("_sdk_that_gives_up")
+def test_of_several_threads_one_gets_a_claim_that_may_have_been_made(
+    dynamo: DynamoDBBackend, proxy: FaultyProxy, table_name: str
+) -> None:
+    items = {f"item-{n}" for n in range(40)}
+    dynamo.open(table_name).create()
+    dynamo.open(table_name).add(map(single, items))
+    table = behind(proxy, table_name, dynamo.clock)
+    threads = 4
+    together = threading.Barrier(threads)
+
+    def work(pilot: str) -> list[str]:
+        """Lose some replies to claims, then claim and finish until nothing is left."""
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                claim_from(table, pilot)
+        if together.wait(60) == 0:
+            proxy.decide = every("UpdateItem", Fault.NONE)
+        together.wait(60)
+        ended = []
+        while claim := table.claim(pilot, lease=LEASE, max_attempts=3):
+            assert claim.item.attempts == 1
+            assert table.finish(claim, done()) is True
+            ended.append(claim.item.item_id)
+        return ended
+
+    proxy.decide = every("UpdateItem", Fault.DROP_AFTER)
+    with ThreadPoolExecutor(threads) as pool:
+        ended = list(pool.map(work, (f"pilot-{n}" for n in range(threads))))
+    assert sorted(item_id for ids in ended for item_id in ids) == sorted(items)
 
 
 @pytest.mark.usefixtures("_sdk_that_gives_up")
@@ -66,7 +101,7 @@ def test_a_claim_in_doubt_may_turn_out_not_to_be_ours(
     before = dynamo.raw(table_name, "a")
 
     proxy.decide = every("UpdateItem", Fault.NONE)
-    list(table.add([single("b")]))
+    table.add([single("b")])
     assert claim_from(table).item.item_id == "b"
     assert dynamo.raw(table_name, "a") == before
     assert table.finish(other, done(TASKS)) is True

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from pyanamo.errors import TaskFileError
 from pyanamo.model import ItemState, TaskStatus
 from pyanamo.tables.attributes import new_import_id, new_item
-from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
+from pyanamo.tables.size import (
+    LIFE_BYTES,
+    MAX_ITEM_BYTES,
+    RESULT_BYTES,
+    grown_size,
+    item_size,
+)
 from pyanamo.taskfile import task_line
 from tests.support.makers import nested, single
 from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, parse
@@ -156,8 +162,8 @@ def largest_script(start: str) -> str:
 def test_an_item_too_large_for_dynamodb() -> None:
     (mistake,) = mistakes(f"{HEADER}\nA|x|true\nB|x|echo {'a' * MAX_ITEM_BYTES}\n")
     assert re.fullmatch(
-        r"tasks\.txt:3: item 'B' would come to 4\d\d,\d\d\d bytes with the results of its "
-        r"1 task\(s\): expected 409,600 at the most, DynamoDB's limit: make several items of it",
+        r"tasks\.txt:3: item 'B' can grow to 4\d\d,\d\d\d bytes with the results of its "
+        r"1 task\(s\): expected at most 409,600, DynamoDB's limit: split it into several items",
         mistake,
     )
 
@@ -166,13 +172,21 @@ def test_the_size_is_that_of_utf_8_and_leaves_room_for_the_result() -> None:
     script = largest_script("echo ")
     assert MAX_ITEM_BYTES - 20_000 < len(script.encode()) < MAX_ITEM_BYTES - 5_000
     (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
-    assert item_size(new_item(item, new_import_id(0))) < MAX_ITEM_BYTES
+    assert grown_size(item) <= MAX_ITEM_BYTES
+
+
+def test_the_size_is_that_of_what_an_import_writes() -> None:
+    file = f"{NESTED_HEADER}\nA|Größe|echo {'é' * 500}|\nB||seq|{','.join(['8'] * 120)}\n"
+    for item in parse(file).items:
+        written = item_size(new_item(item, new_import_id(0)))
+        results = len(item.tasks) * RESULT_BYTES
+        assert grown_size(item) == written + LIFE_BYTES + results
 
 
 def test_the_size_counts_the_results_of_all_tasks() -> None:
     assert len(parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 1000)}\n").items[0].tasks) == 1000
     (mistake,) = mistakes(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 2000)}\n")
-    assert "'A' would come to" in mistake
+    assert "'A' can grow to" in mistake
     assert "2000 task(s)" in mistake
 
 

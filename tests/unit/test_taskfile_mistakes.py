@@ -25,7 +25,7 @@ MISTAKES = {
     ),
     "itemID too long": (
         f"{HEADER}\n{LONG}|x|seq 8\n",
-        f"tasks.txt:2: itemID '{LONG[:80]}...' has 2049 bytes: expected 2048 at the most",
+        f"tasks.txt:2: itemID '{LONG[:80]}...' has 2049 bytes: expected at most 2048",
     ),
     "itemID twice": (
         f"{HEADER}\n\nA|x|seq 8\nB|x|seq 8\n A |y|seq 9\n",
@@ -96,13 +96,13 @@ MISTAKES = {
     ),
     "no header": (
         "\nA|x|seq 8\nB|x|seq 9\n",
-        "tasks.txt:2: 'A|x|seq 8' is no header: expected itemID|TaskID|TaskScript, and TaskArgs "
+        "tasks.txt:2: 'A|x|seq 8' is not a header: expected itemID|TaskID|TaskScript, and TaskArgs "
         "for nested items",
     ),
     "another delimiter": (
         "itemID,TaskID,TaskScript\nA,x,seq 8\n",
-        "tasks.txt:1: 'itemID,TaskID,TaskScript' is no header: expected itemID|TaskID|TaskScript, "
-        "and TaskArgs for nested items",
+        "tasks.txt:1: 'itemID,TaskID,TaskScript' is not a header: expected "
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
     ),
     "header lacks a column": (
         "itemID|taskscript\nA|seq 8\n",
@@ -111,7 +111,7 @@ MISTAKES = {
     ),
     "header with an unknown column": (
         f"{HEADER}|Comment\nA|x|seq 8|hello\n",
-        "tasks.txt:1: 'Comment' in the header is no column: expected itemID|TaskID|TaskScript, "
+        "tasks.txt:1: 'Comment' in the header is not a column: expected itemID|TaskID|TaskScript, "
         "and TaskArgs for nested items",
     ),
     "header with a column twice": (
@@ -129,7 +129,7 @@ MISTAKES = {
     ),
     "no items": (
         f"{HEADER}\n\n",
-        "tasks.txt: there is no item below the header: expected one a line",
+        "tasks.txt: there is no item below the header: expected one per line",
     ),
 }
 

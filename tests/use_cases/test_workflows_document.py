@@ -213,15 +213,13 @@ def make_done_items(endpoint: str, name: str) -> None:
         "nested-mario-1": "SuperMario",
         "nested-mario-2": "SuperMario",
     }
-    for _ in table.add(nested(item_id, 3, task_id=names[item_id]) for item_id in names):
-        pass
+    table.add(nested(item_id, 3, task_id=names[item_id]) for item_id in names)
     for _ in names:
         claim = table.claim("somebody", lease=60, max_attempts=3)
         assert claim is not None
         results = {task.name: well() for task in claim.item.tasks}
         assert table.finish(claim, done(results))
-    for _ in table.add([nested("nested-mario-3", 3, task_id="SuperMario")]):
-        pass
+    table.add([nested("nested-mario-3", 3, task_id="SuperMario")])
     table.close()
 
 

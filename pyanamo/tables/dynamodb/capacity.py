@@ -1,4 +1,4 @@
-"""Look at what a DynamoDB table may take, and change it."""
+"""Look at the capacity of a DynamoDB table, and change it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ LOWER_ADVICE = "units can be lowered only so many times a day and an hour: try a
 
 
 class TableCapacity:
-    """The capacity of one table and its index, to look at and to change.
+    """The capacity of one table and its index.
 
-    The three `set_...` verbs wait until the change has been made, and do nothing where there is
-    nothing to change. They can be called again after an error, and then go on where they stopped.
+    The three `set_...` verbs wait until the change has been made, and do nothing if there is
+    nothing to change. If called again after an error, they go on where they stopped.
     All verbs raise `TableNotFound`, `AccessDenied` or `StoreUnavailable` (see `pyanamo.errors`).
     """
 
@@ -50,7 +50,7 @@ class TableCapacity:
         client: Client | None = None,
         scaling_client: Client | None = None,
     ) -> None:
-        """The clients are for tests that fake their answers."""
+        """Only tests that fake answers pass clients."""
         self.name = name
         self._clock = clock
         self._wait = wait
@@ -59,7 +59,7 @@ class TableCapacity:
         self._scaling = TableScaling(name, scaling_client, self._client)
 
     def describe(self) -> Capacity:
-        """The capacity as it is now. While a change is being made, it may be that before it."""
+        """The capacity as it is now. During a change, it may be the one before it."""
         description = self._description()
         if _billing(description) is Billing.ON_DEMAND:
             none = Throughput(units=Units())
@@ -73,20 +73,20 @@ class TableCapacity:
         )
 
     def set_on_demand(self) -> None:
-        """Bill by the request; nothing is scaled any more."""
+        """Bill per request, and stop all scaling."""
         description = self._settled()
         if _billing(description) is Billing.ON_DEMAND:
             return
-        # First, since the targets would outlive the switch and come into force again after the
-        # next one ("Considerations when switching capacity modes").
+        # First, since the targets would outlive the switch, and apply again after the next one
+        # ("Considerations when switching capacity modes").
         self._scaling.remove()
         self._update({"BillingMode": "PAY_PER_REQUEST"}, SWITCH_ADVICE)
         self._settled(lambda now: _billing(now) is Billing.ON_DEMAND)
 
     def set_provisioned(self, *, read: int, write: int) -> None:
-        """Provision so many units, for the table and for its index; nothing is scaled any more.
+        """Provision these units, for the table and for its index, and stop all scaling.
 
-        Raises `UsageError` for units below 1.
+        Raises `UsageError` for less than 1 unit.
         """
         if read < 1 or write < 1:
             raise UsageError(f"read {read}, write {write}: a table needs at least 1 unit of each")
@@ -96,13 +96,13 @@ class TableCapacity:
         self._provision(description, table=units, index=units)
 
     def set_autoscaling(self, *, minimum: int, maximum: int, target_percent: float) -> None:
-        """Let units move between two bounds, with `target_percent` of them in use.
+        """Scale units between two bounds, so that `target_percent` of them are in use.
 
-        That goes for reads and writes, of the table and of its index. Units start where they are,
-        or at `minimum` when the table was on-demand.
+        This applies to the reads and writes of the table and of its index. Units start as they
+        are, or at `minimum` if the table was on-demand.
 
-        Raises `UsageError` for bounds or a target that can't be, and for a DynamoDB that has
-        nobody to scale it.
+        Raises `UsageError` for bounds or a target that AWS would refuse, and for a DynamoDB other
+        than AWS's.
         """
         scaling = Scaling(minimum=minimum, maximum=maximum, target_percent=target_percent)
         check_scaling(scaling)
@@ -112,8 +112,9 @@ class TableCapacity:
                 "only AWS's own DynamoDB is; give it units instead"
             )
         description = self._settled()
-        # To register a target brings units within its bounds, but not while those of another
-        # are being changed (Application Auto Scaling API Reference, "RegisterScalableTarget").
+        # Registering a target brings its units within the bounds, but not while the units of
+        # another are being changed (Application Auto Scaling API Reference,
+        # "RegisterScalableTarget"). So all units are brought within the bounds first.
         table, index = _provisioned(description)
         self._provision(
             description,
@@ -123,7 +124,7 @@ class TableCapacity:
         self._scaling.set(scaling)
 
     def remove_scaling(self) -> None:
-        """Have nothing scaled; units stay as they are. To be called for a dropped table too."""
+        """Stop all scaling; units stay as they are. Call it after a table is dropped, too."""
         self._scaling.remove()
 
     def close(self) -> None:
@@ -132,8 +133,8 @@ class TableCapacity:
         self._scaling.close()
 
     def _provision(self, description: Mapping[str, Any], *, table: Units, index: Units) -> None:
-        """Change what differs, since DynamoDB refuses a change that changes nothing; wait."""
-        # On-demand, units are told too: 0, but DynamoDB Local remembers what an index last had.
+        """Change only what differs, as DynamoDB requires, and wait until it is done."""
+        # An on-demand table shows 0 units, but its index in DynamoDB Local shows its last ones.
         changes: dict[str, Any] = {}
         if _billing(description) is Billing.ON_DEMAND:
             changes["BillingMode"] = "PROVISIONED"
@@ -152,7 +153,7 @@ class TableCapacity:
 
     @contextmanager
     def _refusals(self, advice: str) -> Iterator[None]:
-        """What DynamoDB refuses for now, with what to do about it."""
+        """Turn what DynamoDB refuses for now into errors that say what to do."""
         known = self._client.exceptions
         try:
             yield
@@ -169,7 +170,7 @@ class TableCapacity:
     def _settled(
         self, is_done: Callable[[Mapping[str, Any]], bool] = lambda _: True
     ) -> Mapping[str, Any]:
-        """Wait until nothing is being changed and, as answers may be old ones, `is_done`."""
+        """Wait until nothing is being changed, and `is_done`, as descriptions may be old."""
         deadline = self._clock() + WAIT_SECONDS
         while not (_is_active(description := self._description()) and is_done(description)):
             if self._clock() >= deadline:
@@ -193,26 +194,26 @@ class TableCapacity:
 
 
 def _billing(description: Mapping[str, Any]) -> Billing:
-    """A table that was never on-demand may have no summary (`BillingModeSummary`)."""
+    """How a table is billed. One that was never on-demand may have no `BillingModeSummary`."""
     mode = description.get("BillingModeSummary", {}).get("BillingMode")
     return Billing.ON_DEMAND if mode == "PAY_PER_REQUEST" else Billing.PROVISIONED
 
 
 def _provisioned(description: Mapping[str, Any]) -> tuple[Units, Units]:
-    """The units of the table and of its index; none when it is on-demand, whatever it tells."""
+    """The units of the table and of its index; 0 if on-demand, whatever the description says."""
     if _billing(description) is Billing.ON_DEMAND:
         return Units(), Units()
     return _units(description), _units(_index(description))
 
 
 def _units(description: Mapping[str, Any]) -> Units:
-    """Of a table, or of an index, by its description."""
+    """The units in the description of a table or of an index."""
     throughput = description["ProvisionedThroughput"]
     return Units(read=throughput["ReadCapacityUnits"], write=throughput["WriteCapacityUnits"])
 
 
 def _index(description: Mapping[str, Any]) -> Any:
-    """The description of the index in a table's, or None."""
+    """The description of the index within a table's, or None."""
     indexes = description.get("GlobalSecondaryIndexes", ())
     return next((index for index in indexes if index["IndexName"] == INDEX), None)
 

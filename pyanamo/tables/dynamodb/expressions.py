@@ -23,7 +23,7 @@ def typed_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Mapping[str, Any]) -> Any:
-    """A value as DynamoDB gives it, as str, int, float, dict, list, bool, bytes or None."""
+    """A value from DynamoDB as a str, int, float, dict, list, bool, bytes or None."""
     ((kind, content),) = value.items()
     if kind == "N":
         return int(content) if content.lstrip("-").isdigit() else float(content)
@@ -35,29 +35,29 @@ def plain(value: Mapping[str, Any]) -> Any:
 
 
 def plain_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as DynamoDB gives them."""
+    """Attributes from DynamoDB as plain values."""
     return {name: plain(value) for name, value in attributes.items()}
 
 
 class Expression:
-    """Names and values behind placeholders, since `Log` and others are reserved words."""
+    """Names and values behind placeholders. (`Log` and others are reserved words.)"""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._values: dict[str, Any] = {}
 
     def name(self, attribute: str) -> str:
-        """The placeholder of a name."""
+        """The placeholder for an attribute's name."""
         self._names[f"#{attribute}"] = attribute
         return f"#{attribute}"
 
     def value(self, label: str, value: Any) -> str:
-        """The placeholder of a value."""
+        """The placeholder for a value."""
         self._values[f":{label}"] = typed(value)
         return f":{label}"
 
     def unchanged(self, item: Mapping[str, Any], attributes: Iterable[str]) -> str:
-        """The condition that these attributes are as in an item that was read."""
+        """The condition that these attributes are still as they were in `item`."""
         clauses = []
         for attribute in attributes:
             if attribute in item:
@@ -69,7 +69,7 @@ class Expression:
         return " AND ".join(clauses)
 
     def arguments(self, condition: str) -> dict[str, Any]:
-        """What a conditional write takes, `TableName` and `Key` apart."""
+        """The arguments of a conditional write, without `TableName` and `Key`."""
         return {
             "ConditionExpression": condition,
             "ExpressionAttributeNames": self._names,
@@ -79,7 +79,7 @@ class Expression:
 
 
 class Update(Expression):
-    """The arguments of an `UpdateItem` that makes some changes if a condition holds."""
+    """The expressions of an `UpdateItem` that makes some changes if a condition holds."""
 
     def __init__(self, changes: Mapping[str, Any]) -> None:
         super().__init__()
@@ -91,18 +91,18 @@ class Update(Expression):
         self._remove = [self.name(name) for name, value in changes.items() if value is None]
 
     def add_one(self, attribute: str) -> None:
-        """Count one more. Only right under a condition that fails once this has been done."""
+        """Add one to a number. The condition must fail once this is done, as requests repeat."""
         name = self.name(attribute)
         zero, one = self.value("zero", 0), self.value("one", 1)
         self._set.append(f"{name} = if_not_exists({name}, {zero}) + {one}")
 
     def arguments(self, condition: str) -> dict[str, Any]:
-        """What `update_item` takes, `TableName` and `Key` apart."""
+        """The arguments of `update_item`, without `TableName` and `Key`."""
         parts = []
         if self._set:
             parts.append("SET " + ", ".join(self._set))
         if self._remove:
             parts.append("REMOVE " + ", ".join(self._remove))
-        # DynamoDB takes no empty expression; with none at all it only checks the condition.
+        # DynamoDB refuses an empty expression; without one, it only checks the condition.
         expression = {"UpdateExpression": " ".join(parts)} if parts else {}
         return {**expression, **super().arguments(condition)}

@@ -1,7 +1,8 @@
-"""Write many new items to a DynamoDB table, without overwriting any that somebody else wrote.
+"""Write many new items to a DynamoDB table, without overwriting any.
 
-`BatchExecuteStatement` with `INSERT`s: an `INSERT` fails on a key that is there, while `PutItem`
-and `BatchWriteItem` overwrite (Amazon DynamoDB Developer Guide, "PartiQL insert statements").
+`BatchExecuteStatement` takes many `INSERT`s at once. An `INSERT` fails if the key is there, while
+`PutItem` and `BatchWriteItem` overwrite (Amazon DynamoDB Developer Guide, "PartiQL insert
+statements").
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 from pyanamo.aws import Client, ConditionFailed, aws_error, translated_errors
@@ -22,13 +23,13 @@ from pyanamo.tables.attributes import Attributes
 from pyanamo.tables.dynamodb.expressions import typed, typed_map
 from pyanamo.tables.table import Added
 
-BATCH = 25  # statements a request: DynamoDB's limit
+BATCH = 25  # statements per request: DynamoDB's limit
 AT_A_TIME = 4  # requests
-FRUITLESS_ROUNDS = 10  # with the pauses between them about two minutes
+FRUITLESS_ROUNDS = 10  # about two minutes, with the pauses between them
 LONGEST_PAUSE = 20.0  # seconds
 
-# Errors of single statements, which come inside an answer that is otherwise well, so that the SDK
-# doesn't try again (DynamoDB API Reference, "BatchStatementError").
+# Errors of single statements, which may pass. The request as a whole succeeds, so the SDK doesn't
+# repeat it (DynamoDB API Reference, "BatchStatementError").
 _PASSING = {
     "InternalServerError",
     "ProvisionedThroughputExceeded",
@@ -45,7 +46,7 @@ class _Row:
     """A row on its way into the table."""
 
     attributes: Attributes
-    maybe_written: bool = False  # by a try of ours whose answer was lost, or said otherwise
+    maybe_written: bool = False  # by an earlier request of ours, though its answer was an error
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,17 @@ class _Tried:
     """What became of a batch."""
 
     added: Added
-    failed: Sequence[_Row]  # for now
+    failed: Sequence[_Row]  # to be tried again
 
 
-def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
-    """Insert the rows that aren't there, in rounds: what only failed for now goes once more.
+def insert(client: Client, table: str, rows: Iterable[Attributes], stop: object) -> Iterator[Added]:
+    """Insert the rows that aren't in the table yet; yields what became of each batch.
 
-    So batches are full even where many of their statements fail, as they do when DynamoDB
-    throttles. It is given up when nothing has succeeded for `FRUITLESS_ROUNDS`.
+    Statements that DynamoDB refuses for now are collected, and tried again in another round after
+    a pause. So requests are full even while DynamoDB throttles. Raises `StoreUnavailable` after
+    `FRUITLESS_ROUNDS` rounds in a row in which nothing succeeded.
+
+    Once `stop` is true, no other batch and no other round is begun.
     """
     left: Iterable[_Row] = map(_Row, rows)
     fruitless = 0
@@ -68,11 +72,12 @@ def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[A
         failed: list[_Row] = []
         succeeded = 0
         write = partial(_insert_batch, client, table)
-        for tried in several_at_a_time(write, _batches(left), AT_A_TIME):
+        batches = takewhile(lambda _: not stop, _batches(left))
+        for tried in several_at_a_time(write, batches, AT_A_TIME):
             failed += tried.failed
             succeeded += tried.added.items
             yield tried.added
-        if not failed:
+        if stop or not failed:
             return
         left = failed
         fruitless = 0 if succeeded else fruitless + 1
@@ -84,17 +89,23 @@ def insert(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[A
     )
 
 
-def replace(client: Client, table: str, rows: Iterable[Attributes]) -> Iterator[Added]:
-    """Write the rows over what is there, but not over locked items."""
-    return several_at_a_time(partial(_replace, client, table), rows, 2 * AT_A_TIME)
+def replace(
+    client: Client, table: str, rows: Iterable[Attributes], stop: object
+) -> Iterator[Added]:
+    """Write the rows over what is there, but not over locked items; yields what became of each.
+
+    Once `stop` is true, no other row is written.
+    """
+    until_stop = takewhile(lambda _: not stop, rows)
+    return several_at_a_time(partial(_replace, client, table), until_stop, 2 * AT_A_TIME)
 
 
 def _insert_batch(client: Client, table: str, batch: Sequence[_Row]) -> _Tried:
-    """Try to insert up to 25 rows."""
+    """Try to insert up to `BATCH` rows with one request."""
     answer = _execute(client, table, [row.attributes for row in batch])
     was_retried = bool(answer["ResponseMetadata"].get("RetryAttempts", 0))
     imported = already_there = 0
-    unsure: list[Attributes] = []  # there, but perhaps by a try of ours
+    unsure: list[Attributes] = []  # there, but perhaps by an earlier request of ours
     failed: list[_Row] = []
     for row, response in zip(batch, answer["Responses"], strict=True):
         error = response.get("Error", {})
@@ -138,7 +149,7 @@ def _execute(client: Client, table: str, rows: Sequence[Attributes]) -> Any:
 
 
 def _count_own(client: Client, table: str, rows: Sequence[Attributes]) -> int:
-    """How many of these rows, which are there, this very import has written."""
+    """How many of these rows, which are in the table, this import has written."""
     own = {(row["itemID"], row["Import_ID"]) for row in rows}
     keys = [{"itemID": typed(row["itemID"])} for row in rows]
     count = 0
@@ -158,7 +169,7 @@ def _count_own(client: Client, table: str, rows: Sequence[Attributes]) -> int:
 
 def _replace(client: Client, table: str, row: Attributes) -> Added:
     """Write one row, unless a pilot holds the item."""
-    # A try whose answer was lost may have written it, and a pilot may have done it since.
+    # An earlier request, whose answer was lost, may have written it, and a pilot may have run it.
     is_free = "ItemState <> :locked AND Import_ID <> :own"
     try:
         with translated_errors(client, f"table {table!r}"):

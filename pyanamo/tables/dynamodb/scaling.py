@@ -41,13 +41,13 @@ class _Dimension:
 
 
 class TableScaling:
-    """What is scaled of one table and its index: the reads and the writes of each.
+    """How the reads and writes of one table and its index are scaled.
 
     All verbs raise `AccessDenied` or `StoreUnavailable` (see `pyanamo.errors`).
     """
 
     def __init__(self, name: str, client: Client, dynamodb: Client) -> None:
-        """`client` is that of Application Auto Scaling, `dynamodb` that of the table."""
+        """`client` is for Application Auto Scaling, `dynamodb` is the table's."""
         self._name = name
         self._client = client
         self._dynamodb = dynamodb
@@ -60,15 +60,15 @@ class TableScaling:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the two clients speak of the same tables.
+        """Whether both clients know the same tables.
 
-        AWS's Application Auto Scaling knows nothing of a DynamoDB that is elsewhere, and mustn't
-        scale a table of AWS that happens to have the same name.
+        AWS's Application Auto Scaling doesn't know a DynamoDB elsewhere, and must not scale a
+        table in AWS that happens to have the same name.
         """
         return _is_aws(self._dynamodb) or not _is_aws(self._client)
 
     def describe(self) -> list[Scaling | None]:
-        """How the table's reads and writes are scaled, and then its index's; None: they aren't."""
+        """The scaling of the table's reads and writes, and of the index's; None without any."""
         targets = self._targets() if self.is_possible else {}
         return [
             self._scaling(dimension, targets[dimension]) if dimension in targets else None
@@ -76,15 +76,15 @@ class TableScaling:
         ]
 
     def set(self, scaling: Scaling) -> None:
-        """Have all four numbers scaled, in place of how they were before."""
+        """Scale all four numbers, whether they were scaled before or not."""
         for dimension in self._dimensions:
             self._scale(dimension, scaling)
 
     def remove(self) -> None:
-        """Have nothing scaled; units stay as they are. To be called for a dropped table too.
+        """Stop all scaling; units stay as they are. Call it after a table is dropped, too.
 
-        AWS keeps what it was told to scale when a table is deleted ("Managing throughput capacity
-        automatically"), for the next table of that name.
+        AWS keeps the scaling of a deleted table, and applies it to the next table of that name
+        ("Managing throughput capacity automatically").
         """
         if not self.is_possible:
             return
@@ -98,7 +98,7 @@ class TableScaling:
         self._client.close()
 
     def _targets(self) -> dict[_Dimension, Mapping[str, Any]]:
-        """What is scaled of this table and its index."""
+        """The scalable targets of this table and its index."""
         paginator = self._client.get_paginator("describe_scalable_targets")
         resources = list(dict.fromkeys(dimension.resource for dimension in self._dimensions))
         with self._errors():
@@ -117,7 +117,7 @@ class TableScaling:
         )
 
     def _policy(self, dimension: _Dimension) -> Mapping[str, Any] | None:
-        """The policy by which AWS moves this number, whoever made it."""
+        """The policy by which AWS scales this number, whoever made it."""
         paginator = self._client.get_paginator("describe_scaling_policies")
         with self._errors():
             for page in paginator.paginate(**dimension.arguments()):
@@ -128,8 +128,8 @@ class TableScaling:
         return None
 
     def _scale(self, dimension: _Dimension, scaling: Scaling) -> None:
-        """Have one number scaled, in place of how it was before."""
-        # AWS takes one policy a metric: another one's, say the console's, is changed.
+        """Scale one number, whether it was scaled before or not."""
+        # AWS allows one policy per metric: one that the console made, for example, is changed.
         policy = self._policy(dimension)
         name = policy["PolicyName"] if policy else _POLICY.format(dimension.metric)
         with self._errors():

@@ -1,8 +1,8 @@
 """A workflow step in a DynamoDB table.
 
-A claim costs one conditional write and, for each claim or for several, a query of the index (see
-`pyanamo.tables.dynamodb.candidates`). Nothing here scans, describes or reads the whole to-do list,
-so a claim costs the same however many items wait and however many pilots run.
+A claim costs one conditional write, and sometimes a query of the index, whose page may serve many
+claims (see `pyanamo.tables.dynamodb.candidates`). No claim scans or describes the table or reads
+the whole index, so it costs the same however many items wait and however many pilots run.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -40,7 +41,7 @@ from pyanamo.tables.table import Added, Amended, HoldersVerbs
 if TYPE_CHECKING:
     from boto3.session import Session
 
-# What a lost item's successor must know of it. `_still_lost` ties it to the token.
+# What is read of a locked item before it is taken over. `_still_lost` checks that it still holds.
 _OF_A_LOST_ITEM = (
     "itemID",
     "ItemState",
@@ -52,17 +53,17 @@ _OF_A_LOST_ITEM = (
     "History",
 )
 
-# What tells whether an item was changed since it was read: each end of a claim, and each restart,
-# adds to the history an entry of its own; nested tasks are only ever taken away; and an import that
-# replaces the item leaves its own mark.
+# An item has changed since it was read if one of these has: each end of a claim and each restart
+# adds an entry to the history, nested tasks are only ever removed, and an import that replaces the
+# item has an id of its own.
 _VERSION = ("ItemState", "lockID", "History", "Nested_Tasks", "Import_ID")
-GET_BATCH = 100  # keys a BatchGetItem: DynamoDB's limit
+GET_BATCH = 100  # keys per BatchGetItem: DynamoDB's limit
 
 
 class DynamoDBTable(HoldersVerbs):
-    """A workflow step in DynamoDB; see `WorkflowTable` for what its verbs promise."""
+    """A workflow step in DynamoDB. See `WorkflowTable` for the contract."""
 
-    settle_seconds = 1.5  # the index lags behind the table, as a rule by much less than a second
+    settle_seconds = 1.5  # the index lags behind the table, usually by much less than a second
 
     def __init__(
         self,
@@ -87,16 +88,17 @@ class DynamoDBTable(HoldersVerbs):
             rng=self._random,
         )
         self._locked_fit_a_page = False
-        self._in_doubt: tuple[str, str] | None = None  # an item that we may have claimed; its token
+        # Item ids and tokens of claims whose write raised an error: it may have been made.
+        self._in_doubt: deque[tuple[str, str]] = deque()
 
     def check(self) -> None:
-        """Raise an error if the table can't be worked with."""
+        """Raise an error if the table can't be used."""
         self._page(ItemState.TODO, ALL_SLOTS, limit=1)
 
     def create(self, units: Units | None = None) -> bool:
-        """Make the table, on-demand or with so many units, and wait until it is there.
+        """Create the table, on-demand or with these units, and wait until it can be used.
 
-        False if it was: it is then left as it is.
+        Returns False if it was there; it is then left as it is.
         """
         with self._errors():
             made = self._make_unless_there(units)
@@ -104,17 +106,29 @@ class DynamoDBTable(HoldersVerbs):
             waiter.wait(TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
             return made
 
-    def add(self, items: Iterable[Item], *, replace: bool = False) -> Iterator[Added]:
-        """Add new items, many requests at a time."""
+    def add(
+        self,
+        items: Iterable[Item],
+        *,
+        replace: bool = False,
+        stop: object = None,
+        on_batch: Callable[[Added], object] = lambda _: None,
+    ) -> Added:
+        """Add new items, several requests at a time."""
         import_id = new_import_id(self._clock())
         rows = (new_item(item, import_id) for item in items)
         write = importing.replace if replace else importing.insert
-        return write(self._client, self.name, rows)
+        total = Added()
+        for added in write(self._client, self.name, rows, stop):
+            total += added
+            on_batch(added)
+        return total
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
-        """Take an item that waits, or else one whose lease has expired."""
-        if self._in_doubt is not None and (claim := self._claim(*self._in_doubt, pilot, lease)):
-            return claim
+        """Claim an item that is todo, or else one whose lease has expired."""
+        while (doubtful := self._next_in_doubt()) is not None:
+            if claim := self._claim(*doubtful, pilot, lease):
+                return claim
         while (item_id := self._candidates.next()) is not None:
             if claim := self._claim(item_id, secrets.token_hex(8), pilot, lease):
                 return claim
@@ -122,12 +136,12 @@ class DynamoDBTable(HoldersVerbs):
         return self._claim_expired(pilot, lease, max_attempts)
 
     def get(self, item_id: str) -> Item | None:
-        """The item, as it is now."""
+        """The item as it is now, or None if it isn't there."""
         raw = self._get(item_id)
         return read_item(plain_map(raw)) if raw else None
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows of these states, or of all; those of a state in the index's order."""
+        """The index's rows in these states, or all, state by state."""
         paginator = self._client.get_paginator("query")
         for state in states or tuple(ItemState):
             with self._errors():
@@ -141,7 +155,7 @@ class DynamoDBTable(HoldersVerbs):
                         yield read_summary(self.name, plain_map(row))
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items of these states, or all: all of them by a scan, else by way of the index."""
+        """The items in these states, found through the index, or all, by a scan."""
         if states:
             yield from self._items_of(states)
             return
@@ -151,7 +165,7 @@ class DynamoDBTable(HoldersVerbs):
                     yield read_item(plain_map(row))
 
     def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
-        """Make a change that depends on what the item is, if it still is when it is written."""
+        """Read an item and change it, unless somebody else changes it in between."""
         raw = self._get(item_id)
         if raw is None:
             return Amended.MISSING
@@ -172,7 +186,7 @@ class DynamoDBTable(HoldersVerbs):
         return Amended.CHANGED
 
     def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if one may, and if it is still so when it is deleted."""
+        """Delete the item if `may` allows it, unless somebody else changes it in between."""
         raw = self._get(item_id)
         if raw is None:
             return Amended.MISSING
@@ -187,7 +201,7 @@ class DynamoDBTable(HoldersVerbs):
                     **expression.arguments(expression.unchanged(raw, _VERSION)),
                 )
         except ConditionFailed as failed:
-            return Amended.TAKEN if failed.item else Amended.CHANGED  # gone: it was our own write
+            return Amended.TAKEN if failed.item else Amended.CHANGED  # gone: by our own write
         return Amended.CHANGED
 
     def drop(self) -> None:
@@ -210,7 +224,7 @@ class DynamoDBTable(HoldersVerbs):
         return item
 
     def _items_of(self, states: Sequence[ItemState]) -> Iterator[Item]:
-        """Whole items by the keys that the index has of these states."""
+        """Whole items, by the keys that the index has in these states."""
         rows = self.summaries(*states)
         while batch := list(islice(rows, GET_BATCH)):
             keys = [_key(row.item_id) for row in batch]
@@ -226,15 +240,22 @@ class DynamoDBTable(HoldersVerbs):
     def _errors(self) -> AbstractContextManager[None]:
         return translated_errors(self._client, f"table {self.name!r}")
 
+    def _next_in_doubt(self) -> tuple[str, str] | None:
+        """A claim in doubt, or None. Each goes to one thread only."""
+        try:
+            return self._in_doubt.popleft()
+        except IndexError:
+            return None
+
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
-        """Take an item if it is todo."""
+        """Claim an item if it is todo, or if it has that token already."""
         update = Update(transitions.claimed(pilot, token, self._clock(), lease))
         update.add_one("Attempts")
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
         return self._write_claim(item_id, token, update.arguments(is_todo))
 
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
-        """Look through a random page of locked items for one whose lease has expired."""
+        """Claim an item whose lease has expired, from a random page of locked items."""
         read_page = partial(self._page, ItemState.LOCKED)
         fits = self._locked_fit_a_page
         locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
@@ -266,12 +287,11 @@ class DynamoDBTable(HoldersVerbs):
             )
 
     def _write_claim(self, item_id: str, token: str, arguments: Mapping[str, Any]) -> Claim | None:
-        """Make a claiming write; None when its condition didn't hold.
+        """Write a claim. Returns None if another pilot has the item.
 
-        The SDK repeats a write whose answer was lost, and is then told that the condition failed:
-        the token tells whether it failed because of ourselves.
+        The SDK repeats a write whose answer was lost, and the condition of the second one fails.
+        The token then tells whether the first one was made.
         """
-        self._in_doubt = (item_id, token)
         try:
             with self._errors():
                 answer = self._client.update_item(
@@ -280,12 +300,14 @@ class DynamoDBTable(HoldersVerbs):
             there = plain_map(answer["Attributes"])
         except ConditionFailed as failed:
             there = plain_map(failed.item or {})
-        self._in_doubt = None
+        except BaseException:
+            self._in_doubt.append((item_id, token))
+            raise
         is_ours = there.get("lockID") == token
         return Claim(item=read_item(there), token=token) if is_ours else None
 
     def _change(self, claim: Claim, changes: Attributes) -> bool:
-        """Write the changes if the token is the item's; or it was our own write that ended it."""
+        """Write the changes if the item has the claim's token; see `HoldersVerbs`."""
         update = Update(changes)
         is_ours = f"{update.name('lockID')} = {update.value('token', claim.token)}"
         try:
@@ -301,7 +323,7 @@ class DynamoDBTable(HoldersVerbs):
             return transitions.is_landed(item, claim, changes)
 
     def _page(self, state: ItemState, slots: SlotRange, limit: int) -> Sequence[str]:
-        """The first item ids of the index in a range of slots."""
+        """The first ids that the index has in this state, in a range of slots."""
         first, last = f"{slots.first:08x}", f"{slots.last:08x}"
         with self._errors():
             answer = self._client.query(
@@ -317,7 +339,7 @@ class DynamoDBTable(HoldersVerbs):
         return [row["itemID"]["S"] for row in answer["Items"]]
 
     def _read_leases(self, item_ids: Sequence[str]) -> list[Item]:
-        """What a successor must know of these items, one request. Some may be left out."""
+        """These items, with what a pilot must know to take one over. Some may be missing."""
         if not item_ids:
             return []
         names = {f"#{number}": name for number, name in enumerate(_OF_A_LOST_ITEM)}
@@ -340,10 +362,10 @@ class DynamoDBTable(HoldersVerbs):
             self._client.create_table(**table_definition(self.name, units))
             return True
         except self._client.exceptions.ResourceInUseException:
-            return False  # somebody else was faster
+            return False  # somebody else has just created it
 
     def _require_own_table(self, description: Mapping[str, Any]) -> None:
-        """Refuse to fill somebody else's table."""
+        """Raise an error for a table that another program has made."""
         keys = [key["AttributeName"] for key in description["KeySchema"]]
         indexes = [index["IndexName"] for index in description.get("GlobalSecondaryIndexes", ())]
         if keys != ["itemID"] or INDEX not in indexes:
@@ -354,10 +376,7 @@ class DynamoDBTable(HoldersVerbs):
 
 
 def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
-    """The arguments of `CreateTable`: on-demand, or units for the table and as many for its index.
-
-    What is provisioned, and nothing else, has a `ProvisionedThroughput`.
-    """
+    """The arguments of `CreateTable`: on-demand, or these units each for table and index."""
     keys = ("itemID", *INDEX_KEYS)
     state, place = INDEX_KEYS
     throughput = {"ProvisionedThroughput": units.attribute()} if units else {}
@@ -382,14 +401,14 @@ def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
 
 
 def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether an item shows a change of ours, whose answer was lost; a pilot may have it by now."""
+    """Whether a change whose answer was lost was made. A pilot may have the item by now."""
     if changes.get("History"):
         return changes["History"][-1] in there.get("History", ())
     return all(there.get(name) == value for name, value in changes.items())
 
 
 def _still_lost(update: Update, lost: Item, now: float) -> str:
-    """The condition that a lost item is the one that was read, and hasn't been renewed since."""
+    """The condition that a lost item is locked by the same claim, and its lease still expired."""
     is_same = f"{update.name('lockID')} = {update.value('lost', lost.token)}"
     has_expired = f"{update.name('Lease_Expires')} <= {update.value('now', int(now))}"
     return f"{is_same} AND {has_expired}"

@@ -1,9 +1,8 @@
-"""What a DynamoDB table may take a second, and who decides it.
+"""How much a DynamoDB table can read and write per second, and who decides it.
 
-A table is billed by the request (on-demand), or for read and write units that are provisioned: a
-number that somebody set, or one that Application Auto Scaling moves between two bounds. The index
-has units of its own, and every write to an item is one to the index too: it gets what the table
-gets.
+A table is billed per request (on-demand), or for provisioned read and write units: a fixed number,
+or one that Application Auto Scaling moves between two bounds. The index has units of its own. It
+gets as many as the table, since most writes to an item are also writes to the index.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ LEAST_TARGET, MOST_TARGET = 20, 90
 
 
 class Billing(str, Enum):
-    """What a table is paid by."""
+    """How a table is billed."""
 
-    ON_DEMAND = "on-demand"  # the request
-    PROVISIONED = "provisioned"  # the hour and unit
+    ON_DEMAND = "on-demand"  # per request
+    PROVISIONED = "provisioned"  # per unit and hour
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Units:
-    """What may be read and written a second: 4 KB and 1 KB a unit. None of it when on-demand."""
+    """Reads of 4 KB and writes of 1 KB per second. 0 for an on-demand table."""
 
     read: int = 0
     write: int = 0
 
     def attribute(self) -> dict[str, int]:
-        """As DynamoDB's `ProvisionedThroughput`."""
+        """The value of DynamoDB's `ProvisionedThroughput`."""
         return {"ReadCapacityUnits": self.read, "WriteCapacityUnits": self.write}
 
     def within(self, least: int, most: int) -> Units:
-        """The nearest to these that has both its numbers between two bounds."""
+        """The nearest units that are between two bounds."""
         return Units(read=min(max(self.read, least), most), write=min(max(self.write, least), most))
 
 
@@ -46,21 +45,21 @@ class Scaling:
 
     minimum: int
     maximum: int
-    target_percent: float | None  # of the units that is to be in use; None where no policy says
+    target_percent: float | None  # of the units, to be in use; None if no policy sets it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throughput:
-    """What a table or an index may take."""
+    """The capacity of a table or of an index."""
 
     units: Units
-    read_scaling: Scaling | None = None  # None: the units stay as they are
+    read_scaling: Scaling | None = None  # None: the units are fixed
     write_scaling: Scaling | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """What a table and its index may take."""
+    """The capacity of a table and its index."""
 
     billing: Billing
     table: Throughput
