@@ -36,7 +36,8 @@ from pyanamo.tables.attributes import (
     read_item,
     read_summary,
 )
-from pyanamo.tables.table import Added, Amended, HoldersVerbs
+from pyanamo.tables.table import Added, HoldersVerbs
+from pyanamo.tables.transitions import DELETED, Amended, Change
 
 COLUMNS = {
     "itemID": "TEXT NOT NULL",
@@ -173,27 +174,17 @@ class SQLiteTable(HoldersVerbs):
         for row in self._rows("*", states, batch=ITEM_BATCH):
             yield read_item(row)
 
-    def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
+    def amend(self, item_id: str, change: Change) -> Amended:
         """Read an item and change it, in one transaction."""
         with self._transaction() as database:
             item = self._find(database, item_id)
-            changes = change(item) if item else None
-            if item is None:
-                return Amended.MISSING
-            if changes is None:
-                return Amended.UNCHANGED
-            self._write(database, item_id, changes)
-            return Amended.CHANGED
-
-    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if `may` allows it."""
-        with self._transaction() as database:
-            item = self._find(database, item_id)
-            if item is None:
-                return Amended.MISSING
-            if not may(item):
-                return Amended.UNCHANGED
-            database.execute(f"DELETE FROM items WHERE {_THE_ITEM}", (self.name, item_id))
+            changes = Amended.MISSING if item is None else change(item)
+            if isinstance(changes, Amended):
+                return changes
+            if changes == DELETED:
+                database.execute(f"DELETE FROM items WHERE {_THE_ITEM}", (self.name, item_id))
+            else:
+                self._write(database, item_id, changes)
             return Amended.CHANGED
 
     def drop(self) -> None:

@@ -12,12 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
 from pyanamo.tables import transitions
-from pyanamo.tables.transitions import Changes
+from pyanamo.tables.transitions import Amended, Change, Changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +40,6 @@ class Added:
     def items(self) -> int:
         """How many items there were."""
         return self.imported + self.already_there + self.replaced + len(self.locked)
-
-
-class Amended(Enum):
-    """What became of an operator's change to an item."""
-
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"  # there was nothing to change
-    TAKEN = "taken"  # a pilot or another operator changed it at the same time
-    MISSING = "missing"  # there is no such item
 
 
 class WorkflowTable(Protocol):
@@ -116,15 +106,12 @@ class WorkflowTable(Protocol):
     def items(self, *states: ItemState) -> Iterator[Item]:
         """The items in these states, or all. Reads whole items, so ask for few states."""
 
-    def amend(self, item_id: str, change: Callable[[Item], Changes | None]) -> Amended:
+    def amend(self, item_id: str, change: Change) -> Amended:
         """Read an item and change it, unless somebody else changes it in between.
 
-        `change` is a function of `pyanamo.tables.transitions`; it returns None if there is nothing
-        to change.
+        `change` is called once, if the item is there. It returns what to write (`DELETED` to delete
+        the item), or what became of the item if there is nothing to write.
         """
-
-    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if `may` allows it, unless somebody else changes it in between."""
 
     def drop(self) -> None:
         """Delete the table with all its items, and wait until it is gone."""

@@ -10,6 +10,9 @@
 
 Only the holder of a claim writes the item. So values are written whole, never added to, and a write
 that arrives twice changes nothing the second time.
+
+An operator's change depends on the item: `restarted`, `held` and the functions below them return
+what to write, or `Amended.UNCHANGED` if there is nothing to change.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import math
 import secrets
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
+from enum import Enum
+from typing import TypeAlias
 
 from pyanamo.model import (
     Attempt,
@@ -41,7 +46,22 @@ from pyanamo.tables.attributes import (
 
 HISTORY_LENGTH = 10
 
-Changes = Attributes  # None removes the attribute
+Changes: TypeAlias = Attributes  # None removes the attribute
+
+DELETED: Changes = {"itemID": None}  # without its name, an item is gone
+
+
+class Amended(Enum):
+    """What became of an operator's change to an item."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"  # there was nothing to change
+    TAKEN = "taken"  # a pilot works on it, or somebody else changed it at the same time
+    MISSING = "missing"  # there is no such item
+
+
+# Tells what to write to an item as it is, or what became of it if there is nothing to write.
+Change: TypeAlias = Callable[[Item], Changes | Amended]
 
 
 def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
@@ -128,12 +148,11 @@ def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
 
 def restarted(
     item: Item, again: Callable[[Task], bool], how: str, operator: str, now: float
-) -> Changes | None:
+) -> Changes | Amended:
     """Any state but `locked` to `todo`; attempts are counted from 0 again.
 
     Of a nested item, the tasks that `again` selects run again, and those that aren't done. `how`
-    is the reason in the history. Returns None if nothing would change: the item is locked, or no
-    task would run, or it waits already.
+    is the reason in the history. Nothing changes if no task would run, or if it waits already.
     """
     tasks = tuple(
         replace(task, status=TaskStatus.TODO) if item.nested and again(task) else task
@@ -142,7 +161,7 @@ def restarted(
     waits_already = (item.state, item.attempts, item.tasks) == (ItemState.TODO, 0, tasks)
     all_done = item.nested and all(task.status is TaskStatus.DONE for task in tasks)
     if item.state is ItemState.LOCKED or waits_already or all_done:
-        return None
+        return Amended.UNCHANGED
     order = replace(item, instance=operator, token=secrets.token_hex(8))
     changes: Changes = {
         "ItemState": ItemState.TODO.value,
@@ -158,22 +177,24 @@ def restarted(
     return changes
 
 
-def held(item: Item) -> Changes | None:
-    """`todo` or `failed` to `held`; None from any other state."""
+def held(item: Item) -> Changes | Amended:
+    """`todo` or `failed` to `held`."""
     if item.state not in (ItemState.TODO, ItemState.FAILED):
-        return None
+        return Amended.UNCHANGED
     return {"ItemState": ItemState.HELD.value}
 
 
-def unheld(item: Item) -> Changes | None:
-    """`held` to `todo`; None from any other state."""
-    return {"ItemState": ItemState.TODO.value} if item.state is ItemState.HELD else None
+def unheld(item: Item) -> Changes | Amended:
+    """`held` to `todo`."""
+    if item.state is not ItemState.HELD:
+        return Amended.UNCHANGED
+    return {"ItemState": ItemState.TODO.value}
 
 
-def freed(item: Item, reason: str, now: float) -> Changes | None:
-    """`locked` to `todo`; the attempt is lost. None from any other state."""
+def freed(item: Item, reason: str, now: float) -> Changes | Amended:
+    """`locked` to `todo`; the attempt counts as lost."""
     if item.state is not ItemState.LOCKED:
-        return None
+        return Amended.UNCHANGED
     return {
         "ItemState": ItemState.TODO.value,
         "Reason": reason,
@@ -183,15 +204,20 @@ def freed(item: Item, reason: str, now: float) -> Changes | None:
     }
 
 
-def without_tasks(item: Item, names: Container[str], now: float) -> Changes | None:
-    """A nested item with fewer tasks; None if it is locked, or if no task would be left.
+def deleted(item: Item) -> Changes | Amended:
+    """Any state but `locked` to gone."""
+    return Amended.UNCHANGED if item.state is ItemState.LOCKED else DELETED
+
+
+def without_tasks(item: Item, names: Container[str], now: float) -> Changes | Amended:
+    """A nested item with fewer tasks, but at least one. Not while it is `locked`.
 
     The other tasks keep their names and results. If all of them are done, the item becomes `done`.
     """
     left = [task for task in item.tasks if task.name not in names]
     is_changed = item.nested and 0 < len(left) < len(item.tasks)
     if not is_changed or item.state is ItemState.LOCKED:
-        return None
+        return Amended.UNCHANGED
     results = {name: result for name, result in item.results.items() if name not in names}
     changes: Changes = {
         "TaskScript": script_attribute(left, nested=True),

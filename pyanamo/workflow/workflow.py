@@ -28,7 +28,7 @@ from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
-from pyanamo.tables.transitions import Changes
+from pyanamo.tables.transitions import Change, Changes
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
 from pyanamo.workflow.selection import Selection
@@ -204,9 +204,9 @@ class Workflow:
                 return task.name in chosen
             return all_tasks or task.status is TaskStatus.FAILED
 
-        def restarted(item: Item) -> Changes | None:
+        def restarted(item: Item) -> Changes | Amended:
             if chosen and not chosen & {task.name for task in item.tasks}:
-                return None
+                return Amended.UNCHANGED
             what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
             return transitions.restarted(
                 item, again, f"restarted: {what}", operator_name(), self._clock()
@@ -228,11 +228,13 @@ class Workflow:
         The attempt counts as lost. A holder that still lives is told so at its next write.
         """
 
-        def freed(item: Item) -> Changes | None:
+        def freed(item: Item) -> Changes | Amended:
             now = self._clock()
             expired = item.lease_has_expired(now)
+            if not expired and not force:
+                return Amended.UNCHANGED
             why = "the lease expired" if expired else f"released by {operator_name()}"
-            return transitions.freed(item, why, now) if expired or force else None
+            return transitions.freed(item, why, now)
 
         return self._amend(selection, freed, locked=True)
 
@@ -251,12 +253,7 @@ class Workflow:
 
     def delete(self, selection: Selection) -> Changed:
         """Delete items, but none that a pilot works on."""
-
-        def delete(table: WorkflowTable, item_id: str) -> Amended:
-            look = _Look(table.name, selection, self._clock())
-            return look.told(table.delete(item_id, look.may_change))
-
-        return self._change(selection, delete)
+        return self._amend(selection, transitions.deleted)
 
     def delete_tasks(self, selection: Selection, tasks: Iterable[str]) -> Changed:
         """Delete nested tasks of items, but not all of an item's."""
@@ -304,77 +301,48 @@ class Workflow:
             if unknown := sorted(set(tasks) - known):
                 raise ItemNotFound(f"item {name!r} has no {', '.join(unknown)}")
 
-    def _amend(
-        self,
-        selection: Selection,
-        change: Callable[[Item], Changes | None],
-        *,
-        locked: bool = False,
-    ) -> Changed:
-        """Amend the items that are meant; of those that a pilot works on only where `locked`."""
+    def _amend(self, selection: Selection, change: Change, *, locked: bool = False) -> Changed:
+        """Change the selected items, several at a time; locked ones only if `locked`.
 
-        def amend(table: WorkflowTable, item_id: str) -> Amended:
-            look = _Look(table.name, selection, self._clock(), locked=locked)
-            return look.told(
-                table.amend(item_id, lambda item: change(item) if look.may_change(item) else None)
-            )
-
-        return self._change(selection, amend)
-
-    def _change(
-        self, selection: Selection, act: Callable[[WorkflowTable, str], Amended]
-    ) -> Changed:
-        """Act on the items that are meant, several at a time, and on each but once.
-
-        Raises `UsageError` for a selection that nothing was said about: it means every item.
+        Raises `UsageError` for an empty selection, for it means every item.
         """
         if selection.is_all:
             raise UsageError("an empty selection means every item: if so, say pattern='*'")
         self._require_names(selection)
-        meant = (
+
+        def amend(found: tuple[WorkflowTable, str]) -> Amended:
+            table, item_id = found
+
+            def change_if_still_selected(item: Item) -> Changes | Amended:
+                if item.state is ItemState.LOCKED and not locked:
+                    return Amended.TAKEN
+                is_selected = selection.means(table.name, item, self._clock())
+                return change(item) if is_selected else Amended.UNCHANGED
+
+            return table.amend(item_id, change_if_still_selected)
+
+        items = (
             (table, item_id)
             for table in self._checked()
             for item_id in _once(selection, selection.rows(table, self._clock()))
         )
         total = Changed()
-        for amended in several_at_a_time(lambda pair: act(*pair), meant, AT_A_TIME):
+        for amended in several_at_a_time(amend, items, AT_A_TIME):
             total = total.plus(amended)
         return total
 
-    def _freed(self, row: ItemSummary, job: JobState) -> Callable[[Item], Changes | None]:
+    def _freed(self, row: ItemSummary, job: JobState) -> Change:
         """What frees an item from the pilot that a row of the index names, but from no other."""
         why = f"AWS Batch job {job.status.value}: {job.reason}".rstrip(": ")
 
-        def freed(item: Item) -> Changes | None:
+        def freed(item: Item) -> Changes | Amended:
             now = self._clock()
             is_sure = not job.is_gone or item.lease_has_expired(now)
-            is_the_jobs = item.instance == row.instance
-            return transitions.freed(item, why, now) if is_the_jobs and is_sure else None
+            if item.instance != row.instance or not is_sure:
+                return Amended.UNCHANGED
+            return transitions.freed(item, why, now)
 
         return freed
-
-
-class _Look:
-    """A last look at an item before it is changed: the index may be behind, or a pilot faster."""
-
-    def __init__(
-        self, table: str, selection: Selection, now: float, *, locked: bool = False
-    ) -> None:
-        self._table = table
-        self._selection = selection
-        self._now = now
-        self._locked = locked
-        self._is_taken = False
-
-    def may_change(self, item: Item) -> bool:
-        """Whether the item is still meant, and no pilot works on it unless that is meant too."""
-        self._is_taken = item.state is ItemState.LOCKED and not self._locked
-        return not self._is_taken and self._selection.means(self._table, item, self._now)
-
-    def told(self, amended: Amended) -> Amended:
-        """What became of it, if the table says so: what a pilot has is taken."""
-        is_taken = amended is Amended.UNCHANGED and self._is_taken
-        return Amended.TAKEN if is_taken else amended
 
 
 def _once(selection: Selection, rows: Iterable[ItemSummary]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What an operator changes while others change it too: the contract of `amend` and `delete`."""
+"""What an operator changes while others change it too: the contract of `amend`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from pyanamo.account import Account
 from pyanamo.model import Ending, Item, ItemState
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
+from pyanamo.tables.transitions import Change, Changes
 from pyanamo.workflow import Changed, Workflow
 from pyanamo.workflow.selection import Selection
 from tests.support.faulty_proxy import Fault, FaultyProxy
@@ -44,7 +45,7 @@ def dynamodb_place(
         yield made
 
 
-def restarted(item: Item) -> transitions.Changes | None:
+def restarted(item: Item) -> Changes | Amended:
     """The change that `restart` makes."""
     return transitions.restarted(item, lambda _: True, "restarted: all tasks", "me@here", 1.0)
 
@@ -53,28 +54,42 @@ def claim_it(table: WorkflowTable) -> None:
     assert table.claim("pilot-2", lease=60, max_attempts=3)
 
 
-# --- Amend and delete ---------------------------------------------------------------------------
+# --- Amend --------------------------------------------------------------------------------------
 
 
-def test_amend_and_delete_of_what_is_not_there(place: Place) -> None:
-    assert place.table.amend("nobody", restarted) is Amended.MISSING
-    assert place.table.delete("nobody", lambda _: True) is Amended.MISSING
+@pytest.mark.parametrize("change", [restarted, transitions.deleted])
+def test_amend_of_what_is_not_there(place: Place, change: Change) -> None:
+    assert place.table.amend("nobody", change) is Amended.MISSING
 
 
-def test_amend_and_delete_of_what_is_as_it_should_be(place: Place) -> None:
+def test_amend_of_what_is_as_it_should_be(place: Place) -> None:
     add(place.table, single("item"))
     before = place.item("item")
     assert place.table.amend("item", restarted) is Amended.UNCHANGED
-    assert place.table.delete("item", lambda _: False) is Amended.UNCHANGED
     assert place.item("item") == before
 
 
-def test_amend_changes_and_delete_deletes(place: Place) -> None:
+@pytest.mark.parametrize("answer", Amended)
+def test_a_change_may_say_what_became_of_the_item(place: Place, answer: Amended) -> None:
+    add(place.table, single("item"))
+    before = place.item("item")
+    assert place.table.amend("item", lambda _: answer) is answer
+    assert place.item("item") == before
+
+
+def test_amend_changes_and_deletes(place: Place) -> None:
     ended(place.table, single("item"), failed())
     assert place.table.amend("item", restarted) is Amended.CHANGED
     assert place.item("item").state is ItemState.TODO
-    assert place.table.delete("item", lambda _: True) is Amended.CHANGED
+    assert place.table.amend("item", transitions.deleted) is Amended.CHANGED
     assert place.table.get("item") is None
+
+
+def test_what_a_pilot_holds_is_not_deleted(place: Place) -> None:
+    add(place.table, single("item"))
+    claim_it(place.table)
+    assert place.table.amend("item", transitions.deleted) is Amended.UNCHANGED
+    assert place.item("item").state is ItemState.LOCKED
 
 
 MEANWHILE: dict[str, Callable[[WorkflowTable], object]] = {
@@ -87,7 +102,7 @@ MEANWHILE: dict[str, Callable[[WorkflowTable], object]] = {
 }
 
 
-def _amended(table: WorkflowTable, change: Callable[[Item], transitions.Changes | None]) -> None:
+def _amended(table: WorkflowTable, change: Change) -> None:
     assert table.amend("item", change) is Amended.CHANGED
 
 
@@ -97,7 +112,7 @@ def test_what_was_changed_meanwhile_is_taken(dynamodb_place: Place, meanwhile: s
     add(table, nested("item", 3))
     found: list[Item] = []
 
-    def interrupted(item: Item) -> transitions.Changes | None:
+    def interrupted(item: Item) -> Changes | Amended:
         MEANWHILE[meanwhile](other)
         found.append(dynamodb_place.item("item"))
         return transitions.without_tasks(item, {"Task_0"}, 1.0)
@@ -111,11 +126,11 @@ def test_what_was_claimed_meanwhile_is_not_deleted(dynamodb_place: Place) -> Non
     table = dynamodb_place.table
     add(table, single("item"))
 
-    def interrupted(item: Item) -> bool:
+    def interrupted(item: Item) -> Changes | Amended:
         claim_it(table)
-        return item.state is not ItemState.LOCKED
+        return transitions.deleted(item)
 
-    assert table.delete("item", interrupted) is Amended.TAKEN
+    assert table.amend("item", interrupted) is Amended.TAKEN
     assert dynamodb_place.item("item").state is ItemState.LOCKED
 
 
@@ -136,7 +151,7 @@ def test_an_embedded_item_cannot_be_changed_meanwhile(
 
         pilot = threading.Thread(target=claim)
 
-        def interrupted(item: Item) -> transitions.Changes | None:
+        def interrupted(item: Item) -> Changes | Amended:
             pilot.start()
             started.wait()
             return transitions.held(item)
@@ -166,9 +181,7 @@ def losing_reply(place: Place, operation: str) -> Iterator[WorkflowTable]:
 
 
 @pytest.mark.parametrize("change", [restarted, transitions.held])
-def test_a_change_whose_reply_was_lost_is_made(
-    dynamodb_place: Place, change: Callable[[Item], transitions.Changes | None]
-) -> None:
+def test_a_change_whose_reply_was_lost_is_made(dynamodb_place: Place, change: Change) -> None:
     ended(dynamodb_place.table, single("item"), failed())
     with losing_reply(dynamodb_place, "UpdateItem") as table:
         assert table.amend("item", change) is Amended.CHANGED
@@ -200,7 +213,7 @@ def test_a_restart_whose_reply_was_lost_is_made_though_a_pilot_was_faster(
 def test_a_deletion_whose_reply_was_lost_is_made(dynamodb_place: Place) -> None:
     add(dynamodb_place.table, single("item"))
     with losing_reply(dynamodb_place, "DeleteItem") as table:
-        assert table.delete("item", lambda _: True) is Amended.CHANGED
+        assert table.amend("item", transitions.deleted) is Amended.CHANGED
     assert dynamodb_place.table.get("item") is None
 
 

@@ -36,7 +36,8 @@ from pyanamo.tables.dynamodb import importing
 from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
-from pyanamo.tables.table import Added, Amended, HoldersVerbs
+from pyanamo.tables.table import Added, HoldersVerbs
+from pyanamo.tables.transitions import DELETED, Amended, Change
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -164,44 +165,24 @@ class DynamoDBTable(HoldersVerbs):
                 for row in page["Items"]:
                     yield read_item(plain_map(row))
 
-    def amend(self, item_id: str, change: Callable[[Item], Attributes | None]) -> Amended:
+    def amend(self, item_id: str, change: Change) -> Amended:
         """Read an item and change it, unless somebody else changes it in between."""
         raw = self._get(item_id)
         if raw is None:
             return Amended.MISSING
         changes = change(read_item(plain_map(raw)))
-        if changes is None:
-            return Amended.UNCHANGED
-        update = Update(changes)
+        if isinstance(changes, Amended):
+            return changes
+        is_deletion = changes == DELETED
+        write = self._client.delete_item if is_deletion else self._client.update_item
+        expression = Expression() if is_deletion else Update(changes)
+        condition = expression.unchanged(raw, _VERSION)
         try:
             with self._errors():
-                self._client.update_item(
-                    TableName=self.name,
-                    Key=_key(item_id),
-                    **update.arguments(update.unchanged(raw, _VERSION)),
-                )
+                write(TableName=self.name, Key=_key(item_id), **expression.arguments(condition))
         except ConditionFailed as failed:
             there = plain_map(failed.item or {})
             return Amended.CHANGED if _has_landed(changes, there) else Amended.TAKEN
-        return Amended.CHANGED
-
-    def delete(self, item_id: str, may: Callable[[Item], bool]) -> Amended:
-        """Delete the item if `may` allows it, unless somebody else changes it in between."""
-        raw = self._get(item_id)
-        if raw is None:
-            return Amended.MISSING
-        if not may(read_item(plain_map(raw))):
-            return Amended.UNCHANGED
-        expression = Expression()
-        try:
-            with self._errors():
-                self._client.delete_item(
-                    TableName=self.name,
-                    Key=_key(item_id),
-                    **expression.arguments(expression.unchanged(raw, _VERSION)),
-                )
-        except ConditionFailed as failed:
-            return Amended.TAKEN if failed.item else Amended.CHANGED  # gone: by our own write
         return Amended.CHANGED
 
     def drop(self) -> None:
@@ -401,7 +382,10 @@ def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
 
 
 def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether a change whose answer was lost was made. A pilot may have the item by now."""
+    """Whether a change whose answer was lost was made. A pilot may have the item by now.
+
+    `there` is what the item has now; it is empty if the item is gone.
+    """
     if changes.get("History"):
         return changes["History"][-1] in there.get("History", ())
     return all(there.get(name) == value for name, value in changes.items())
