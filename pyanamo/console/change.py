@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from itertools import islice
+from itertools import chain, islice
 
 from pyanamo.console.arguments import (
     Commands,
@@ -16,7 +16,7 @@ from pyanamo.console.arguments import (
 from pyanamo.console.screen import counted, print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
-from pyanamo.workflow import Changed, Workflow
+from pyanamo.workflow import Changed, Found, Workflow
 from pyanamo.workflow.selection import Selection
 
 ASK_FROM = 100  # items
@@ -82,8 +82,8 @@ def run_restart(arguments: argparse.Namespace) -> int:
     return _run(
         arguments,
         "restarted",
-        lambda workflow, selection: workflow.restart(
-            selection, tasks=arguments.task, all_tasks=arguments.all_tasks
+        lambda workflow, selection, found: workflow.restart(
+            selection, found, tasks=arguments.task, all_tasks=arguments.all_tasks
         ),
     )
 
@@ -115,7 +115,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     return _run(
         arguments,
         "released",
-        lambda workflow, chosen: workflow.release(chosen, force=arguments.force),
+        lambda workflow, chosen, found: workflow.release(chosen, found, force=arguments.force),
         is_all_meant=True,
     )
 
@@ -126,7 +126,9 @@ def run_delete(arguments: argparse.Namespace) -> int:
         return _run(
             arguments,
             "changed",
-            lambda workflow, selection: workflow.delete_tasks(selection, arguments.task),
+            lambda workflow, selection, found: workflow.delete_tasks(
+                selection, arguments.task, found
+            ),
             always_ask=True,
         )
     return _run(arguments, "deleted", Workflow.delete, always_ask=True)
@@ -135,28 +137,32 @@ def run_delete(arguments: argparse.Namespace) -> int:
 def _run(
     arguments: argparse.Namespace,
     done: str,
-    change: Callable[[Workflow, Selection], Changed],
+    change: Callable[[Workflow, Selection, Found], Changed],
     *,
     always_ask: bool = False,
     is_all_meant: bool = False,
 ) -> int:
-    """Find out what is meant, ask if it is much, do it, and tell; the exit code."""
+    """Find the items, ask if there are many, change them, and tell; the exit code.
+
+    The index is read once: as the items are changed, or, if somebody has to be asked, before that.
+    Then the names of all items are kept.
+    """
     selection = selection_of(arguments)
     if selection.is_all and not is_all_meant:
         raise UsageError("which items? Name them, or say --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
-        meant = workflow.items(selection)
+        found = ((row.table, row.item_id) for row in workflow.items(selection))
         if arguments.dry_run:
-            return _dry_run(arguments, done, [row.item_id for row in meant])
-        few = list(islice(meant, ASK_FROM))
-        if not few and is_all_meant and selection == Selection(states=selection.states):
+            return _dry_run(arguments, done, [item_id for _, item_id in found])
+        first = list(islice(found, ASK_FROM))
+        if not first and is_all_meant and selection == Selection(states=selection.states):
             return _tell(arguments, done, Changed())
-        if not few:
+        if not first:
             raise ItemNotFound(f"no item is meant by: {selection}")
-        if not arguments.yes and (always_ask or len(few) == ASK_FROM):
-            count = len(few) + sum(1 for _ in meant)
-            require_consent(f"{counted(count)} would be {done}")
-        return _tell(arguments, done, change(workflow, selection))
+        if not arguments.yes and (always_ask or len(first) == ASK_FROM):
+            first += found
+            require_consent(f"{counted(len(first))} would be {done}")
+        return _tell(arguments, done, change(workflow, selection, chain(first, found)))
 
 
 def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:

@@ -43,13 +43,11 @@ class Selection:
         return self == Selection()
 
     def rows(self, table: WorkflowTable, now: float) -> Iterator[ItemSummary]:
-        """The rows of the index that it means; `now` in epoch seconds.
+        """The rows of a table's index that it means; `now` in epoch seconds.
 
-        By reason and group it needs the items themselves: of those that failed only.
+        Reason and group aren't in the index: for them, the items that failed are read themselves.
         """
-        if self.names:
-            rows = self._named(table)
-        elif self.reason is not None or self.group is not None:
+        if self.reason is not None or self.group is not None:
             rows = self._by_failure(table)
         else:
             rows = table.summaries(*self.states)
@@ -81,12 +79,6 @@ class Selection:
         return (self.older_than is None or age >= self.older_than) and (
             self.newer_than is None or age <= self.newer_than
         )
-
-    def _named(self, table: WorkflowTable) -> Iterator[ItemSummary]:
-        for name in self.names:
-            item = table.get(name)
-            if item is not None and self._has_failed_so(item):
-                yield summary_of(table.name, item)
 
     def _by_failure(self, table: WorkflowTable) -> Iterator[ItemSummary]:
         states = self.states or (ItemState.FAILED,)

@@ -17,9 +17,10 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyanamo.account import Account
 from pyanamo.errors import ItemNotFound, UsageError
@@ -31,13 +32,15 @@ from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.tables.transitions import Change, Changes
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
-from pyanamo.workflow.selection import Selection
+from pyanamo.workflow.selection import Selection, summary_of
 from pyanamo.workflow.status import Status, status_of
 
 if TYPE_CHECKING:
     from pyanamo.batch.jobs import JobState
 
 AT_A_TIME = 8  # changes
+
+Found: TypeAlias = Iterable[tuple[str, str]]  # items, each by its table's name and its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,12 @@ class JobItems:
 
 
 class Workflow:
-    """One or more steps of a workflow, each a table; in the order of the steps."""
+    """One or more steps of a workflow, each a table; in the order of the steps.
+
+    Methods that change items look at each item again before they change it: one that no longer
+    matches the selection stays as it is. They read the index to find the items, unless these are
+    given as `found`: by somebody who has read `items` already, to count them for example.
+    """
 
     def __init__(
         self,
@@ -112,21 +120,23 @@ class Workflow:
     def status(self) -> list[Status]:
         """How far each step is; from the index alone."""
         now = self._clock()
-        return [status_of(table.name, table.summaries(), now) for table in self._checked()]
+        return [status_of(table.name, table.summaries(), now) for table in self._checked]
 
     def samples(self) -> Samples:
         """The samples (TaskIDs) by the steps; from the index alone."""
-        return samples_of({table.name: table.summaries() for table in self._checked()})
+        return samples_of({table.name: table.summaries() for table in self._checked})
 
     def items(self, selection: Selection = Selection()) -> Iterator[ItemSummary]:  # noqa: B008
-        """The rows of the index that are meant."""
-        self._require_names(selection)
-        for table in self._checked():
+        """The rows of the index that match. Raises `ItemNotFound` for a name that isn't there."""
+        if selection.names:
+            yield from self._named(selection)
+            return
+        for table in self._checked:
             yield from selection.rows(table, self._clock())
 
     def show(self, item_id: str) -> Item:
         """An item with its tasks, results and attempts. Raises `ItemNotFound`."""
-        return self._find(item_id)
+        return next(item for _, item in self._find(item_id))
 
     def logs(
         self, item_id: str, task: str | None = None, *, stream: Stream = "stdout"
@@ -155,13 +165,13 @@ class Workflow:
     def failures(self) -> list[FailureGroup]:
         """The failed items by what they have in common, the most frequent first."""
         return group_failures(
-            failed_item(item) for table in self._checked() for item in table.items(ItemState.FAILED)
+            failed_item(item) for table in self._checked for item in table.items(ItemState.FAILED)
         )
 
     def jobs(self) -> list[JobItems]:
         """The locked items by the AWS Batch job that holds them; other pilots' are left out."""
         held: dict[str, list[ItemSummary]] = {}
-        for table in self._checked():
+        for table in self._checked:
             for row in table.summaries(ItemState.LOCKED):
                 if job_id_of(row.instance) is not None:
                     held.setdefault(row.instance, []).append(row)
@@ -185,11 +195,16 @@ class Workflow:
 
     def export(self) -> Iterator[Item]:
         """All items, whole."""
-        for table in self._checked():
+        for table in self._checked:
             yield from table.items()
 
     def restart(
-        self, selection: Selection, *, tasks: Iterable[str] = (), all_tasks: bool = False
+        self,
+        selection: Selection,
+        found: Found | None = None,
+        *,
+        tasks: Iterable[str] = (),
+        all_tasks: bool = False,
     ) -> Changed:
         """Put items back to `todo`. Of nested items, what failed runs again, and what never ran;
         with `tasks` these too, with `all_tasks` all.
@@ -212,17 +227,19 @@ class Workflow:
                 item, again, f"restarted: {what}", operator_name(), self._clock()
             )
 
-        return self._amend(selection, restarted)
+        return self._amend(selection, found, restarted)
 
-    def hold(self, selection: Selection) -> Changed:
+    def hold(self, selection: Selection, found: Found | None = None) -> Changed:
         """Set items aside that are `todo` or `failed`."""
-        return self._amend(selection, transitions.held)
+        return self._amend(selection, found, transitions.held)
 
-    def unhold(self, selection: Selection) -> Changed:
+    def unhold(self, selection: Selection, found: Found | None = None) -> Changed:
         """Put items back to `todo` that were set aside."""
-        return self._amend(selection, transitions.unheld)
+        return self._amend(selection, found, transitions.unheld)
 
-    def release(self, selection: Selection, *, force: bool = False) -> Changed:
+    def release(
+        self, selection: Selection, found: Found | None = None, *, force: bool = False
+    ) -> Changed:
         """Give up locks whose lease has expired; with `force` all of the items that are meant.
 
         The attempt counts as lost. A holder that still lives is told so at its next write.
@@ -236,7 +253,7 @@ class Workflow:
             why = "the lease expired" if expired else f"released by {operator_name()}"
             return transitions.freed(item, why, now)
 
-        return self._amend(selection, freed, locked=True)
+        return self._amend(selection, found, freed, locked=True)
 
     def release_ended_jobs(self) -> Changed:
         """Give up the locks of AWS Batch jobs that have ended.
@@ -251,16 +268,18 @@ class Workflow:
                 total = total.plus(self._table(row.table).amend(row.item_id, freed))
         return total
 
-    def delete(self, selection: Selection) -> Changed:
+    def delete(self, selection: Selection, found: Found | None = None) -> Changed:
         """Delete items, but none that a pilot works on."""
-        return self._amend(selection, transitions.deleted)
+        return self._amend(selection, found, transitions.deleted)
 
-    def delete_tasks(self, selection: Selection, tasks: Iterable[str]) -> Changed:
+    def delete_tasks(
+        self, selection: Selection, tasks: Iterable[str], found: Found | None = None
+    ) -> Changed:
         """Delete nested tasks of items, but not all of an item's."""
         chosen = frozenset(tasks)
         self._require_tasks(selection, chosen)
         return self._amend(
-            selection, lambda item: transitions.without_tasks(item, chosen, self._clock())
+            selection, found, lambda item: transitions.without_tasks(item, chosen, self._clock())
         )
 
     def create(self) -> list[str]:
@@ -269,65 +288,74 @@ class Workflow:
 
     def drop(self) -> None:
         """Delete the tables with all their items."""
-        for table in self._checked():
+        for table in self._checked:
             table.drop()
 
-    def _checked(self) -> Iterator[WorkflowTable]:
-        """The tables, each after it was seen to be there."""
+    @cached_property
+    def _checked(self) -> list[WorkflowTable]:
+        """The tables, which are there and are PyAnamo's."""
         for table in self._tables:
             table.check()
-            yield table
+        return self._tables
 
     def _table(self, name: str) -> WorkflowTable:
         return next(table for table in self._tables if table.name == name)
 
-    def _find(self, item_id: str) -> Item:
+    def _find(self, item_id: str) -> Iterator[tuple[str, Item]]:
+        """The items of that name, with their tables' names: at least one, or `ItemNotFound`."""
         # Bytes that aren't UTF-8, as a command line may have them, are in no name.
         is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
-        for table in self._checked():
+        is_there = False
+        for table in self._checked:
             if is_text and (item := table.get(item_id)):
-                return item
-        names = ", ".join(table.name for table in self._tables)
-        raise ItemNotFound(f"item {item_id!r} is not in {names}")
+                is_there = True
+                yield table.name, item
+        if not is_there:
+            names = ", ".join(table.name for table in self._tables)
+            raise ItemNotFound(f"item {item_id!r} is not in {names}")
 
-    def _require_names(self, selection: Selection) -> None:
-        for name in selection.names:
-            self._find(name)
+    def _named(self, selection: Selection) -> list[ItemSummary]:
+        """The rows of a selection by names, each of which must be there."""
+        now = self._clock()
+        return [
+            summary_of(table, item)
+            for name in dict.fromkeys(selection.names)
+            for table, item in self._find(name)
+            if selection.means(table, item, now)
+        ]
 
     def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
         """Items that are named must have the tasks that are named."""
         for name in selection.names if tasks else ():
-            known = {task.name for task in self._find(name).tasks}
+            known = {task.name for _, item in self._find(name) for task in item.tasks}
             if unknown := sorted(set(tasks) - known):
                 raise ItemNotFound(f"item {name!r} has no {', '.join(unknown)}")
 
-    def _amend(self, selection: Selection, change: Change, *, locked: bool = False) -> Changed:
+    def _amend(
+        self, selection: Selection, found: Found | None, change: Change, *, locked: bool = False
+    ) -> Changed:
         """Change the selected items, several at a time; locked ones only if `locked`.
 
         Raises `UsageError` for an empty selection, for it means every item.
         """
         if selection.is_all:
             raise UsageError("an empty selection means every item: if so, say pattern='*'")
-        self._require_names(selection)
+        if found is None:
+            found = ((row.table, row.item_id) for row in self.items(selection))
 
-        def amend(found: tuple[WorkflowTable, str]) -> Amended:
-            table, item_id = found
+        def amend(table_and_item: tuple[str, str]) -> Amended:
+            table, item_id = table_and_item
 
             def change_if_still_selected(item: Item) -> Changes | Amended:
                 if item.state is ItemState.LOCKED and not locked:
                     return Amended.TAKEN
-                is_selected = selection.means(table.name, item, self._clock())
+                is_selected = selection.means(table, item, self._clock())
                 return change(item) if is_selected else Amended.UNCHANGED
 
-            return table.amend(item_id, change_if_still_selected)
+            return self._table(table).amend(item_id, change_if_still_selected)
 
-        items = (
-            (table, item_id)
-            for table in self._checked()
-            for item_id in _once(selection, selection.rows(table, self._clock()))
-        )
         total = Changed()
-        for amended in several_at_a_time(amend, items, AT_A_TIME):
+        for amended in several_at_a_time(amend, _once(selection, found), AT_A_TIME):
             total = total.plus(amended)
         return total
 
@@ -345,16 +373,12 @@ class Workflow:
         return freed
 
 
-def _once(selection: Selection, rows: Iterable[ItemSummary]) -> Iterator[str]:
-    """The items' names, each once: what moves on to another state meanwhile shows up there too."""
-    if len(selection.states) == 1:
-        yield from (row.item_id for row in rows)
-        return
-    seen = set()
-    for row in rows:
-        if row.item_id not in seen:
-            seen.add(row.item_id)
-            yield row.item_id
+def _once(selection: Selection, found: Found) -> Found:
+    """Each item once, also one that is found in two states, for it changed while they were read.
+
+    In one state each item is found once anyway, and no names need to be kept.
+    """
+    return found if len(selection.states) == 1 else dict.fromkeys(found)
 
 
 def operator_name() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +13,10 @@ from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.workflow import Changed
 from pyanamo.workflow.selection import Selection
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import batch_queue, submit_job
-from tests.support.operator import Operator, add_failed, at_terminal, fill
+from tests.support.operator import Operator, add_failed, at_terminal, fill, new_operator
 
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -124,6 +128,33 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
         assert set(embedded.states().values()) == {"failed" if answer == "n" else "todo"}
     assert embedded.sees("hold", "--state", "todo", "--yes") == "held 100\n"
     assert embedded.sees("unhold", "--name", "item-000?") == "put back 10\n"
+
+
+def test_the_index_is_read_once(
+    request: pytest.FixtureRequest, tmp_path: Path, table_name: str, dynamodb: str
+) -> None:
+    """Besides a query to see that the table is there; each item is read and written once."""
+    operator = new_operator("dynamodb", tmp_path, table_name, request)
+    add_failed(operator, 3)
+    with FaultyProxy(dynamodb) as proxy:
+        through_proxy = replace(operator, environment={"AWS_ENDPOINT_URL_DYNAMODB": proxy.url})
+
+        def requests() -> dict[str, int]:
+            counts = Counter(proxy.operations)
+            proxy.operations.clear()
+            return counts
+
+        through_proxy.sees("restart", "--failed")
+        assert requests() == {"Query": 1 + 1, "GetItem": 3, "UpdateItem": 3}
+        through_proxy.sees("hold", "--name", "item-*", "--yes")
+        assert requests() == {"Query": 1 + 5, "GetItem": 3, "UpdateItem": 3}  # 5 states
+        through_proxy.sees("unhold", "item-0000", "item-0001")  # found without the index
+        assert requests() == {"Query": 1, "GetItem": 2 + 2, "UpdateItem": 2}
+        with at_terminal(through_proxy, "delete", "--state", "todo") as terminal:
+            terminal.wait_for("2 items would be deleted. Go on? [y/N] ")
+            terminal.type("y\n")
+            assert terminal.end() == 0
+        assert requests() == {"Query": 1 + 1, "GetItem": 2, "DeleteItem": 2}
 
 
 # --- Hold, release, delete ----------------------------------------------------------------------
