@@ -14,6 +14,10 @@ from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
 
 PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
+TABLE_HELP = (
+    "a table (one workflow step); for several: -t A -t B, or -t A B in commands that take no item "
+    "names (in the others, B is an item)"
+)
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,7 +31,7 @@ def add_command(
     *,
     takes_items: bool = False,
 ) -> argparse.ArgumentParser:
-    """A command with what all have: which tables, where they are, `--json`."""
+    """Add a command, with the flags that all commands have: tables, where they are, `--json`."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -37,14 +41,14 @@ def add_command(
     parser.epilog = f"Example: {program} {example}"
     parser.set_defaults(run=run, program=program)
     where = parser.add_argument_group("the tables")
-    # Behind a flag that takes any number of names nobody could tell tables from items.
     where.add_argument(
         "-t",
         "--table",
         required=True,
-        action="append" if takes_items else "extend",
-        nargs=None if takes_items else "+",
-        help="a workflow step; may be given several times",
+        action="extend",
+        nargs=1 if takes_items else "+",
+        metavar="TABLE",
+        help=TABLE_HELP,
     )
     add_place_flags(where)
     parser.add_argument("--json", action="store_true", help="JSON, version 1")

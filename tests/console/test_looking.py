@@ -119,6 +119,14 @@ def test_items_of_several_tables(shelf: Operator) -> None:
     }
 
 
+def test_several_tables(shelf: Operator) -> None:
+    """`-t A -t B`, or `-t A B` where B can't be an item."""
+    add_failed(shelf, 1, "Call")
+    both = [row[0] for row in shelf.rows("status", tables=("Align", "Call"))]
+    assert both == [row[0] for row in shelf.rows("status", "Call")] == ["Align", "Call"]
+    assert [row[0] for row in shelf.rows("items", "bad1")] == ["bad1"]
+
+
 def test_items_of_an_empty_table_are_none(embedded: Operator) -> None:
     with embedded.workflow() as workflow:
         workflow.create()

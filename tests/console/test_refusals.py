@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.console.arguments import TABLE_HELP
 from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
@@ -130,3 +131,4 @@ def test_help_has_an_example_of_every_command(embedded: Operator) -> None:
         told = finish(process)
         assert (told.code, told.stderr) == (0, "")
         assert f"Example: python -m pyanamo {name} -t " in told.stdout
+        assert TABLE_HELP in " ".join(told.stdout.split())
