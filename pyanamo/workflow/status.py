@@ -1,4 +1,4 @@
-"""A table's status: its items, its tasks, its pace, and what remains."""
+"""A table's status: its items, its tasks, how fast they end, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
-from pyanamo.workflow.pace import RecentWork, Remaining, remaining_at
+from pyanamo.workflow.pace import RecentWork, Remaining
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +18,7 @@ class Status:
     tasks: int
     tasks_done: int
     tasks_left: int  # of the items that are todo or locked
-    per_hour: float | None  # tasks that end, of late; None: unknown
+    per_hour: float | None  # tasks that ended recently; None: unknown
     remaining: Remaining | None  # None: unknown
 
     @property
@@ -30,8 +30,8 @@ class Status:
 def status_of(table: str, summaries: Iterable[ItemSummary], now: float) -> Status:
     """A table's status at `now` (epoch seconds), from its rows, which are read once and not kept.
 
-    What its pace and its remaining time mean, and when they are unknown, is told in
-    `pyanamo.workflow.pace`.
+    See `pyanamo.workflow.pace` for what the rate and the remaining time mean, and when they are
+    unknown.
     """
     items = dict.fromkeys(ItemState, 0)
     tasks = tasks_done = tasks_left = 0
@@ -44,13 +44,12 @@ def status_of(table: str, summaries: Iterable[ItemSummary], now: float) -> Statu
         if summary.state in UNFINISHED:
             tasks_left += count - done
         recent.add(summary)
-    paces = recent.paces()
     return Status(
         table=table,
         items=items,
         tasks=tasks,
         tasks_done=tasks_done,
         tasks_left=tasks_left,
-        per_hour=3600 * paces[0].tasks_per_second if paces else None,
-        remaining=remaining_at(paces, tasks_left, items[ItemState.LOCKED]),
+        per_hour=recent.per_hour(),
+        remaining=recent.remaining(tasks_left, items[ItemState.LOCKED]),
     )
