@@ -108,7 +108,7 @@ class Jobs:
             except self._client.exceptions.ClientException as error:
                 message = shortened(error.response["Error"].get("Message", ""))
                 raise PyAnamoError(
-                    f"AWS Batch in {self._client.meta.region_name} doesn't take the job for queue "
+                    f"AWS Batch in {self._client.meta.region_name} refuses the job for queue "
                     f"{request['jobQueue']!r} and job definition {request['jobDefinition']!r}: "
                     f"{message}"
                 ) from error

@@ -18,13 +18,8 @@ NO_ARCHIVE = "-"
 _OWN_FLAGS = ("region", "items", "nests", "wall_time", "bucket")
 _NO_TABLE = "-"  # which no table can be called
 
-# AWS Batch API Reference, "SubmitJob", "CreateJobQueue" and "RegisterJobDefinition".
-_NAME = r"[A-Za-z0-9_-]{1,128}"
-_ARN = r"arn:[a-z-]+:batch:[a-z0-9-]+:\d{12}"
-_JOB = re.compile(rf"(?![_-]){_NAME}")
-_QUEUE = re.compile(rf"(?:{_ARN}:job-queue/)?{_NAME}")
-_DEFINITION = re.compile(rf"(?:{_ARN}:job-definition/)?{_NAME}(?::[1-9]\d*)?")
-_ARCHIVE = re.compile(r"s3://[a-z0-9][a-z0-9.-]+/.*[^/](?:\.tar\.gz|\.tgz|\.tar|\.zip)")
+# As the container's entry point has it (use_cases/example_docker/Fetch_and_Run.sh).
+_ARCHIVE = re.compile(r"s3://[^/]+/.*[^/](?:\.tar\.gz|\.tgz|\.tar|\.zip)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -107,11 +102,10 @@ def batch_store_of(arguments: argparse.Namespace, table: str) -> Store:
 
 
 def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
-    """What the command line says of the jobs. An empty value counts as not given."""
-    _check_queue(arguments.queue)
-    _check_definition(arguments.job_definition)
-    if arguments.name:
-        _check_job_name(arguments.name)
+    """What the command line says of the jobs. An empty value counts as not given.
+
+    AWS's rules for names aren't checked: AWS Batch checks them, and says what is wrong.
+    """
     if arguments.archive:
         _check_archive(arguments.archive)
     if arguments.bucket:
@@ -165,39 +159,11 @@ def _check_pilot_flags(flags: Sequence[str]) -> None:
             raise UsageError(f"{flag} behind --: give it to submit itself, before --")
 
 
-def _check_job_name(name: str) -> None:
-    """Raise `UsageError` for a name that no job can have."""
-    if not _JOB.fullmatch(name):
-        raise UsageError(
-            f"--name {name!r} can't be a job's name: 1 to 128 letters, digits, '-' and '_', a "
-            "letter or a digit first"
-        )
-
-
-def _check_queue(name: str) -> None:
-    """Raise `UsageError` for what no job queue can be called."""
-    if not _QUEUE.fullmatch(name):
-        raise UsageError(
-            f"--queue {name!r} can't be a job queue: give its NAME (letters, digits, '-' and '_') "
-            "or its ARN (arn:aws:batch:REGION:ACCOUNT:job-queue/NAME)"
-        )
-
-
-def _check_definition(name: str) -> None:
-    """Raise `UsageError` for what no job definition can be called."""
-    if not _DEFINITION.fullmatch(name):
-        raise UsageError(
-            f"--job-definition {name!r} can't be a job definition: give NAME or NAME:REVISION "
-            "(letters, digits, '-' and '_'; a number) or its ARN "
-            "(arn:aws:batch:REGION:ACCOUNT:job-definition/NAME:REVISION)"
-        )
-
-
 def _check_archive(address: str) -> None:
     """Raise `UsageError` for what a pilot's container can't unpack."""
     if address != NO_ARCHIVE and not _ARCHIVE.fullmatch(address):
         raise UsageError(
-            f"--archive {address!r} is no archive: give s3://BUCKET/KEY, a bucket's name and a key "
+            f"--archive {address!r} is not an archive's address: give s3://BUCKET/KEY, with a KEY "
             f"that ends in .tar.gz, .tgz, .tar or .zip, or {NO_ARCHIVE} for the image's scripts"
         )
 

@@ -60,7 +60,7 @@ def test_an_array_that_is_refused_after_others(submitter: Submitter, batch: Fake
     assert ran.stdout.split() == list(batch.jobs)
     assert batch.sizes == [9_000, 9_000]
     assert ran.stderr == (
-        f"AWS Batch in us-east-1 doesn't take the job for queue {submitter.queue!r} and job "
+        f"AWS Batch in us-east-1 refuses the job for queue {submitter.queue!r} and job "
         f"definition {submitter.queue!r}: JobQueue has gone; submitted 2 array jobs with 18000 "
         "pilots; not submitted: 3 array jobs with 27000 pilots\n"
     )
