@@ -1,1 +1,1 @@
-"""AWS Batch: what it tells of jobs, and pilots as jobs of it."""
+"""AWS Batch: its jobs, and pilots as jobs."""

@@ -1,7 +1,8 @@
-"""The AWS Batch jobs that pilots are: to submit them, and to tell whether they have ended.
+"""Jobs of AWS Batch: submit them, and tell whether they have ended.
 
-Batch starts a failed job again under the same id, so that the id alone doesn't tell whether the
-pilot that holds an item is still there: its attempt does (see `pyanamo.identity`).
+Each pilot in AWS Batch is a job. Batch starts a failed job again under the same id, so the id alone
+doesn't tell whether the pilot that holds an item has ended: its attempt does (see
+`pyanamo.identity`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from pyanamo.aws import Client, make_client, shortened, translated_errors
 from pyanamo.errors import PyAnamoError
 from pyanamo.identity import pilot_job
 
-BATCH = 100  # job ids a request: AWS Batch API Reference, "DescribeJobs"
+BATCH = 100  # job ids per request (AWS Batch API Reference, "DescribeJobs")
 
 
 class JobStatus(str, Enum):
-    """Where a job is on its way (AWS Batch User Guide, "Job states")."""
+    """The state of a job (AWS Batch User Guide, "Job states")."""
 
     SUBMITTED = "SUBMITTED"  # the scheduler hasn't looked at it yet
     PENDING = "PENDING"  # waits for other jobs
@@ -30,23 +31,23 @@ class JobStatus(str, Enum):
     RUNNING = "RUNNING"  # its container runs
     SUCCEEDED = "SUCCEEDED"  # ended with exit code 0
     FAILED = "FAILED"  # ended otherwise, and isn't tried again
-    GONE = "gone"  # Batch doesn't know it: ours, not Batch's
+    GONE = "gone"  # Batch doesn't know it; this state is ours, not Batch's
 
     @property
     def is_final(self) -> bool:
-        """Whether no container of the job runs, or ever will."""
+        """Whether no container of the job runs, or will ever run."""
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.GONE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobState:
-    """What Batch tells of a job, be it of the whole job or of one pilot's attempt at it."""
+    """What Batch tells about a job, or about one pilot's attempt at it."""
 
     job_id: str
     status: JobStatus  # of the whole job
-    reason: str = ""  # for its status, in Batch's own words, if it has any
-    ended_attempts: int = 0  # how many attempts have ended: those numbered 1 to this
-    attempt: int | None = None  # the pilot's, from 1 on; None: the whole job is meant
+    reason: str = ""  # for its status, in Batch's own words, if there is one
+    ended_attempts: int = 0  # how many attempts have ended: number 1 to this one
+    attempt: int | None = None  # the pilot's, from 1; None for the whole job
 
     @property
     def is_gone(self) -> bool:
@@ -55,33 +56,32 @@ class JobState:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the pilot has ended, or the whole job, so that nothing of it writes any more.
+        """Whether the pilot (or the whole job) has ended, so that it writes nothing any more.
 
-        A pilot has if the whole job has, or if Batch lists its attempt among those that ended, to
-        start the job again. That the job waits for a start is no proof: Batch learns of it later
-        than the container does.
+        A pilot has ended if the whole job has, or if Batch lists its attempt as one that ended. A
+        job that waits to be started proves nothing: its container may run before Batch knows it.
 
-        A job is `gone` a week or more after it ended ("Job states"). It is so too for who asks in
-        another region or with another account than the job's: a caller who acts on `gone` should
-        look at the lease as well, which a week later has long expired.
+        A job is `gone` a week or more after it ended ("Job states"); but also if you ask in another
+        region or account than the job's. So check the lease too before you act on `gone`: a week
+        later it has long expired.
         """
         attempt_has = self.attempt is not None and self.attempt <= self.ended_attempts
         return self.status.is_final or attempt_has
 
 
 class Jobs:
-    """The jobs of AWS Batch, in one region.
+    """The jobs of AWS Batch in one region.
 
-    Errors are those of `pyanamo.errors`: `AccessDenied`, `StoreUnavailable`.
+    Raises `AccessDenied` and `StoreUnavailable`.
     """
 
     def __init__(self, account: Account = Account(), *, client: Client | None = None) -> None:
         self._client = client or make_client("batch", account)
 
     def describe(self, job_ids: Iterable[str]) -> Iterator[JobState]:
-        """The state of every job: each once, in the order they are named, a request for 100.
+        """The state of each distinct job, in the order given; one request per 100 jobs.
 
-        The next 100 ids are taken, and asked for, when the states before them have been.
+        The next request is made when the states of the one before have been read.
         """
         distinct = _distinct(job_ids)
         while some := list(islice(distinct, BATCH)):
@@ -90,17 +90,17 @@ class Jobs:
                 yield known.get(job_id) or JobState(job_id=job_id, status=JobStatus.GONE)
 
     def of_instances(self, instance_ids: Iterable[str]) -> dict[str, JobState]:
-        """The state of every pilot's job, by `InstanceID`; pilots outside of Batch are left out."""
+        """The state of each pilot's job, by `InstanceID`. Pilots outside of Batch are left out."""
         pilots = {name: parts for name in instance_ids if (parts := pilot_job(name))}
         jobs = {state.job_id: state for state in self.describe(job for job, _ in pilots.values())}
         return {name: replace(jobs[job], attempt=number) for name, (job, number) in pilots.items()}
 
     def submit(self, request: Mapping[str, Any]) -> str:
-        """Submit a job, by the arguments of `SubmitJob` (AWS Batch API Reference); its id.
+        """Submit a job with these arguments of `SubmitJob` (AWS Batch API Reference); its id.
 
-        Raises `PyAnamoError` for what Batch refuses. Where the answer to a request was lost the SDK
-        sends it again, and as Batch has nothing to tell the two apart by, there may be two jobs. A
-        job may have been submitted, too, where `StoreUnavailable` is raised.
+        Raises `PyAnamoError` if Batch refuses it. If the answer to a request is lost, the SDK sends
+        the request again; Batch can't recognize it, so that there may be two jobs. If
+        `StoreUnavailable` is raised, the job may have been submitted too.
         """
         with translated_errors(self._client, "AWS Batch"):
             try:
@@ -120,7 +120,7 @@ class Jobs:
         self._client.close()
 
     def _known(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """One request; what Batch doesn't know, it leaves out."""
+        """The states of these jobs, by one request; without jobs that Batch doesn't know."""
         with translated_errors(self._client, "AWS Batch"):
             answer = self._client.describe_jobs(jobs=job_ids)
         return {job["jobId"]: _read_state(job) for job in answer["jobs"]}
@@ -146,9 +146,9 @@ def _read_state(job: Mapping[str, Any]) -> JobState:
 def _ended(attempts: Sequence[Mapping[str, Any]]) -> int:
     """How many of a job's attempts have ended.
 
-    Their numbers start at 1 and ascend (AWS Batch User Guide, "Automated job retries"), and the
-    next one doesn't start before the last one has stopped: so only the last that is listed may
-    still run, as long as it has no `stoppedAt` (AWS Batch API Reference, "AttemptDetail").
+    Attempts are numbered from 1 (AWS Batch User Guide, "Automated job retries"), and none starts
+    before the last one has stopped. So only the last one in the list may still run: it does if it
+    has no `stoppedAt` (AWS Batch API Reference, "AttemptDetail").
     """
     last_runs = bool(attempts) and "stoppedAt" not in attempts[-1]
     return len(attempts) - last_runs

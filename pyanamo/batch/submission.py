@@ -1,6 +1,6 @@
-"""Pilots as jobs of AWS Batch: how many are wanted, in which arrays, and what a job is told.
+"""Pilots as jobs of AWS Batch: how many, in which array jobs, with which arguments.
 
-`Jobs.submit` of `pyanamo.batch.jobs` sends what is made here.
+`Jobs.submit` of `pyanamo.batch.jobs` sends the requests that are made here.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 from pyanamo.model import ItemState
 from pyanamo.tables import WorkflowTable
 
-LARGEST_ARRAY = 10_000  # AWS Batch User Guide, "Array jobs"; the smallest has 2 jobs
-MOST_PILOTS = 1_000_000  # 100 arrays; who asks for more has slipped
+LARGEST_ARRAY = 10_000  # jobs (AWS Batch User Guide, "Array jobs"); the smallest has 2
+MOST_PILOTS = 1_000_000  # 100 arrays; more is most likely a typing error
 
 
 @dataclass(frozen=True, kw_only=True)
 class PilotJob:
-    """What AWS Batch is told of a job, plain or an array, each of whose containers is a pilot."""
+    """A job or array job for AWS Batch. Each of its containers is a pilot."""
 
     name: str
-    queue: str  # name, or ARN
-    definition: str  # name, name:revision, or ARN
-    environment: Mapping[str, str] = field(default_factory=dict)  # beyond the job definition's
-    command: tuple[str, ...] = ()  # in place of the job definition's; empty: the definition's
+    queue: str  # name or ARN
+    definition: str  # name, name:revision or ARN
+    environment: Mapping[str, str] = field(default_factory=dict)  # added to the definition's
+    command: tuple[str, ...] = ()  # replaces the definition's, unless it is empty
 
     def request(self, pilots: int) -> dict[str, Any]:
-        """The arguments of the `SubmitJob` that starts so many pilots, 1 to `LARGEST_ARRAY`."""
+        """The arguments of `SubmitJob` that start this many pilots, 1 to `LARGEST_ARRAY`."""
         overrides: dict[str, Any] = {
             "environment": [
                 {"name": name, "value": value} for name, value in self.environment.items()
@@ -49,22 +49,21 @@ class PilotJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """The items of a table for which pilots may be wanted."""
+    """How many unfinished items a table has."""
 
     todo: int
-    lost: int  # locked, but the lease has expired: whoever finds them takes them over
-    busy: int  # locked by pilots that keep their leases
+    lost: int  # locked, but the lease has expired: any pilot may take them over
+    busy: int  # locked, with a lease that holds
 
     def pilots(self, items: int) -> int:
-        """How many pilots it takes for each item to have its place, with `items` at a time each."""
+        """How many pilots it takes to run all these items at once, `items` in each pilot."""
         return -(-(self.todo + self.lost) // items)
 
 
 def left_in(table: WorkflowTable, now: float) -> Left:
-    """What is left to do in a table at `now`, in epoch seconds.
+    """Count the unfinished items of a table at `now` (epoch seconds).
 
-    What waits is counted in the index. That doesn't have the leases: the locked items are read
-    whole, some at a time.
+    The leases aren't in the index: locked items are read whole, some at a time.
     """
     todo = sum(1 for _ in table.summaries(ItemState.TODO))
     lost = busy = 0
@@ -76,15 +75,15 @@ def left_in(table: WorkflowTable, now: float) -> Left:
 
 
 def array_sizes(pilots: int) -> list[int]:
-    """How many pilots each job has: as few jobs as can be, as even as can be.
+    """How many pilots each job has: as few jobs as possible, of sizes as even as possible.
 
-    A job of 1 is a plain one, for an array has 2 at least; there is none beside arrays.
+    A size of 1 is a job that isn't an array, and then the only one.
     """
     jobs = -(-pilots // LARGEST_ARRAY)
     return [pilots // jobs + (number < pilots % jobs) for number in range(jobs)]
 
 
 def job_name_of(table: str) -> str:
-    """A job's name that comes as close to a table's as AWS Batch allows."""
+    """A valid name for a job that is as close as possible to a table's name."""
     name = re.sub(r"[^A-Za-z0-9_-]", "-", table).lstrip("_-")
     return name[:128] or "pilots"

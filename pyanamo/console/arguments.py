@@ -1,10 +1,10 @@
-"""The flags of the operator's commands, and what they mean."""
+"""The flags of the operator's commands, and what they select."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TypeAlias
 
@@ -13,10 +13,14 @@ from pyanamo.model import ItemState
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
 
-PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
 TABLE_HELP = (
     "a table (one workflow step); for several: -t A -t B, or -t A B in commands that take no item "
     "names (in the others, B is an item)"
+)
+PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
+SELECTION_FLAGS = (
+    *("state", "name", "task_id", "instance", "exit_code"),
+    *("older_than", "newer_than", "reason", "group"),
 )
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -40,7 +44,7 @@ def add_command(
     program = parser.prog.removesuffix(f" {name}")
     parser.epilog = f"Example: {program} {example}"
     parser.set_defaults(run=run, program=program)
-    where = parser.add_argument_group("the tables")
+    where = parser.add_argument_group("tables")
     where.add_argument(
         "-t",
         "--table",
@@ -51,34 +55,49 @@ def add_command(
         help=TABLE_HELP,
     )
     add_place_flags(where)
-    parser.add_argument("--json", action="store_true", help="JSON, version 1")
+    parser.add_argument("--json", action="store_true", help="print JSON (version 1)")
     return parser
 
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:
-    """Which items."""
-    parser.add_argument("items", nargs="*", metavar="ITEM", help="items by name")
-    which = parser.add_argument_group("which items (all that is given must hold)")
+    """Add the flags that select items."""
+    parser.add_argument("items", nargs="*", metavar="ITEM", help="an item's name")
+    which = parser.add_argument_group("select items (all conditions must match)")
     which.add_argument(
         "--state",
         action="append",
         choices=[state.value for state in ItemState],
-        help="may be given several times",
+        help="items in this state; repeat it for several states",
     )
-    which.add_argument("--name", metavar="PATTERN", help="as in a shell: *, ? and [...]")
-    which.add_argument("--task-id", metavar="NAME", help="of this sample or group")
-    which.add_argument("--instance", metavar="PATTERN", help="held by this pilot, now or last")
-    which.add_argument("--exit-code", type=int, metavar="N")
     which.add_argument(
-        "--older-than", type=duration, metavar="TIME", help="done, or else claimed, so long ago"
+        "--name", metavar="PATTERN", help="items whose name matches: *, ? and [...] as in a shell"
     )
-    which.add_argument("--newer-than", type=duration, metavar="TIME", help="within that time")
-    which.add_argument("--reason", metavar="TEXT", help="failed with a reason that has this in it")
-    which.add_argument("--group", metavar="ID", help="of this group of `failures`")
+    which.add_argument("--task-id", metavar="NAME", help="items of this sample or group")
+    which.add_argument(
+        "--instance", metavar="PATTERN", help="items that a matching pilot holds, or held last"
+    )
+    which.add_argument(
+        "--exit-code", type=int, metavar="N", help="items that ended with this exit code"
+    )
+    which.add_argument(
+        "--older-than",
+        type=duration,
+        metavar="TIME",
+        help="items that ended (or, if they have not, were claimed) at least TIME ago",
+    )
+    which.add_argument(
+        "--newer-than", type=duration, metavar="TIME", help="the same, at most TIME ago"
+    )
+    which.add_argument(
+        "--reason",
+        metavar="TEXT",
+        help="items with TEXT in their reason (failed items, unless --state is given)",
+    )
+    which.add_argument("--group", metavar="ID", help="items of this group that `failures` shows")
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:
-    """The items that the flags mean."""
+    """The items that the flags select."""
     return Selection(
         names=tuple(arguments.items),
         pattern=arguments.name,
@@ -93,18 +112,31 @@ def selection_of(arguments: argparse.Namespace) -> Selection:
     )
 
 
-def place_flags(arguments: argparse.Namespace) -> str:
-    """The flags that say where the tables are, as they were given, for another command line."""
-    given = {name: getattr(arguments, name) for name in PLACE_FLAGS}
-    return "".join(
-        f" --{name.replace('_', '-')} {shlex.quote(value)}"
-        for name, value in given.items()
-        if value
-    )
+def selection_text(arguments: argparse.Namespace) -> str:
+    """What selects the items, for messages: `Sample1 --state failed`."""
+    return shlex.join([*arguments.items, *_flags(arguments, SELECTION_FLAGS)])
+
+
+def tables_text(arguments: argparse.Namespace) -> str:
+    """The same tables for another command line: `-t Align -t Call --region us-east-1`."""
+    tables = [word for name in dict.fromkeys(arguments.table) for word in ("-t", name)]
+    return shlex.join([*tables, *_flags(arguments, PLACE_FLAGS)])
+
+
+def _flags(arguments: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """The words of those of the flags that are given."""
+    words = []
+    for name in names:
+        value = getattr(arguments, name)
+        for part in value if isinstance(value, list) else [value]:
+            if part not in (None, ""):
+                text = f"{part:g}" if isinstance(part, float) else str(part)
+                words += [f"--{name.replace('_', '-')}", text]
+    return words
 
 
 def workflow_of(arguments: argparse.Namespace) -> Workflow:
-    """The tables that the flags mean, in their order."""
+    """The workflow of the given tables, in their order."""
     names = list(dict.fromkeys(arguments.table))
     for name in names:
         check_table_name(name)

@@ -11,6 +11,7 @@ from pyanamo.console.arguments import (
     add_command,
     add_selection_flags,
     selection_of,
+    selection_text,
     workflow_of,
 )
 from pyanamo.console.screen import counted, print_json, require_consent
@@ -25,39 +26,68 @@ DRY_RUN_SHOWS = 10
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
+    _add_restart(commands)
+    _add(commands, "hold", run_hold, "set todo or failed items aside", "hold -t Align Sample1")
+    _add(
+        commands,
+        "unhold",
+        run_unhold,
+        "put held items back to todo",
+        "unhold -t Align --state held",
+    )
+    _add_release(commands)
+    delete = _add(commands, "delete", run_delete, "delete items", "delete -t Align Sample1 --yes")
+    delete.add_argument(
+        "--task",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="delete only this nested task; repeat it for several",
+    )
+
+
+def _add_restart(commands: Commands) -> None:
     restart = _add(
-        commands, "restart", run_restart, "back to todo", "restart -t Align --failed --dry-run"
+        commands,
+        "restart",
+        run_restart,
+        "put items back to todo, to run again",
+        "restart -t Align --failed --dry-run",
     )
     restart.add_argument("--failed", action="store_true", help="the same as --state failed")
     restart.add_argument("--done", action="store_true", help="the same as --state done")
     which = restart.add_mutually_exclusive_group()
     which.add_argument(
-        "--task", action="append", default=[], metavar="TASK", help="this nested task, done or not"
+        "--task",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="run this nested task again even if it is done, besides those that are not done; "
+        "repeat it for several",
     )
     which.add_argument(
-        "--all-tasks", action="store_true", help="all nested tasks, not what failed only"
+        "--all-tasks", action="store_true", help="run all nested tasks again, even if they are done"
     )
-    _add(commands, "hold", run_hold, "set todo or failed items aside", "hold -t Align Sample1")
-    _add(commands, "unhold", run_unhold, "put held items back", "unhold -t Align --state held")
+
+
+def _add_release(commands: Commands) -> None:
     release = _add(
         commands,
         "release",
         run_release,
-        "give up locks whose lease has expired",
+        "put locked items back to todo if their lease has expired",
         "release -t Align --ended-jobs",
     )
     release.add_argument(
-        "--ended-jobs", action="store_true", help="those of AWS Batch jobs that have ended"
+        "--ended-jobs",
+        action="store_true",
+        help="release the items that AWS Batch jobs held which have ended",
     )
     release.add_argument(
         "--force",
         action="store_true",
-        help="of items by name: whether the lease has expired or not; the holder is told at its "
-        "next write that it has lost the item",
-    )
-    delete = _add(commands, "delete", run_delete, "delete items", "delete -t Align Sample1 --yes")
-    delete.add_argument(
-        "--task", action="append", default=[], metavar="TASK", help="only this nested task"
+        help="release items by name even if their lease has not expired; a pilot that still runs "
+        "one learns at its next write that it has lost the item",
     )
 
 
@@ -70,8 +100,8 @@ def _add(
 ) -> argparse.ArgumentParser:
     parser = add_command(commands, name, run, summary, example, takes_items=True)
     add_selection_flags(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only tell which items are meant")
-    parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--dry-run", action="store_true", help="only show which items match")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return parser
 
 
@@ -99,16 +129,18 @@ def run_unhold(arguments: argparse.Namespace) -> int:
 
 
 def run_release(arguments: argparse.Namespace) -> int:
-    """Give up locks."""
+    """Put locked items back to todo."""
     selection = selection_of(arguments)
     if arguments.force and not selection.names:
-        raise UsageError("--force takes items by name: whose lock is it that is to be broken?")
+        raise UsageError("--force releases items by name: give their names")
     if arguments.ended_jobs:
         if not selection.is_all or arguments.force:
-            raise UsageError("--ended-jobs is for all items of the tables: name none")
+            raise UsageError("--ended-jobs takes no item names or conditions, and no --force")
         with workflow_of(arguments) as workflow:
             if arguments.dry_run:
                 names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
+                if not names:
+                    raise ItemNotFound("no item is held by an AWS Batch job that has ended")
                 return _dry_run(arguments, "released", names)
             return _tell(arguments, "released", workflow.release_ended_jobs())
     arguments.state = [ItemState.LOCKED.value]
@@ -116,7 +148,7 @@ def run_release(arguments: argparse.Namespace) -> int:
         arguments,
         "released",
         lambda workflow, chosen, found: workflow.release(chosen, found, force=arguments.force),
-        is_all_meant=True,
+        needs_items=False,
     )
 
 
@@ -140,25 +172,25 @@ def _run(
     change: Callable[[Workflow, Selection, Found], Changed],
     *,
     always_ask: bool = False,
-    is_all_meant: bool = False,
+    needs_items: bool = True,
 ) -> int:
     """Find the items, ask if there are many, change them, and tell; the exit code.
 
-    The index is read once: as the items are changed, or, if somebody has to be asked, before that.
-    Then the names of all items are kept.
+    The index is read once: while the items are changed, or before it if the operator must be asked.
+    In that case the names of all items are kept in memory.
     """
     selection = selection_of(arguments)
-    if selection.is_all and not is_all_meant:
-        raise UsageError("which items? Name them, or say --state, --task-id, --name '*' ...")
+    if selection.is_all and needs_items:
+        raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
         found = ((row.table, row.item_id) for row in workflow.items(selection))
         if arguments.dry_run:
             return _dry_run(arguments, done, [item_id for _, item_id in found])
         first = list(islice(found, ASK_FROM))
-        if not first and is_all_meant and selection == Selection(states=selection.states):
+        if not first and not needs_items and selection == Selection(states=selection.states):
             return _tell(arguments, done, Changed())
         if not first:
-            raise ItemNotFound(f"no item is meant by: {selection}")
+            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
         if not arguments.yes and (always_ask or len(first) == ASK_FROM):
             first += found
             require_consent(f"{counted(len(first))} would be {done}")
@@ -167,7 +199,7 @@ def _run(
 
 def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
     if not names:
-        raise ItemNotFound(f"no item is meant by: {selection_of(arguments)}")
+        raise ItemNotFound(f"no item matches {selection_text(arguments)}")
     if arguments.json:
         print_json(arguments.command, dry_run=True, items=names)
         return 0
@@ -175,8 +207,8 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
         print(name)
     if len(names) > DRY_RUN_SHOWS:
         print("...")
-    verb = "is" if len(names) == 1 else "are"
-    print(f"{counted(len(names))} {verb} meant; what a pilot works on would not be {done}")
+    verb = "matches" if len(names) == 1 else "match"
+    print(f"{counted(len(names))} {verb}; those that a pilot is working on would not be {done}")
     return 0
 
 
@@ -190,6 +222,6 @@ def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> int:
     if changed.taken:
         parts.append(f"in use by others {changed.taken}")
     if changed.missing:
-        parts.append(f"gone meanwhile {changed.missing}")
+        parts.append(f"no longer there {changed.missing}")
     print(", ".join(parts))
     return 0

@@ -17,8 +17,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m pyanamo
     """
     parser = argparse.ArgumentParser(
         prog=program,
-        description="See how far a workflow is, and run again what must run again.",
-        epilog=f"{program} COMMAND --help tells more, with an example.",
+        description="Look at a workflow, and run items of it again.",
+        epilog=f"{program} COMMAND --help explains a command, with an example.",
     )
     add_version_flag(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""The command that exports: all items whole, as CSV, or as a task file that can be imported."""
+"""The command that exports all items: whole, as CSV, or as a task file that can be imported."""
 
 from __future__ import annotations
 
@@ -22,25 +22,30 @@ def add_commands(commands: Commands) -> None:
         commands,
         "export",
         run_export,
-        "all items, whole, as JSON lines",
+        "print all items, one JSON object per line",
         "export -t Align --task-file > align.txt",
     )
-    export.add_argument("--no-logs", action="store_true", help="without Log and History")
+    export.add_argument("--no-logs", action="store_true", help="leave out Log and History")
     form = export.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="names, commands and states as CSV")
+    form.add_argument("--csv", action="store_true", help="print names, commands and states as CSV")
     form.add_argument(
         "--task-file",
         action="store_true",
-        help="names and commands, for import-items.py to fill another table with",
+        help="print a task file, from which import-items.py can fill another table",
     )
-    export.add_argument("-d", "--delimiter", default="|", help="of the task file's fields (|)")
     export.add_argument(
-        "-n", "--nested-delimiter", default=",", help="of the task file's arguments (,)"
+        "-d", "--delimiter", default="|", help="between the task file's fields (default: |)"
+    )
+    export.add_argument(
+        "-n",
+        "--nested-delimiter",
+        default=",",
+        help="between the task file's arguments (default: ,)",
     )
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """All items."""
+    """Print all items."""
     with workflow_of(arguments) as workflow:
         items = workflow.export()
         if arguments.json:
@@ -75,7 +80,7 @@ def _print_csv(items: Iterable[Item]) -> int:
 
 
 def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:
-    """What can be written; the rest is named on stderr, and the exit code is 1 then."""
+    """Print a task file. Items that it can't hold are named on stderr; then the exit code is 1."""
     code = 0
     print(delimiter.join(ALL_COLUMNS))
     for item in items:

@@ -10,8 +10,9 @@ from pyanamo.console.arguments import (
     Commands,
     add_command,
     add_selection_flags,
-    place_flags,
     selection_of,
+    selection_text,
+    tables_text,
     workflow_of,
 )
 from pyanamo.console.screen import (
@@ -55,28 +56,49 @@ def add_commands(commands: Commands) -> None:
     items.add_argument(
         "--columns",
         metavar="NAMES",
-        help=f"which columns, with commas: {','.join(ITEM_COLUMNS)}",
+        help=f"the columns to show, separated by commas: {', '.join(ITEM_COLUMNS)}",
     )
     show = add_command(
-        commands, "show", run_show, "all of one item", "show -t Align Sample1", takes_items=True
+        commands,
+        "show",
+        run_show,
+        "show one item with its tasks, results and attempts",
+        "show -t Align Sample1",
+        takes_items=True,
     )
-    show.add_argument("item", metavar="ITEM")
+    show.add_argument("item", metavar="ITEM", help="the item's name")
+    _add_logs(commands)
+    add_command(
+        commands,
+        "failures",
+        run_failures,
+        "show what failed items have in common",
+        "failures -t Align",
+    )
+    add_command(
+        commands, "jobs", run_jobs, "list AWS Batch jobs that hold items", "jobs -t Align Call"
+    )
+
+
+def _add_logs(commands: Commands) -> None:
     logs = add_command(
         commands,
         "logs",
         run_logs,
-        "what an item's task printed",
+        "print what an item's task printed",
         "logs -t Align Sample1 Task_3 --stderr --whole",
         takes_items=True,
     )
-    logs.add_argument("item", metavar="ITEM")
-    logs.add_argument("task", nargs="?", metavar="TASK", help="of a nested item: Task_3, say")
-    logs.add_argument("--stderr", action="store_true", help="stderr instead of stdout")
-    logs.add_argument("--whole", action="store_true", help="all of it, from S3 or the log folder")
-    add_command(
-        commands, "failures", run_failures, "what failed items have in common", "failures -t Align"
+    logs.add_argument("item", metavar="ITEM", help="the item's name")
+    logs.add_argument(
+        "task", nargs="?", metavar="TASK", help="a nested item's task, for example Task_3"
     )
-    add_command(commands, "jobs", run_jobs, "which AWS Batch jobs hold items", "jobs -t Align Call")
+    logs.add_argument("--stderr", action="store_true", help="stderr instead of stdout")
+    logs.add_argument(
+        "--whole",
+        action="store_true",
+        help="all of it, from S3 or the log folder (default: the end of it, from the table)",
+    )
 
 
 def run_items(arguments: argparse.Namespace) -> int:
@@ -87,7 +109,7 @@ def run_items(arguments: argparse.Namespace) -> int:
         rows = workflow.items(selection)
         first = next(rows, None)
         if first is None and not selection.is_all:
-            raise ItemNotFound(f"no item is meant by: {selection}")
+            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
         found = _chained(first, rows)
         if arguments.json:
             print_json_list("items", "items", found)
@@ -103,7 +125,7 @@ def _columns(arguments: argparse.Namespace) -> Sequence[str]:
         return [name for name in ITEM_COLUMNS if several or name != "Table"]
     names: list[str] = arguments.columns.split(",")
     if unknown := [name for name in names if name not in ITEM_COLUMNS]:
-        raise UsageError(f"{unknown[0]!r} is no column: expected {','.join(ITEM_COLUMNS)}")
+        raise UsageError(f"{unknown[0]!r} is not a column: expected {','.join(ITEM_COLUMNS)}")
     return names
 
 
@@ -118,7 +140,7 @@ def _nested(row: ItemSummary) -> str:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """All of one item."""
+    """Show one item with its tasks, results and attempts."""
     with workflow_of(arguments) as workflow:
         item = workflow.show(arguments.item)
     if arguments.json:
@@ -166,7 +188,7 @@ def _attempt_rows(item: Item) -> Iterator[tuple[str, ...]]:
 
 
 def run_logs(arguments: argparse.Namespace) -> int:
-    """What an item's task printed: the tail, or the whole."""
+    """Print what an item's task printed: the end of it, or all."""
     stream: Stream = "stderr" if arguments.stderr else "stdout"
     with workflow_of(arguments) as workflow:
         if arguments.whole and not arguments.json:
@@ -187,11 +209,10 @@ def run_logs(arguments: argparse.Namespace) -> int:
 
 
 def run_failures(arguments: argparse.Namespace) -> int:
-    """What failed items have in common."""
+    """Show what failed items have in common."""
     with workflow_of(arguments) as workflow:
         groups = workflow.failures()
-    tables = " ".join(f"-t {name}" for name in dict.fromkeys(arguments.table))
-    restart = f"{arguments.program} restart {tables}{place_flags(arguments)} --group"
+    restart = f"{arguments.program} restart {tables_text(arguments)} --group"
     if arguments.json:
         commands = {group.group_id: f"{restart} {group.group_id}" for group in groups}
         print_json("failures", groups=groups, restart=commands)
@@ -211,7 +232,7 @@ def run_failures(arguments: argparse.Namespace) -> int:
 
 
 def run_jobs(arguments: argparse.Namespace) -> int:
-    """Which AWS Batch jobs hold items."""
+    """List AWS Batch jobs that hold items."""
     with workflow_of(arguments) as workflow:
         held = workflow.jobs()
     if arguments.json:

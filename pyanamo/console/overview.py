@@ -42,7 +42,7 @@ STATUS_COLUMNS = ("Table", *STATES, "Tasks", "Done", "Per_Hour", "Remaining_Low"
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     status = add_command(
-        commands, "status", run_status, "how far each table is", "status -t Align Call --watch"
+        commands, "status", run_status, "show how far each table is", "status -t Align Call --watch"
     )
     status.add_argument(
         "--watch",
@@ -50,13 +50,13 @@ def add_commands(commands: Commands) -> None:
         type=duration,
         const=WATCH_SECONDS,
         metavar="SECONDS",
-        help=f"keep it on the screen, anew every so often ({WATCH_SECONDS:g} s)",
+        help=f"redraw every SECONDS (default: {WATCH_SECONDS:g})",
     )
     samples = add_command(
         commands,
         "samples",
         run_samples,
-        "which sample is in which step",
+        "show how far each sample is",
         "samples -t Align Call Merge --where Call=failed",
     )
     samples.add_argument(
@@ -64,17 +64,17 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="STEP=STATE",
-        help="only samples that are so; STEP= for none there",
+        help="only samples whose state in STEP is STATE; STEP= for samples without items there",
     )
     form = samples.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="comma-separated")
-    form.add_argument("--summary", action="store_true", help="how many samples are where")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    form.add_argument("--summary", action="store_true", help="count the samples in each step")
 
 
 def run_status(arguments: argparse.Namespace) -> int:
-    """How far each table is."""
+    """Show how far each table is."""
     if arguments.watch == 0:
-        raise UsageError("--watch 0 leaves no time between two looks")
+        raise UsageError("--watch 0: give a longer time")
     with workflow_of(arguments) as workflow:
         console = None if arguments.json or arguments.watch is None else rich_console()
         if console and not console.is_dumb_terminal:
@@ -88,13 +88,13 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def _watch(workflow: Workflow, seconds: float, console: Console) -> int:
-    """Redraw the status until somebody presses Ctrl-C."""
+    """Redraw the status until Ctrl-C."""
     from rich.live import Live
 
     live = Live(status_table(workflow.status()), console=console, auto_refresh=False)
     try:
         with raising_signals(), ExitStack() as stack:
-            stack.callback(live.stop)  # shows the cursor again, also when stopped while starting
+            stack.callback(live.stop)  # shows the cursor again, even if `start` is interrupted
             live.start(refresh=True)
             while True:
                 time.sleep(seconds)
@@ -113,13 +113,13 @@ def _print_status(statuses: Sequence[Status], *, as_json: bool) -> None:
 
 
 def status_table(statuses: Sequence[Status]) -> Table:
-    """The status as a person sees it, with a bar a table."""
+    """The status on a terminal, with a bar for each table."""
     from rich.box import SIMPLE_HEAD
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    # Narrow enough for 80 columns.
+    # It must fit in 80 columns.
     table = Table("Table", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for state in STATES:
         style = STATE_STYLES[state]
@@ -166,7 +166,7 @@ def _status_row(status: Status) -> tuple[str, ...]:
 
 
 def run_samples(arguments: argparse.Namespace) -> int:
-    """Which sample is in which step."""
+    """Show how far each sample is."""
     filters = [Filter.parse(text, arguments.table) for text in arguments.where]
     with workflow_of(arguments) as workflow:
         samples = workflow.samples().where(filters)

@@ -23,7 +23,7 @@ from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.signals import exit_code, stop_signals, when_set
 from pyanamo.tables import Store
 
-STOPPING = "stopping after the request under way; once more to stop at once"
+STOPPING = "stopping after the current request; a second signal stops at once"
 
 
 def add_commands(commands: Commands) -> None:
@@ -39,18 +39,18 @@ def add_commands(commands: Commands) -> None:
         "flags",
         nargs="*",
         metavar="-- FLAG",
-        help="more flags for the pilots: see pyanamo.py --help",
+        help="more flags for the pilots (see pyanamo.py --help)",
     )
-    add_job_flags(submit.add_argument_group("the jobs"))
-    add_pilot_flags(submit.add_argument_group("the pilots (else as the job definition has it)"))
+    add_job_flags(submit.add_argument_group("jobs"))
+    add_pilot_flags(submit.add_argument_group("pilots (default: as the job definition says)"))
     submit.add_argument(
-        "--dry-run", action="store_true", help="only tell what would be sent to AWS Batch"
+        "--dry-run", action="store_true", help="only show what would be sent to AWS Batch"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """A job that AWS Batch took."""
+    """A job that AWS Batch accepted."""
 
     job_id: str
     pilots: int
@@ -73,7 +73,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
 
 
 def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
-    """How many pilots to start; the table must be there."""
+    """How many pilots to start. Raises an error if the table isn't there."""
     table = store.open(name)
     try:
         table.check()
@@ -89,18 +89,18 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     if left.lost:
         found += f", {left.lost} locked by pilots that are gone"
     if left.busy:
-        found += f", {left.busy} in the hands of pilots"
+        found += f", {left.busy} held by pilots"
     if not pilots:
-        _say(f"{found}: nothing is left for other pilots, none is submitted")
+        _say(f"{found}: nothing is left for more pilots, so none is submitted")
         return 0
-    each = f"{counted(arguments.items)} at a time" if arguments.items else "an item each (no -i)"
+    each = f"{counted(arguments.items)} at a time" if arguments.items else "1 item each (no -i)"
     limit = f", of which {pilots} are submitted (--most)" if pilots < wanted else ""
     _say(f"{found}; {each}: {_pilots_text(wanted)}{limit}")
     return pilots
 
 
 def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool) -> int:
-    """Submit the jobs one after another, and name each as soon as it is there; the exit code."""
+    """Submit one job after another, and print each id as soon as it is known; the exit code."""
     from pyanamo.batch.jobs import Jobs
 
     submitted: list[Submitted] = []
@@ -116,7 +116,7 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
     except PyAnamoError as error:
         parts = [str(error)]
         if isinstance(error, StoreUnavailable):
-            parts.append("the job that got no answer may have been submitted all the same")
+            parts.append("the job whose request got no answer may have been submitted")
         if submitted:
             parts.append(_told(submitted, sizes))
         raise PyAnamoError("; ".join(parts)) from error
@@ -132,12 +132,12 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
 def _print_id(job_id: str) -> None:
     try:
         print(job_id, flush=True)
-    except OSError as error:  # who reads them has gone, or the disk is full
+    except OSError as error:  # the reader has gone, or the disk is full
         raise PyAnamoError(f"job {job_id} is submitted, but can't be printed: {error}") from error
 
 
 def _told(submitted: Sequence[Submitted], sizes: Sequence[int]) -> str:
-    """What was submitted and what wasn't."""
+    """Say what was submitted and what wasn't."""
     if not submitted:
         return "nothing was submitted"
     done = f"submitted {_jobs_text([job.pilots for job in submitted])}"
@@ -180,5 +180,5 @@ def _print_dry_run(job: PilotJob, sizes: Sequence[int], *, as_json: bool) -> Non
 
 
 def _say(text: str) -> None:
-    """Talk, which is not what was asked for."""
+    """Print to stderr: stdout is for job ids."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The flags of submit, and what they mean: the table, the jobs, what is refused."""
+"""The flags of submit, and what they mean: the table, the jobs, what isn't accepted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pyanamo.errors import UsageError
 from pyanamo.pilot.command_line import MOST_AT_A_TIME, pilot_parser
 from pyanamo.tables import Store
 
-MOST = 1_000  # pilots that nobody asked for by number
+MOST = 1_000  # pilots, unless their number is given
 NO_ARCHIVE = "-"
-# What submit has flags of its own for; what pilots do and how many there are must fit.
+# submit's own flags, which set what pilots do and how many there are: the two must fit.
 _OWN_FLAGS = ("region", "items", "nests", "wall_time", "bucket")
 _NO_TABLE = "-"  # which no table can be called
 
@@ -24,17 +24,21 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def add_job_flags(group: argparse._ArgumentGroup) -> None:
-    """What the jobs are called, where they go, and how many there are."""
+    """Add the flags for the jobs: name, queue, definition, how many."""
     number = whole_number(1, most=MOST_PILOTS)
-    group.add_argument("--queue", required=True, metavar="QUEUE", help="name or ARN of its queue")
+    group.add_argument(
+        "--queue", required=True, metavar="QUEUE", help="the job queue's name or ARN"
+    )
     group.add_argument(
         "--job-definition",
         required=True,
         metavar="NAME[:REVISION]",
-        help="or its ARN; the latest revision if none is given",
+        help="the job definition's name or ARN (default revision: the latest)",
     )
     group.add_argument(
-        "--name", metavar="NAME", help="of the jobs (the table's, as far as it can be one)"
+        "--name",
+        metavar="NAME",
+        help="the jobs' name (default: the table's, with '-' for characters that jobs can't have)",
     )
     how_many = group.add_mutually_exclusive_group()
     how_many.add_argument(
@@ -42,38 +46,40 @@ def add_job_flags(group: argparse._ArgumentGroup) -> None:
         "--pilots",
         type=number,
         metavar="N",
-        help="how many (as many as find work)",
+        help="how many pilots (default: as many as find work)",
     )
     how_many.add_argument(
         "--most",
         type=number,
         default=MOST,
         metavar="N",
-        help=f"as many as find work, but so many at the most ({MOST})",
+        help=f"as many pilots as find work, but at most N (default: {MOST})",
     )
 
 
 def add_pilot_flags(group: argparse._ArgumentGroup) -> None:
-    """What the pilots are told."""
+    """Add the flags for what the pilots do."""
     number = whole_number(1, most=MOST_AT_A_TIME)
     group.add_argument("-i", "--items", type=number, metavar="N", help="items at a time")
     group.add_argument(
-        "-n", "--nests", type=number, metavar="N", help="nested tasks of each item at a time"
+        "-n", "--nests", type=number, metavar="N", help="nested tasks per item at a time"
     )
     group.add_argument(
-        "-w", "--wall-time", type=_wall_time, metavar="TIME", help="start nothing more after that"
+        "-w", "--wall-time", type=_wall_time, metavar="TIME", help="start nothing more after TIME"
     )
-    group.add_argument("-b", "--bucket", help="for tasks' whole output: NAME, or s3://NAME/PREFIX")
+    group.add_argument(
+        "-b", "--bucket", help="the bucket for tasks' whole output: NAME, or s3://NAME/PREFIX"
+    )
     group.add_argument(
         "--archive",
         metavar="ADDRESS",
-        help="an archive with the tasks' scripts, s3://BUCKET/KEY.tar.gz say; - for none",
+        help="an archive with the tasks' scripts, for example s3://BUCKET/KEY.tar.gz; - for none",
     )
-    group.add_argument("--sha256", metavar="HEX", help="of the archive, which pilots then check")
+    group.add_argument("--sha256", metavar="HEX", help="the archive's SHA-256, for pilots to check")
 
 
 def _wall_time(text: str) -> str:
-    """A time as it was written, which must be one; for argparse."""
+    """A duration as it was written; for argparse."""
     duration(text)
     return text.strip()
 
@@ -83,7 +89,7 @@ def table_of(arguments: argparse.Namespace) -> str:
     names = list(dict.fromkeys(arguments.table))
     if len(names) > 1:
         raise UsageError(
-            f"-t {' '.join(names)}: a pilot works on one table; submit once for each of them"
+            f"-t {' '.join(names)}: a pilot works on one table: run submit once per table"
         )
     name: str = names[0]
     check_table_name(name)
@@ -91,31 +97,31 @@ def table_of(arguments: argparse.Namespace) -> str:
 
 
 def batch_store_of(arguments: argparse.Namespace, table: str) -> Store:
-    """Where the table is, which must be where pilots in AWS Batch see it."""
+    """Where the table is. Raises `UsageError` if pilots in AWS Batch can't reach it."""
     store = store_of(arguments)
     if store.local is not None:
         raise UsageError(
             f"table {table!r} is in the file {str(store.local)!r}, which pilots in AWS Batch can't "
-            "see: leave --local out and unset PYANAMO_LOCAL, for a table in DynamoDB"
+            "read: leave out --local and unset PYANAMO_LOCAL, to use a table in DynamoDB"
         )
     return store
 
 
 def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
-    """What the command line says of the jobs. An empty value counts as not given.
+    """The job that the command line describes. An empty value counts as not given.
 
-    AWS's rules for names aren't checked: AWS Batch checks them, and says what is wrong.
+    AWS Batch checks the names itself, and says what is wrong with them.
     """
     if arguments.archive:
         _check_archive(arguments.archive)
     if arguments.bucket:
         from pyanamo.output.bucket import bucket_of
 
-        bucket_of(arguments.bucket, None, store.account)  # for its check
+        bucket_of(arguments.bucket, None, store.account)  # only to check it
     if arguments.sha256 and arguments.archive in (None, "", NO_ARCHIVE):
-        raise UsageError("--sha256 is that of an archive: give --archive s3://... too")
+        raise UsageError("--sha256 needs an archive: give --archive s3://... too")
     _check_pilot_flags(arguments.flags)
-    # The names are those that the container's entry point reads; the last two the SDK's own.
+    # The container's entry point reads these variables, and the SDK the last two.
     told = {
         "PYANAMO_TABLE": table,
         "PYANAMO_ITEMS": arguments.items,
@@ -139,28 +145,28 @@ def job_of(arguments: argparse.Namespace, store: Store, table: str) -> PilotJob:
 
 
 def _check_pilot_flags(flags: Sequence[str]) -> None:
-    """Let no pilot start that would end at once with its usage."""
+    """Raise `UsageError` for flags that the pilots would not accept, or that must not be theirs."""
     if flags and not flags[0].startswith("-"):
-        raise UsageError(f"{flags[0]!r} is no flag: those of the pilots stand behind --")
+        raise UsageError(f"{flags[0]!r} is not a flag: flags for the pilots go after --")
     if "" in flags:
-        raise UsageError("an empty word among the flags of the pilots: AWS Batch takes none")
+        raise UsageError("an empty word after --: AWS Batch accepts no empty words")
     parser = pilot_parser()
-    parser.prog = "the pilots' flags, behind --"
+    parser.prog = "the pilots' flags, after --"
     nothing = object()
     given = argparse.Namespace(**dict.fromkeys(_OWN_FLAGS, nothing))
     parser.parse_args(["-t", _NO_TABLE, *flags], given)
     if given.table != _NO_TABLE:
-        raise UsageError("--table behind --: give it to submit itself, before --")
+        raise UsageError("--table after --: give it before --, to submit itself")
     if given.local:
-        raise UsageError("--local behind --: pilots in AWS Batch need a table in DynamoDB")
+        raise UsageError("--local after --: pilots in AWS Batch need a table in DynamoDB")
     for name in _OWN_FLAGS:
         if getattr(given, name) is not nothing:
             flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} behind --: give it to submit itself, before --")
+            raise UsageError(f"{flag} after --: give it before --, to submit itself")
 
 
 def _check_archive(address: str) -> None:
-    """Raise `UsageError` for what a pilot's container can't unpack."""
+    """Raise `UsageError` for an address that the pilots' container doesn't accept."""
     if address != NO_ARCHIVE and not _ARCHIVE.fullmatch(address):
         raise UsageError(
             f"--archive {address!r} is not an archive's address: give s3://BUCKET/KEY, with a KEY "
@@ -169,9 +175,9 @@ def _check_archive(address: str) -> None:
 
 
 def _checked_sha256(text: str) -> str:
-    """A SHA-256 as programs print it. Raises `UsageError` for what can't be one."""
+    """A SHA-256 in lower case. Raises `UsageError` if it isn't one."""
     if not _SHA256.fullmatch(text.lower()):
         raise UsageError(
-            f"--sha256 {text!r} is no SHA-256: 64 hex digits, as sha256sum prints them"
+            f"--sha256 {text!r} is not a SHA-256: expected 64 hex digits, as sha256sum prints them"
         )
     return text.lower()

@@ -18,40 +18,46 @@ if TYPE_CHECKING:
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     create = add_command(
-        commands, "create", run_create, "make tables", "create -t Align Call --read 50 --write 200"
+        commands,
+        "create",
+        run_create,
+        "create tables",
+        "create -t Align Call --read 50 --write 200",
     )
     _add_billing_flags(create)
-    drop = add_command(commands, "drop", run_drop, "delete tables, items and all", "drop -t Align")
-    drop.add_argument("--yes", action="store_true", help="don't ask")
+    drop = add_command(
+        commands, "drop", run_drop, "delete tables with all their items", "drop -t Align"
+    )
+    drop.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     capacity = add_command(
         commands,
         "capacity",
         run_capacity,
-        "show and change what a DynamoDB table may take",
+        "show or change the billing and capacity of DynamoDB tables",
         "capacity -t Align --autoscale 5 500 70",
     )
     _add_billing_flags(capacity)
-    capacity.add_argument("--on-demand", action="store_true", help="pay for what is used")
+    capacity.add_argument("--on-demand", action="store_true", help="pay per request")
 
 
 def _add_billing_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("billing of table and index (DynamoDB; else on demand)")
-    group.add_argument("--read", type=int, metavar="N", help="read units a second")
-    group.add_argument("--write", type=int, metavar="N", help="write units a second")
+    group = parser.add_argument_group("provisioned capacity of a DynamoDB table, and of its index")
+    group.add_argument("--read", type=int, metavar="N", help="read units per second")
+    group.add_argument("--write", type=int, metavar="N", help="write units per second")
     group.add_argument(
         "--autoscale",
         nargs=3,
         metavar=("MIN", "MAX", "TARGET"),
-        help="units, and the percentage of them that is to be used",
+        help="scale the units between MIN and MAX, so that TARGET %% of them are used",
     )
 
 
 def run_create(arguments: argparse.Namespace) -> int:
-    """Make tables."""
+    """Create tables."""
     scaling = _scaling(arguments)
     units = _units(arguments)
     if store_of(arguments).local is not None and (scaling or units):
-        raise UsageError("an embedded table has no capacity to choose")
+        raise UsageError("an embedded table has no capacity to set")
     with workflow_of(arguments) as workflow:
         made = workflow.create()
     for name in made if scaling or units else ():
@@ -84,12 +90,12 @@ def run_drop(arguments: argparse.Namespace) -> int:
 
 
 def run_capacity(arguments: argparse.Namespace) -> int:
-    """Show capacity, after changing it if it is to be changed."""
+    """Change the capacity, if that is asked for, and show it."""
     if store_of(arguments).local is not None:
-        raise UsageError("an embedded table has no capacity to show or choose")
+        raise UsageError("an embedded table has no capacity to show or set")
     scaling, units = _scaling(arguments), _units(arguments)
     if sum(map(bool, (scaling, units, arguments.on_demand))) > 1:
-        raise UsageError("--on-demand, --read with --write, and --autoscale: one of these")
+        raise UsageError("give only one of --on-demand, --read with --write, and --autoscale")
     found: dict[str, Capacity] = {}
     for name in dict.fromkeys(arguments.table):
         capacity = _capacity(arguments, name)
@@ -134,7 +140,7 @@ def _units(arguments: argparse.Namespace) -> Units | None:
     if arguments.read is None and arguments.write is None:
         return None
     if arguments.read is None or arguments.write is None:
-        raise UsageError("--read and --write go together")
+        raise UsageError("--read and --write go together: give both")
     return Units(read=arguments.read, write=arguments.write)
 
 
@@ -147,7 +153,7 @@ def _scaling(arguments: argparse.Namespace) -> Scaling | None:
         return Scaling(minimum=int(least), maximum=int(most), target_percent=percent)
     except ValueError as error:
         raise UsageError(
-            f"--autoscale {least} {most} {target}: expected MIN MAX TARGET%, 5 500 70 say"
+            f"--autoscale {least} {most} {target}: expected MIN MAX TARGET, for example 5 500 70"
         ) from error
 
 

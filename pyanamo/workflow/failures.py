@@ -1,8 +1,8 @@
 """Failed items, grouped by what they have in common. No I/O.
 
-A thousand items that failed for one reason seldom say so in the same words: each names its own
-sample, file and line. What differs between such items is masked, and those that then say the same
-are a group.
+Items that fail for the same reason seldom print the same words: each names its own sample, file and
+line. So what may differ between such items is masked, and items with the same masked message form a
+group.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pyanamo.model import Item, Result, TaskStatus
 from pyanamo.shellwords import split_words
 
 MASK = "*"
-SHORTEST_NAME = 2  # characters: a shorter one is too often a word of the message itself
+SHORTEST_NAME = 2  # characters: a shorter name often occurs in the message by chance
 
-# What PyAnamo itself says in a reason: its numbers tell causes apart.
+# PyAnamo's own part of a reason isn't masked: its numbers tell causes apart.
 _OWN_WORDS = re.compile(r"exit code \d+|killed by signal \d+|timed out after [\d.e+]+ s")
 _CUT_NOTE = re.compile(r"\[\d+ of \d+ bytes were kept: --max-log\]")  # below an output's tail
 
@@ -43,7 +43,7 @@ _DATE_NAME = (
     r"|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 )
 _DATE_WORD = re.compile(rf"\b{_DATE_NAME}\b,?(?=\s+(?:\d|{_DATE_NAME}\b))")
-# A number, a date, an id, `chr12`, `Sample7.bam`; and what has something in it that was masked.
+# A number, a date, an id, `chr12`, `Sample7.bam`; or a word in which something was masked.
 _VARYING_WORD = re.compile(rf"{_WORD_START}[\w.+*-]*[\d*](?:[\w.+*-]*[\w*])?")
 _HEX_WORD = re.compile(r"\b[0-9a-fA-F]{8,}\b")
 _SEVERAL = re.compile(r"\*(?:(?:\s|[:,/]|,\s)\*)+")  # a date and a time, a list of any length
@@ -51,19 +51,19 @@ _SEVERAL = re.compile(r"\*(?:(?:\s|[:,/]|,\s)\*)+")  # a date and a time, a list
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedItem:
-    """What is compared of an item that failed."""
+    """The parts of a failed item that are compared."""
 
     item_id: str
     task_id: str
     reason: str
     exit_code: int | None
-    last_line: str  # of stderr, without those that are empty
+    last_line: str  # of stderr, apart from empty lines
     arguments: tuple[str, ...] = ()  # of the task that failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureGroup:
-    """Failed items that have in common all that isn't masked."""
+    """Failed items that are the same apart from what is masked."""
 
     group_id: str  # 6 hex digits
     reason: str  # masked
@@ -71,13 +71,13 @@ class FailureGroup:
     last_line: str  # masked
     count: int
     example_id: str  # the first of its items by name
-    example_line: str  # the last line of that item, as it is
+    example_line: str  # that item's last line, not masked
 
 
 def failed_item(item: Item) -> FailedItem:
-    """What is compared of an item; of a nested one, of the first of its tasks that failed.
+    """The parts of an item that are compared; of a nested item, its first failed task's.
 
-    An item that was lost has no last line: what an earlier attempt printed isn't why.
+    An item that was lost has no last line: what an earlier attempt printed doesn't explain it.
     """
     failed = next((task for task in item.tasks if task.status is TaskStatus.FAILED), item.tasks[0])
     result = item.results.get(failed.name)
@@ -93,15 +93,15 @@ def failed_item(item: Item) -> FailedItem:
 
 
 def last_line_of(result: Result) -> str:
-    """The last line of a result's stderr that has something in it."""
+    """The last line of a result's stderr that isn't empty."""
     lines = (line.strip() for line in reversed(result.stderr.splitlines()))
     return next((line for line in lines if line and not _CUT_NOTE.fullmatch(line)), "")
 
 
 def group_failures(items: Iterable[FailedItem]) -> list[FailureGroup]:
-    """The groups of these items, the most frequent first, whatever order the items come in.
+    """Group the items, the largest group first. The order of the items doesn't matter.
 
-    No more is kept than the groups. Each item must be there once.
+    Only the groups are kept in memory. Each item must be given once.
     """
     groups: dict[str, FailureGroup] = {}
     for item in items:
@@ -112,21 +112,20 @@ def group_failures(items: Iterable[FailedItem]) -> list[FailureGroup]:
 
 
 def group_id_of(item: FailedItem) -> str:
-    """The name of the group that an item is in: the same in every run and version of Python."""
+    """The id of the item's group. It is the same in every run and version of Python."""
     return _group_of(item).group_id
 
 
 def masked(text: str, names: Iterable[str] = ()) -> str:
-    """A line with `*` for all that differs between items which say the same.
+    """A line with `*` for everything that may differ between items of a group.
 
-    These are the names given, quoted parts, paths and URLs, and words with a digit in them:
-    numbers, dates, ids. There is one mark for all of them, since what is a name to one item may be
-    just a number to another.
+    That is the given names, quoted parts, paths and URLs, and words with a digit in them: numbers,
+    dates, ids. All have the same mark, since one item's name may look like another one's number.
     """
     for name in sorted(set(names), key=lambda name: (-len(name), name)):
         if len(name) < SHORTEST_NAME or name not in text:
             continue
-        masked_anyway = _VARYING_WORD.fullmatch(name)  # without a pattern of its own
+        masked_anyway = _VARYING_WORD.fullmatch(name)  # by the patterns below
         if not masked_anyway:
             text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", MASK, text)
     for pattern in (_QUOTED, _PATH, _DATE_WORD, _HEX_WORD, _VARYING_WORD, _SEVERAL):
@@ -135,7 +134,7 @@ def masked(text: str, names: Iterable[str] = ()) -> str:
 
 
 def _group_of(item: FailedItem) -> FailureGroup:
-    """The group that an item is in, as if it were alone there."""
+    """The item's group, with the item alone in it."""
     names = (item.item_id, item.task_id, *item.arguments)
     own = _OWN_WORDS.match(item.reason)
     told = own[0] if own else ""
@@ -154,25 +153,25 @@ def _group_of(item: FailedItem) -> FailureGroup:
 
 
 def _joined(one: FailureGroup, other: FailureGroup) -> FailureGroup:
-    """Both groups as one, in the words of the one whose example comes first."""
+    """Both groups as one, with the example that comes first by name."""
     first = min(one, other, key=lambda group: group.example_id)
     return replace(first, count=one.count + other.count)
 
 
 def _arguments(script: str) -> Iterator[str]:
-    """What a command was given to work on: its words and their parts, but no options and paths.
+    """What a command works on: its words and their parts, without options and paths.
 
-    The program isn't among them: which one fails is what items have in common.
+    The program isn't included: it is something that the items of a group have in common.
     """
     try:
         _program, *words = split_words(script, {})
-    except ValueError:  # it can't be split, or there is nothing: that is why it failed
+    except ValueError:  # the command can't be split, or is empty: that is why it failed
         return
     for word in words:
         option, equals, value = word.partition("=")
         value = value if equals else option
         if value.startswith("-") or "/" in value or re.search(r"\s", value):
-            continue  # a path is masked as such; what has blanks is a script, or a sentence
+            continue  # paths are masked anyway; a word with blanks is a script or a sentence
         for part in (value, *re.split("[,;:]", value)):
             yield part
             yield part.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Which sample is how far in which step: a matrix of cells, and where each sample is. No I/O."""
+"""How far each sample is in each step: a matrix of cells, and where each sample is. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import Enum
 from pyanamo.errors import UsageError
 from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
 
-# What a glance at several items should see first.
+# Of several items, the state that an operator should see first.
 MOST_PRESSING = (
     ItemState.FAILED,
     ItemState.LOCKED,
@@ -23,14 +23,14 @@ MOST_PRESSING = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """What a sample's items in one step come to. Cells add up; the empty one adds nothing."""
+    """A sample's items in one step, summed up. Cells can be added; `NO_ITEMS` is their zero."""
 
     items: int = 0
     tasks: int = 0
     tasks_done: int = 0
-    nested: bool = False  # at least one item is
-    state: ItemState | None = None  # the most pressing one of its items; None: there are none
-    goes_on: bool = False  # at least one item is todo or locked
+    nested: bool = False  # whether at least one item is nested
+    state: ItemState | None = None  # the most pressing one of its items; None if it has no items
+    goes_on: bool = False  # whether at least one item is todo or locked
 
     def __add__(self, other: Cell) -> Cell:
         states = [state for state in (self.state, other.state) if state is not None]
@@ -50,17 +50,17 @@ class Cell:
 
     @property
     def is_begun(self) -> bool:
-        """Whether anything has ever become of an item."""
+        """Whether any item was ever worked on, or held."""
         return self.tasks_done > 0 or self.state not in (None, ItemState.TODO)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it won't become done without an operator: failed or held, and nothing goes on."""
+        """Whether it needs an operator: items are failed or held, and none is todo or locked."""
         return self.state in (ItemState.FAILED, ItemState.HELD) and not self.goes_on
 
     @property
     def text(self) -> str:
-        """`locked`; `18/22 locked` where there are several tasks or items; empty without any."""
+        """`locked`; `18/22 locked` for several tasks or items; empty if there are no items."""
         if self.state is None:
             return ""
         if self.items == 1 and not self.nested:
@@ -89,16 +89,16 @@ class Sample:
     """All items of one `TaskID`: a row of the matrix."""
 
     task_id: str
-    cells: Mapping[str, Cell] = field(default_factory=dict)  # by step; only where it has items
+    cells: Mapping[str, Cell] = field(default_factory=dict)  # by step, for steps with items of it
 
     def cell(self, step: str) -> Cell:
-        """What its items in a step come to."""
+        """The cell of a step."""
         return self.cells.get(step, NO_ITEMS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samples:
-    """The matrix: a row a sample, in the natural order of their names; a column a step."""
+    """The matrix: one row per sample, in the natural order of their names; one column per step."""
 
     steps: tuple[str, ...]
     rows: tuple[Sample, ...]
@@ -110,9 +110,9 @@ class Samples:
 
 
 def samples_of(streams: Mapping[str, Iterable[ItemSummary]]) -> Samples:
-    """The matrix of the steps' rows, the steps in the order given.
+    """The matrix of the steps' rows, with the steps in the order given.
 
-    The streams are read once, one after another; only the cells are kept.
+    Each stream is read once, and only the cells are kept.
     """
     cells: dict[str, dict[str, Cell]] = {}  # by sample, then by step
     for step, summaries in streams.items():
@@ -125,39 +125,41 @@ def samples_of(streams: Mapping[str, Iterable[ItemSummary]]) -> Samples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """A wish for the state of a sample in a step, which is that of its cell there."""
+    """Selects samples by the state of their cell in a step."""
 
     step: str
-    state: ItemState | None  # None: it has no items there
+    state: ItemState | None  # None selects samples without items in the step
 
     @classmethod
     def parse(cls, text: str, steps: Sequence[str]) -> Filter:
-        """`STEP=failed`; `STEP=` for no items. Raises `UsageError` for what names no step or state.
+        """Read `STEP=failed`, or `STEP=` for no items. Raises `UsageError` if it isn't a filter.
 
-        A cell with items in several states has the most pressing one, which is the one it shows.
+        A cell with items in several states has the most pressing state, the one that it shows.
         """
         step, equals, state = text.partition("=")
         states = {known.value: known for known in ItemState} | {"": None}
         if not equals:
-            raise UsageError(f"{text!r} is no filter: expected STEP=STATE, {steps[0]}=failed, say")
+            raise UsageError(
+                f"{text!r} is not a filter: expected STEP=STATE, for example {steps[0]}=failed"
+            )
         if step not in steps:
-            raise UsageError(f"{step!r} in {text!r} is no step: expected {', '.join(steps)}")
+            raise UsageError(f"{step!r} in {text!r} is not a step: expected {', '.join(steps)}")
         if state not in states:
             known = ", ".join(filter(None, states))
-            raise UsageError(f"{state!r} in {text!r} is no state: expected {known}, or nothing")
+            raise UsageError(f"{state!r} in {text!r} is not a state: expected {known}, or nothing")
         return cls(step=step, state=states[state])
 
     def matches(self, sample: Sample) -> bool:
-        """Whether a sample is as wished."""
+        """Whether the filter selects a sample."""
         return sample.cell(self.step).state is self.state
 
 
 class Stage(str, Enum):
     """How far a sample has come as a whole."""
 
-    NOT_BEGUN = "not begun"  # nothing has ever become of any of its items
-    IN_STEP = "in step"  # it is being worked on in a step, or waits there
-    STUCK = "stuck"  # in its step items failed or are held, and nothing goes on
+    NOT_BEGUN = "not begun"  # none of its items was ever worked on, or held
+    IN_STEP = "in step"  # items of it run in a step, or wait there
+    STUCK = "stuck"  # in its step, items are failed or held, and none is todo or locked
     FINISHED = "finished"
 
 
@@ -166,12 +168,12 @@ class Place:
     """Where a sample is."""
 
     stage: Stage
-    step: str | None  # the first that isn't done; None when finished
+    step: str | None  # the first that isn't done; None if all are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplesSummary:
-    """How many samples are where. Each is counted once: the numbers add up to `samples`."""
+    """How many samples are where. Each sample is counted once: the counts add up to `samples`."""
 
     samples: int
     finished: int
@@ -183,9 +185,9 @@ class SamplesSummary:
 def place_of(sample: Sample, steps: Sequence[str]) -> Place:
     """Where a sample is in a workflow of these steps.
 
-    Its step is the first that isn't done. One without items of the sample isn't done either, for
-    they may still be imported there; unless the sample has items in a later step: then it skips
-    it. So *finished* is a sample all whose items are done, and that has some in the last step.
+    Its step is the first that isn't done. A step without items of the sample isn't done, since they
+    may still be imported, unless the sample has items in a later step: then it skips that step. So
+    a sample is *finished* if all its items are done, and some of them are in the last step.
     """
     last = max((place for place, step in enumerate(steps) if step in sample.cells), default=-1)
     for place, step in enumerate(steps):
@@ -215,13 +217,13 @@ def summary_of_samples(samples: Samples) -> SamplesSummary:
 
 
 def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
-    """Sorts names as people do: Sample2 before Sample10. Different names have different keys."""
-    parts = re.split("([0-9]+)", name)  # text, digits, text, ...: like is compared with like
+    """Sort names as people do: Sample2 before Sample10. Different names have different keys."""
+    parts = re.split("([0-9]+)", name)  # text, digits, text, ...: the same kinds are compared
     key = (_number_key(part) if place % 2 else part for place, part in enumerate(parts))
     return tuple(key), name
 
 
 def _number_key(digits: str) -> tuple[int, str]:
-    """Sorts by value, without Python's limit to the length of a number."""
+    """Sort by value, without Python's limit on the length of a number."""
     significant = digits.lstrip("0")
     return len(significant), significant

@@ -17,7 +17,7 @@ class Status:
     items: Mapping[ItemState, int]  # of every state
     tasks: int
     tasks_done: int
-    tasks_left: int  # of the items that are todo or locked
+    tasks_left: int  # not done, in items that are todo or locked
     per_hour: float | None  # tasks that ended recently; None: unknown
     remaining: Remaining | None  # None: unknown
 

@@ -6,7 +6,7 @@
     for status in steps.status():
         print(status.table, status.items)
 
-Nothing here prints. What there may be many of comes as an iterator, read as it goes.
+Nothing here prints. What may be many comes as an iterator, which reads as it is read.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ Found: TypeAlias = Iterable[tuple[str, str]]  # items, each by its table's name 
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """What became of the items that a command meant."""
+    """What became of the selected items: how many of each kind."""
 
     changed: int = 0
-    unchanged: int = 0  # there was nothing to change: of the wrong state, or as it should be
-    taken: int = 0  # a pilot works on it, or somebody else had changed it at the same time
-    missing: int = 0  # somebody has deleted it meanwhile
+    unchanged: int = 0  # in another state, or already as it should be
+    taken: int = 0  # a pilot works on it, or somebody else changed it at the same time
+    missing: int = 0  # somebody deleted it in the meantime
 
     def plus(self, amended: Amended) -> Changed:
-        """With one more."""
+        """The counts with one more item."""
         return Changed(
             changed=self.changed + (amended is Amended.CHANGED),
             unchanged=self.unchanged + (amended is Amended.UNCHANGED),
@@ -64,19 +64,19 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class JobItems:
-    """What an AWS Batch job holds."""
+    """The items that an AWS Batch job holds."""
 
-    instance: str  # the pilot's InstanceID: job id and attempt
+    instance: str  # the pilot's InstanceID, which is job id and attempt
     job: JobState
     items: tuple[ItemSummary, ...]
 
 
 class Workflow:
-    """One or more steps of a workflow, each a table; in the order of the steps.
+    """One or more steps of a workflow, in their order. Each step is a table.
 
-    Methods that change items look at each item again before they change it: one that no longer
-    matches the selection stays as it is. They read the index to find the items, unless these are
-    given as `found`: by somebody who has read `items` already, to count them for example.
+    Methods that change items read the index to find them, and look at each item again before they
+    change it: one that no longer matches the selection is left as it is. If you have found the
+    items already, with `items`, hand them on as `found`, and the index isn't read again.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Workflow:
         endpoint_url: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """The tables are in the file `local`, or else in DynamoDB as the SDK finds it.
+        """Open tables in the file `local`; without it, in DynamoDB as the SDK finds it.
 
-        They need not be there yet. Raises `UsageError` for no table.
+        The tables need not exist yet. Raises `UsageError` if no table is given.
         """
         if not tables:
-            raise UsageError("a workflow has one table at least: name it")
+            raise UsageError("a workflow has at least one table: name it")
         self._store = Store(
             local=None if local is None else Path(local),
             account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
@@ -113,21 +113,21 @@ class Workflow:
         self.close()
 
     def close(self) -> None:
-        """Give back files and connections."""
+        """Close files and connections."""
         for table in self._tables:
             table.close()
 
     def status(self) -> list[Status]:
-        """How far each step is; from the index alone."""
+        """How far each step is. Reads only the index."""
         now = self._clock()
         return [status_of(table.name, table.summaries(), now) for table in self._checked]
 
     def samples(self) -> Samples:
-        """The samples (TaskIDs) by the steps; from the index alone."""
+        """How far each sample (`TaskID`) is in each step. Reads only the index."""
         return samples_of({table.name: table.summaries() for table in self._checked})
 
     def items(self, selection: Selection = Selection()) -> Iterator[ItemSummary]:  # noqa: B008
-        """The rows of the index that match. Raises `ItemNotFound` for a name that isn't there."""
+        """The rows of the index that match. Raises `ItemNotFound` if no item has a given name."""
         if selection.names:
             yield from self._named(selection)
             return
@@ -141,16 +141,16 @@ class Workflow:
     def logs(
         self, item_id: str, task: str | None = None, *, stream: Stream = "stdout"
     ) -> Iterator[bytes]:
-        """The whole output of an item's task, from where it is kept.
+        """The whole output of an item's task, from wherever it is kept.
 
-        A nested item's task must be named. Raises `ItemNotFound`, also for a task that has not
-        ended yet, and `PyAnamoError` where only the tail was kept; see `show` for that.
+        A nested item's task must be named. Raises `ItemNotFound`, also if the task has not ended
+        yet, and `PyAnamoError` if only the end of the output was kept (see `show` for that).
         """
         result = self.result(item_id, task)
         return whole_log(result, stream, self._store.account)
 
     def result(self, item_id: str, task: str | None = None) -> Result:
-        """How an item's task ended. Raises `ItemNotFound` where it has not."""
+        """How an item's task ended. Raises `ItemNotFound` if it has not."""
         item = self.show(item_id)
         if task is None and len(item.tasks) > 1:
             names = f"{item.tasks[0].name} to {item.tasks[-1].name}"
@@ -163,13 +163,13 @@ class Workflow:
         return item.results[name]
 
     def failures(self) -> list[FailureGroup]:
-        """The failed items by what they have in common, the most frequent first."""
+        """The failed items, grouped by what they have in common; the largest group first."""
         return group_failures(
             failed_item(item) for table in self._checked for item in table.items(ItemState.FAILED)
         )
 
     def jobs(self) -> list[JobItems]:
-        """The locked items by the AWS Batch job that holds them; other pilots' are left out."""
+        """The locked items, by the AWS Batch job that holds them; without those of other pilots."""
         held: dict[str, list[ItemSummary]] = {}
         for table in self._checked:
             for row in table.summaries(ItemState.LOCKED):
@@ -190,7 +190,7 @@ class Workflow:
         ]
 
     def ended_jobs(self) -> list[JobItems]:
-        """Those of the jobs that have ended, or that AWS Batch no longer knows."""
+        """The same for jobs that have ended, or that AWS Batch no longer knows."""
         return [held for held in self.jobs() if held.job.has_ended]
 
     def export(self) -> Iterator[Item]:
@@ -206,10 +206,10 @@ class Workflow:
         tasks: Iterable[str] = (),
         all_tasks: bool = False,
     ) -> Changed:
-        """Put items back to `todo`. Of nested items, what failed runs again, and what never ran;
-        with `tasks` these too, with `all_tasks` all.
+        """Put items back to `todo`, but none that a pilot works on.
 
-        An item that a pilot works on is left alone.
+        In nested items, the tasks that aren't done run again; with `tasks` these too, whether done
+        or not; with `all_tasks` all of them.
         """
         chosen = frozenset(tasks)
         self._require_tasks(selection, chosen)
@@ -230,19 +230,19 @@ class Workflow:
         return self._amend(selection, found, restarted)
 
     def hold(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Set items aside that are `todo` or `failed`."""
+        """Set items aside: from `todo` or `failed` to `held`."""
         return self._amend(selection, found, transitions.held)
 
     def unhold(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Put items back to `todo` that were set aside."""
+        """Put items back that were set aside: from `held` to `todo`."""
         return self._amend(selection, found, transitions.unheld)
 
     def release(
         self, selection: Selection, found: Found | None = None, *, force: bool = False
     ) -> Changed:
-        """Give up locks whose lease has expired; with `force` all of the items that are meant.
+        """Put locked items back to `todo` if their lease has expired; with `force`, in any case.
 
-        The attempt counts as lost. A holder that still lives is told so at its next write.
+        The attempt counts as lost. A pilot that still holds the item learns so at its next write.
         """
 
         def freed(item: Item) -> Changes | Amended:
@@ -256,10 +256,10 @@ class Workflow:
         return self._amend(selection, found, freed, locked=True)
 
     def release_ended_jobs(self) -> Changed:
-        """Give up the locks of AWS Batch jobs that have ended.
+        """Put items back to `todo` that are locked by AWS Batch jobs which have ended.
 
-        Where Batch no longer knows the job, the lease must have expired as well: it may be a job
-        of another region or account.
+        If Batch no longer knows the job, the lease must have expired too: the job may belong to
+        another region or account.
         """
         total = Changed()
         for held in self.ended_jobs():
@@ -275,7 +275,7 @@ class Workflow:
     def delete_tasks(
         self, selection: Selection, tasks: Iterable[str], found: Found | None = None
     ) -> Changed:
-        """Delete nested tasks of items, but not all of an item's."""
+        """Delete nested tasks of items, but not all tasks of an item."""
         chosen = frozenset(tasks)
         self._require_tasks(selection, chosen)
         return self._amend(
@@ -283,7 +283,7 @@ class Workflow:
         )
 
     def create(self) -> list[str]:
-        """Make the tables that aren't there; their names."""
+        """Create the tables that don't exist; the names of these."""
         return [table.name for table in self._tables if table.create()]
 
     def drop(self) -> None:
@@ -293,7 +293,7 @@ class Workflow:
 
     @cached_property
     def _checked(self) -> list[WorkflowTable]:
-        """The tables, which are there and are PyAnamo's."""
+        """The tables; raises an error unless all of them exist and are PyAnamo's."""
         for table in self._tables:
             table.check()
         return self._tables
@@ -302,8 +302,8 @@ class Workflow:
         return next(table for table in self._tables if table.name == name)
 
     def _find(self, item_id: str) -> Iterator[tuple[str, Item]]:
-        """The items of that name, with their tables' names: at least one, or `ItemNotFound`."""
-        # Bytes that aren't UTF-8, as a command line may have them, are in no name.
+        """The items of that name, each with its table's name. Raises `ItemNotFound` for none."""
+        # A command line may have bytes that aren't UTF-8, but no item's name has.
         is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
         is_there = False
         for table in self._checked:
@@ -315,17 +315,17 @@ class Workflow:
             raise ItemNotFound(f"item {item_id!r} is not in {names}")
 
     def _named(self, selection: Selection) -> list[ItemSummary]:
-        """The rows of a selection by names, each of which must be there."""
+        """The rows of a selection by names. Raises `ItemNotFound` if no item has one of them."""
         now = self._clock()
         return [
             summary_of(table, item)
             for name in dict.fromkeys(selection.names)
             for table, item in self._find(name)
-            if selection.means(table, item, now)
+            if selection.matches_item(table, item, now)
         ]
 
     def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
-        """Items that are named must have the tasks that are named."""
+        """Raise `ItemNotFound` unless the items selected by name have these tasks."""
         for name in selection.names if tasks else ():
             known = {task.name for _, item in self._find(name) for task in item.tasks}
             if unknown := sorted(set(tasks) - known):
@@ -336,10 +336,10 @@ class Workflow:
     ) -> Changed:
         """Change the selected items, several at a time; locked ones only if `locked`.
 
-        Raises `UsageError` for an empty selection, for it means every item.
+        Raises `UsageError` for an empty selection, since that would be every item.
         """
         if selection.is_all:
-            raise UsageError("an empty selection means every item: if so, say pattern='*'")
+            raise UsageError("the selection is empty: give pattern='*' to select every item")
         if found is None:
             found = ((row.table, row.item_id) for row in self.items(selection))
 
@@ -349,7 +349,7 @@ class Workflow:
             def change_if_still_selected(item: Item) -> Changes | Amended:
                 if item.state is ItemState.LOCKED and not locked:
                     return Amended.TAKEN
-                is_selected = selection.means(table, item, self._clock())
+                is_selected = selection.matches_item(table, item, self._clock())
                 return change(item) if is_selected else Amended.UNCHANGED
 
             return self._table(table).amend(item_id, change_if_still_selected)
@@ -360,7 +360,7 @@ class Workflow:
         return total
 
     def _freed(self, row: ItemSummary, job: JobState) -> Change:
-        """What frees an item from the pilot that a row of the index names, but from no other."""
+        """A change that frees an item from the pilot that the row names, but from no other."""
         why = f"AWS Batch job {job.status.value}: {job.reason}".rstrip(": ")
 
         def freed(item: Item) -> Changes | Amended:
@@ -374,15 +374,15 @@ class Workflow:
 
 
 def _once(selection: Selection, found: Found) -> Found:
-    """Each item once, also one that is found in two states, for it changed while they were read.
+    """Each item once. An item whose state changes while the states are read is found twice.
 
-    In one state each item is found once anyway, and no names need to be kept.
+    With a single state that can't happen, and no names need to be kept.
     """
     return found if len(selection.states) == 1 else dict.fromkeys(found)
 
 
 def operator_name() -> str:
-    """Who changes things: `name@host`, for the history."""
+    """Who makes the change, for the history: `name@host`."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

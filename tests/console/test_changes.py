@@ -109,7 +109,7 @@ def test_a_dry_run_changes_nothing(shelf: Operator) -> None:
     assert printed.splitlines() == [
         *(f"item-{number:04}" for number in range(10)),
         "...",
-        "12 items are meant; what a pilot works on would not be restarted",
+        "12 items match; those that a pilot is working on would not be restarted",
     ]
     assert shelf.sees("export") == before
 
@@ -118,7 +118,7 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     add_failed(embedded, 100)
     refused = embedded.types("restart", "--failed")
     assert (refused.code, refused.stdout) == (2, "")
-    assert refused.stderr == "100 items would be restarted: say --yes to go on\n"
+    assert refused.stderr == "100 items would be restarted: give --yes to go on\n"
     question = "100 items would be restarted. Go on? [y/N] "
     for answer, code, said in (("n", 1, "nothing was changed"), ("y", 0, "restarted 100")):
         with at_terminal(embedded, "restart", "--failed") as terminal:
@@ -238,7 +238,7 @@ def test_delete(stocked: Operator) -> None:
     refused = stocked.types("delete", "bad1")
     assert (refused.code, refused.stderr) == (
         2,
-        "1 item would be deleted: say --yes to go on\n",
+        "1 item would be deleted: give --yes to go on\n",
     )
     assert stocked.sees("delete", "--name", "b*", "--yes") == "deleted 3, in use by others 1\n"
     assert set(stocked.states()) == {"fine", "parts", "busy", "lost", "waits", "aside"}

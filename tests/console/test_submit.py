@@ -95,7 +95,7 @@ def test_as_many_as_find_work(submitter: Submitter, dynamodb: str) -> None:
     assert job["arrayProperties"]["size"] == 3
     assert ran.stdout == f"{job['jobId']}\n"
     assert ran.stderr == (
-        f"{submitter.table}: 7 todo, 2 locked by pilots that are gone, 3 in the hands of pilots; "
+        f"{submitter.table}: 7 todo, 2 locked by pilots that are gone, 3 held by pilots; "
         "4 items at a time: 3 pilots\nsubmitted an array job with 3 pilots\n"
     )
 
@@ -104,7 +104,7 @@ def test_at_most_so_many(submitter: Submitter) -> None:
     fill(submitter, todo=3)
     ran = submitter.submits("--most", "2")
     assert ran.stderr == (
-        f"{submitter.table}: 3 todo; an item each (no -i): 3 pilots, of which 2 are submitted "
+        f"{submitter.table}: 3 todo; 1 item each (no -i): 3 pilots, of which 2 are submitted "
         "(--most)\nsubmitted an array job with 2 pilots\n"
     )
     (job,) = submitter.jobs()
@@ -117,8 +117,8 @@ def test_nobody_is_wanted_twice(submitter: Submitter) -> None:
     assert ran == Finished(
         code=0,
         stdout="",
-        stderr=f"{submitter.table}: 0 todo, 2 in the hands of pilots: nothing is left for other "
-        "pilots, none is submitted\n",
+        stderr=f"{submitter.table}: 0 todo, 2 held by pilots: nothing is left for more pilots, "
+        "so none is submitted\n",
     )
     answer = submitter.submits("--json")
     assert json.loads(answer.stdout) == {

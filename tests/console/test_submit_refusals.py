@@ -28,18 +28,21 @@ SHA = "0123456789abcdef" * 4
         ("--archive scripts.tar.gz", "--archive 'scripts.tar.gz' is not an archive's address: "),
         ("--archive s3://bucket/scripts.rar", "is not an archive's address"),
         ("--archive s3://bucket/.zip", "is not an archive's address"),
-        ("--archive s3://bucket/a.zip --sha256 abc", "--sha256 'abc' is no SHA-256: 64 hex"),
-        (f"--sha256 {SHA}", "--sha256 is that of an archive: give --archive s3://"),
-        (f"--archive - --sha256 {SHA}", "--sha256 is that of an archive"),
+        (
+            "--archive s3://bucket/a.zip --sha256 abc",
+            "--sha256 'abc' is not a SHA-256: expected 64 hex",
+        ),
+        (f"--sha256 {SHA}", "--sha256 needs an archive: give --archive s3://"),
+        (f"--archive - --sha256 {SHA}", "--sha256 needs an archive"),
         ("-b s3://", "-b 's3://' names no bucket"),
-        ("--local", "which pilots in AWS Batch can't see: leave --local out"),
+        ("--local", "which pilots in AWS Batch can't read: leave out --local"),
         ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is not a URL"),
-        ("strange", "'strange' is no flag: those of the pilots stand behind --"),
-        ("-- --table Call", "--table behind --: give it to submit itself, before --"),
-        ("-- --item 1", "--items behind --: give it to submit itself, before --"),
-        ("-- -w 1h", "--wall-time behind --: give it to submit itself"),
-        ("-- --local x.db", "--local behind --: pilots in AWS Batch need a table in DynamoDB"),
-        ("-- --log-dir ''", "an empty word among the flags of the pilots"),
+        ("strange", "'strange' is not a flag: flags for the pilots go after --"),
+        ("-- --table Call", "--table after --: give it before --, to submit itself"),
+        ("-- --item 1", "--items after --: give it before --, to submit itself"),
+        ("-- -w 1h", "--wall-time after --: give it before --, to submit itself"),
+        ("-- --local x.db", "--local after --: pilots in AWS Batch need a table in DynamoDB"),
+        ("-- --log-dir ''", "an empty word after --"),
     ],
 )
 def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +88,8 @@ def test_a_table_in_a_file(submitter: Submitter, tmp_path: Path) -> None:
     ran = submitter.submits("-p", "1")
     assert (ran.code, ran.stdout) == (2, "")
     assert ran.stderr == (
-        f"table {submitter.table!r} is in the file {file!r}, which pilots in AWS Batch can't see: "
-        "leave --local out and unset PYANAMO_LOCAL, for a table in DynamoDB\n"
+        f"table {submitter.table!r} is in the file {file!r}, which pilots in AWS Batch can't read: "
+        "leave out --local and unset PYANAMO_LOCAL, to use a table in DynamoDB\n"
     )
     assert submitter.jobs() == []
 

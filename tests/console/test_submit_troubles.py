@@ -82,8 +82,8 @@ def test_a_job_whose_answer_never_comes_may_be_there(
             command_line.main()
     assert capsys.readouterr().out == "the-first\n"
     assert str(failed_so.value).endswith(
-        "ServerException: try later; the job that got no answer may have been submitted all the "
-        "same; submitted an array job with 5001 pilots; not submitted: an array job with 5000 "
+        "ServerException: try later; the job whose request got no answer may have been "
+        "submitted; submitted an array job with 5001 pilots; not submitted: an array job with 5000 "
         "pilots"
     )
 
@@ -106,7 +106,7 @@ def test_ctrl_c_waits_for_the_request_under_way(submitter: Submitter, batch: Fak
     assert [job["pilots"] for job in answer["jobs"]] == batch.sizes == [8_334, 8_333]
     assert answer["not_submitted"] == 8_333
     assert ran.stderr == (
-        "stopping after the request under way; once more to stop at once\n"
+        "stopping after the current request; a second signal stops at once\n"
         "submitted 2 array jobs with 16667 pilots; not submitted: an array job with 8333 pilots\n"
     )
 
@@ -127,7 +127,7 @@ def test_a_second_signal_does_not_wait(submitter: Submitter, batch: FakeBatch) -
     assert process.stdout.readline().decode().split() == list(batch.jobs)  # before all are there
     assert waiting.wait(SECONDS)
     process.send_signal(signal.SIGINT)
-    assert process.stderr.readline().startswith(b"stopping after the request under way")
+    assert process.stderr.readline().startswith(b"stopping after the current request")
     process.send_signal(signal.SIGINT)
     assert finish(process).code == 130
 

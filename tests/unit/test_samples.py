@@ -131,8 +131,8 @@ def test_filters() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("failed", "'failed' is no filter: expected STEP=STATE, Map=failed, say"),
-        ("Cal=failed", "'Cal' in 'Cal=failed' is no step: expected Map, Call"),
+        ("failed", "'failed' is not a filter: expected STEP=STATE, for example Map=failed"),
+        ("Cal=failed", "'Cal' in 'Cal=failed' is not a step: expected Map, Call"),
         ("Map=bad", "expected todo, locked, done, failed, held, or nothing"),
     ],
 )
