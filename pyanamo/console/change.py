@@ -81,7 +81,7 @@ def _add_release(commands: Commands) -> None:
     release.add_argument(
         "--ended-jobs",
         action="store_true",
-        help="release the items that AWS Batch jobs held which have ended",
+        help="release the items of AWS Batch jobs that have ended",
     )
     release.add_argument(
         "--force",
