@@ -19,7 +19,7 @@ from tests.support.cohort import Bench, make_aligned_cohort
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 from tests.support.dynamodb_local import DynamoDBLocal
 from tests.support.moto_server import running_moto
-from tests.support.pilots import Place, new_place
+from tests.support.place import Place, cleaned_up
 
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -115,23 +115,33 @@ def table_name(request: pytest.FixtureRequest) -> str:
 # --- Places with a table ------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with each kind of table."""
-    with new_place(request.param, tmp_path, table_name, request) as place:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a place, in one for what a test has beside it."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def local(folder: Path) -> Iterator[Place]:
+    """A place with an embedded table, for what has nothing to do with the table's kind."""
+    with cleaned_up(Place.in_file(folder)) as place:
         yield place
 
 
 @pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind.
-
-    Its folder is one of `tmp_path`, for tests that have something beside it.
-    """
-    folder = tmp_path / "work"
-    folder.mkdir()
-    with new_place("embedded", folder, "Step", request) as place:
+def remote(folder: Path, table_name: str, dynamodb: str) -> Iterator[Place]:
+    """A place with a table of DynamoDB."""
+    with cleaned_up(Place.at(dynamodb, folder, table_name)) as place:
         yield place
+
+
+@pytest.fixture(params=["local", "remote"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A place with each kind of table: the test runs once for each."""
+    chosen: Place = request.getfixturevalue(request.param)
+    return chosen
 
 
 # --- Moto: S3 and others ------------------------------------------------------------------------

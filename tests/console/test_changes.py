@@ -12,7 +12,7 @@ from pyanamo.workflow import Changed
 from pyanamo.workflow.selection import Selection
 from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import batch_queue, submit_job
-from tests.support.operator import Operator, add_failed, at_terminal, fill
+from tests.support.operator import Operator, add_failed, stock
 
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -71,14 +71,13 @@ def test_a_restarted_item_runs_again(stocked: Operator) -> None:
     """Of a nested one what failed only, and its history goes on."""
     stocked.sees("restart", "parts")
     stocked.sees("hold", "waits")
-    table = stocked.opened()
-    claim = table.claim("pilot-9", lease=60, max_attempts=3)
-    assert claim is not None
-    assert claim.item.item_id == "parts"
-    todo = [task.name for task in claim.item.tasks if task.status is not TaskStatus.DONE]
-    assert todo == ["Task_1"]
-    assert table.finish(claim, done({"Task_1": well()}))
-    table.close()
+    with stocked.opened() as table:
+        claim = table.claim("pilot-9", lease=60, max_attempts=3)
+        assert claim is not None
+        assert claim.item.item_id == "parts"
+        todo = [task.name for task in claim.item.tasks if task.status is not TaskStatus.DONE]
+        assert todo == ["Task_1"]
+        assert table.finish(claim, done({"Task_1": well()}))
     item = stocked.item("parts")
     assert (item.state, item.nested_done, item.attempts) == (ItemState.DONE, 3, 1)
     assert [past.ending.value for past in item.history] == ["failed", "restarted", "done"]
@@ -117,7 +116,7 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     assert refused.stderr == "100 items would be restarted: say --yes to go on\n"
     question = "100 items would be restarted. Go on? [y/N] "
     for answer, code, said in (("n", 1, "nothing was changed"), ("y", 0, "restarted 100")):
-        with at_terminal(embedded, "restart", "--failed") as terminal:
+        with embedded.at_terminal("restart", "--failed") as terminal:
             terminal.wait_for(question)
             terminal.type(f"{answer}\n")
             assert (terminal.end(), terminal.text.split("\n")[1]) == (code, said)
@@ -131,12 +130,11 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
 
 def test_hold_and_unhold(stocked: Operator) -> None:
     assert stocked.sees("hold", "waits", "bad1", "fine") == "held 2, left as they are 1\n"
-    table = stocked.opened()
-    claim = table.claim("pilot-9", lease=60, max_attempts=3)
-    assert claim is not None  # for want of anything else
-    assert claim.item.item_id == "lost"
-    assert table.claim("pilot-9", lease=60, max_attempts=3) is None
-    table.close()
+    with stocked.opened() as table:
+        claim = table.claim("pilot-9", lease=60, max_attempts=3)
+        assert claim is not None  # for want of anything else
+        assert claim.item.item_id == "lost"
+        assert table.claim("pilot-9", lease=60, max_attempts=3) is None
     assert stocked.sees("unhold", "--state", "held") == "put back 3\n"
     states = stocked.states()
     assert {name for name in states if states[name] == "todo"} == {"waits", "bad1", "aside"}
@@ -152,15 +150,14 @@ def test_release_of_what_has_expired(stocked: Operator) -> None:
 
 
 def test_release_by_force(either: Operator) -> None:
-    claim = fill(either)
+    claim = stock(either.table)
     refused = either.types("release", "--force", "--state", "locked")
     assert (refused.code, refused.stdout) == (2, "")
     assert either.sees("release", "busy") == "released 0, left as they are 1\n"
     assert either.sees("release", "busy", "--force") == "released 1\n"
-    table = either.opened()
-    assert not table.renew(claim, lease=60)
-    assert not table.finish(claim, done())
-    table.close()
+    with either.opened() as table:
+        assert not table.renew(claim, lease=60)
+        assert not table.finish(claim, done())
     item = either.item("busy")
     assert item.state is ItemState.TODO
     assert item.history[-1].reason.startswith("released by ")
@@ -175,14 +172,17 @@ def job(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_release_of_what_ended_jobs_hold(either: Operator, job: str) -> None:
-    table = either.opened()
-    table.create()
-    held = {"ended": (f"{job}#1", 60.0), "gone": (f"{GONE_JOB}#1", 60.0), "other": ("vm-17", 60.0)}
-    for name, (pilot, lease) in held.items():
-        claimed(table, single(name), pilot=pilot, lease=lease)
-    # Last, for the next claim would take it over.
-    claimed(table, single("long-gone"), pilot=f"{GONE_JOB}#2", lease=-60)
-    table.close()
+    with either.opened() as table:
+        table.create()
+        held = {
+            "ended": (f"{job}#1", 60.0),
+            "gone": (f"{GONE_JOB}#1", 60.0),
+            "other": ("vm-17", 60.0),
+        }
+        for name, (pilot, lease) in held.items():
+            claimed(table, single(name), pilot=pilot, lease=lease)
+        # Last, for the next claim would take it over.
+        claimed(table, single("long-gone"), pilot=f"{GONE_JOB}#2", lease=-60)
     jobs = {row[0]: row[1:3] for row in either.rows("jobs")}
     assert jobs == {
         f"{job}#1": ["SUCCEEDED", "1"],

@@ -11,7 +11,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.logs import Bucket, file_of, log_file, other_stream
-from tests.support.pilots import Ended, Place
+from tests.support.pilots import Ended
+from tests.support.place import Place
 from tests.support.s3 import FaultyS3
 
 # --- In the bucket and the folder ---------------------------------------------------------------

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.account import Account
 from pyanamo.model import Ending, ItemState
-from pyanamo.tables import Store
 from tests.support.dynamodb_local import DynamoDBLocal
-from tests.support.pilots import Ended, Place, cleaned_up, endings, new_place
+from tests.support.pilots import Ended, endings
+from tests.support.place import Place, cleaned_up, new_place
 from tests.support.waiting import wait_until
 
 OUTAGE_SECONDS = 20.0
@@ -32,9 +31,7 @@ def server(tmp_path: Path) -> Iterator[DynamoDBLocal]:
 @pytest.fixture
 def place(server: DynamoDBLocal, tmp_path: Path, table_name: str) -> Iterator[Place]:
     """A place with a table of that server."""
-    environment = {"AWS_ENDPOINT_URL_DYNAMODB": server.endpoint}
-    store = Store(account=Account(endpoint_url=server.endpoint))
-    with cleaned_up(Place(tmp_path, store, table_name, environment)) as place:
+    with cleaned_up(Place.at(server.endpoint, tmp_path, table_name)) as place:
         yield place
 
 

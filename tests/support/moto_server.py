@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from tests.support.cli import ROOT
+from tests.support.programs import ROOT
 
 # It takes any port that is free, tells which, and lasts until its stdin ends: when the tests close
 # it, or when they die, however they do.

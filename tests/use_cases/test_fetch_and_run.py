@@ -18,7 +18,8 @@ from pyanamo.model import ItemState
 from tests.support import container as shared
 from tests.support.archives import COUNT, make_steps, make_tar, make_zip, member
 from tests.support.container import HOME, Container, the_error
-from tests.support.pilots import PilotProcess, unshared
+from tests.support.pilots import PilotProcess
+from tests.support.processes import unshared
 from tests.support.waiting import wait_until
 
 URI = "s3://bucket/scripts/steps"

@@ -12,9 +12,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.cli import finish
 from tests.support.cohort import Bench, called_snps, signal_and_finish, tool, true_snps
-from tests.support.pilots import is_alive, processes
+from tests.support.processes import is_alive, processes
+from tests.support.programs import finish
 from tests.support.waiting import wait_until
 
 # --- Calls --------------------------------------------------------------------------------------
