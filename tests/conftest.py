@@ -1,6 +1,6 @@
 """What every test gets: an environment of its own.
 
-For those that ask: DynamoDB Local, S3 and a cohort, each made once.
+For those that ask: DynamoDB Local, and moto for the rest of AWS, each started once; and places.
 """
 
 import functools
@@ -15,9 +15,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support.cohort import Bench, make_aligned_cohort
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 from tests.support.dynamodb_local import DynamoDBLocal
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.moto_server import running_moto
 from tests.support.place import Place, cleaned_up
 
@@ -106,6 +106,13 @@ def dynamodb(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
+def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
+    """A proxy in front of it, for tests that count requests or have some go wrong."""
+    with FaultyProxy(dynamodb) as running:
+        yield running
+
+
+@pytest.fixture
 def table_name(request: pytest.FixtureRequest) -> str:
     """A valid name for a DynamoDB table that no other test uses, in this run or another."""
     test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
@@ -144,33 +151,11 @@ def place(request: pytest.FixtureRequest) -> Place:
     return chosen
 
 
-# --- Moto: S3 and others ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of a server that plays AWS, for one module."""
-    with running_moto() as endpoint:
-        yield endpoint
+# --- Moto: AWS as far as tests need it ---------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def s3(_isolated_session: None) -> Iterator[str]:
-    """The endpoint URL of a running S3, which the tests of this process share."""
+def moto(_isolated_session: None) -> Iterator[str]:
+    """The URL of a server that plays AWS, which the tests of this process share."""
     with running_moto() as endpoint:
         yield endpoint
-
-
-# --- The cohort of the variant-calling workflow -------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def aligned(_isolated_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A cohort and its alignments, which no test changes."""
-    return make_aligned_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture
-def bench(aligned: tuple[Path, Path], tmp_path: Path) -> Bench:
-    """What a test of the workflow works with."""
-    return Bench(tmp_path, *aligned)

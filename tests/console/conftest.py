@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fake_batch import FakeBatch
 from tests.support.importing import FIVE, written
-from tests.support.moto_server import batch_queue
+from tests.support.moto_server import make_queue
 from tests.support.operator import Operator, stock
 from tests.support.place import cleaned_up
 from tests.support.submitter import Submitter
@@ -55,11 +55,10 @@ def five(tmp_path: Path) -> Path:
     return written(tmp_path / "five.txt", FIVE)
 
 
-@pytest.fixture(scope="module")
-def queue(moto: str) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def queue(moto: str) -> str:
     """A queue, and the job definition of its name."""
-    with batch_queue(moto) as name:
-        yield name
+    return make_queue(moto)
 
 
 @pytest.fixture

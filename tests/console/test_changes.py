@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pyanamo.errors import ItemNotFound, UsageError
@@ -11,7 +9,7 @@ from pyanamo.model import Ending, ItemState, TaskStatus
 from pyanamo.workflow import Changed
 from pyanamo.workflow.selection import Selection
 from tests.support.makers import claimed, done, single, well
-from tests.support.moto_server import batch_queue, submit_job
+from tests.support.moto_server import make_queue, submit_job
 from tests.support.operator import Operator, add_failed, stock
 
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -164,11 +162,10 @@ def test_release_by_force(either: Operator) -> None:
 
 
 @pytest.fixture
-def job(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def job(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A job of AWS Batch that has ended."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", moto)
-    with batch_queue(moto) as queue:
-        yield submit_job(moto, queue)
+    return submit_job(moto, make_queue(moto))
 
 
 def test_release_of_what_ended_jobs_hold(either: Operator, job: str) -> None:

@@ -1,7 +1,6 @@
 """What a pilot costs, in requests to DynamoDB, counted on their way there."""
 
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -11,13 +10,6 @@ from tests.support.faulty_proxy import Action, Fault, FaultyProxy
 from tests.support.place import Place
 
 ITEMS = 500
-
-
-@pytest.fixture
-def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
-    """What the pilots' requests go through."""
-    with FaultyProxy(dynamodb) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,23 +14,6 @@ from tests.support.place import Place, cleaned_up
 
 CHAOS_SECONDS = 22.0  # of a round
 LIMIT_SECONDS = 100.0
-
-
-@pytest.fixture(params=["local", "remote"])
-def new_place(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
-) -> Callable[[int], Place]:
-    """What makes a place for a round, with each kind of table."""
-    endpoint = request.getfixturevalue("dynamodb") if request.param == "remote" else None
-
-    def make(number: int) -> Place:
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        if endpoint is None:
-            return Place.in_file(folder)
-        return Place.at(endpoint, folder, f"{table_name}-{number}"[-255:])
-
-    return make
 
 
 def test_chaos(new_place: Callable[[int], Place], request: pytest.FixtureRequest) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pytest
 from docker.utils.build import exclude_paths  # type: ignore[import-untyped]
 
 from tests.support.pilots import Ended, PilotProcess
@@ -132,21 +131,3 @@ def the_error(ended: Ended, code: int) -> str:
     assert (ended.code, ended.stdout) == (code, ""), ended.stderr
     (line,) = ended.stderr.splitlines()
     return line
-
-
-# --- Fixtures, for modules that take them by their names: image = container.image ---------------
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's files."""
-    image = tmp_path_factory.mktemp("image")
-    copy_into(image)
-    return image
-
-
-@pytest.fixture
-def container(image: Path, local: Place) -> Container:
-    """A container that hasn't been started, with an embedded table."""
-    local.table.create()
-    return Container(image, local)

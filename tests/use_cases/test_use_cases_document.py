@@ -51,7 +51,6 @@ BEFORE = "from tests.support import stack\nstack.teach_moto()\n"
 def moto() -> Iterator[str]:
     """The URL of a server with an empty account."""
     with running_enforcing_moto(BEFORE) as endpoint:
-        set_moto(endpoint, "config", {"batch": {"use_docker": False}})  # jobs succeed at once
         yield endpoint
 
 
