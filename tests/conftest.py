@@ -1,6 +1,6 @@
 """What every test gets: an environment of its own.
 
-For those that ask: DynamoDB Local, S3 and a cohort, each made once.
+For those that ask: DynamoDB Local, and moto for the rest of AWS, each started once; and places.
 """
 
 import functools
@@ -15,11 +15,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support.cohort import Bench, make_aligned_cohort
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 from tests.support.dynamodb_local import DynamoDBLocal
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.moto_server import running_moto
-from tests.support.pilots import Place, new_place
+from tests.support.place import Place, cleaned_up
 
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -106,6 +106,13 @@ def dynamodb(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
+def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
+    """A proxy in front of it, for tests that count requests or have some go wrong."""
+    with FaultyProxy(dynamodb) as running:
+        yield running
+
+
+@pytest.fixture
 def table_name(request: pytest.FixtureRequest) -> str:
     """A valid name for a DynamoDB table that no other test uses, in this run or another."""
     test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
@@ -115,52 +122,40 @@ def table_name(request: pytest.FixtureRequest) -> str:
 # --- Places with a table ------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A place with each kind of table."""
-    with new_place(request.param, tmp_path, table_name, request) as place:
-        yield place
-
-
 @pytest.fixture
-def local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind.
-
-    Its folder is one of `tmp_path`, for tests that have something beside it.
-    """
+def folder(tmp_path: Path) -> Path:
+    """The folder of a place, in one for what a test has beside it."""
     folder = tmp_path / "work"
     folder.mkdir()
-    with new_place("embedded", folder, "Step", request) as place:
-        yield place
-
-
-# --- Moto: S3 and others ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """The URL of a server that plays AWS, for one module."""
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="session")
-def s3(_isolated_session: None) -> Iterator[str]:
-    """The endpoint URL of a running S3, which the tests of this process share."""
-    with running_moto() as endpoint:
-        yield endpoint
-
-
-# --- The cohort of the variant-calling workflow -------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def aligned(_isolated_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A cohort and its alignments, which no test changes."""
-    return make_aligned_cohort(tmp_path_factory.mktemp("cohort"))
+    return folder
 
 
 @pytest.fixture
-def bench(aligned: tuple[Path, Path], tmp_path: Path) -> Bench:
-    """What a test of the workflow works with."""
-    return Bench(tmp_path, *aligned)
+def local(folder: Path) -> Iterator[Place]:
+    """A place with an embedded table, for what has nothing to do with the table's kind."""
+    with cleaned_up(Place.in_file(folder)) as place:
+        yield place
+
+
+@pytest.fixture
+def remote(folder: Path, table_name: str, dynamodb: str) -> Iterator[Place]:
+    """A place with a table of DynamoDB."""
+    with cleaned_up(Place.at(dynamodb, folder, table_name)) as place:
+        yield place
+
+
+@pytest.fixture(params=["local", "remote"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A place with each kind of table: the test runs once for each."""
+    chosen: Place = request.getfixturevalue(request.param)
+    return chosen
+
+
+# --- Moto: AWS as far as tests need it ---------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def moto(_isolated_session: None) -> Iterator[str]:
+    """The URL of a server that plays AWS, which the tests of this process share."""
+    with running_moto() as endpoint:
+        yield endpoint

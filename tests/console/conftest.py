@@ -7,59 +7,47 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.account import Account
-from pyanamo.tables import Store
-from tests.support.cli import Place
 from tests.support.fake_batch import FakeBatch
-from tests.support.importing import FIVE, at, local, written
-from tests.support.moto_server import batch_queue
-from tests.support.operator import Operator, fill, new_operator
+from tests.support.importing import FIVE, written
+from tests.support.moto_server import make_queue
+from tests.support.operator import Operator, stock
+from tests.support.place import cleaned_up
 from tests.support.submitter import Submitter
-
-KINDS = ["embedded", "dynamodb"]
-
-
-@pytest.fixture(params=KINDS)
-def either(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Operator:
-    """An operator with either kind of table, which isn't there yet."""
-    return new_operator(request.param, tmp_path, table_name, request)
 
 
 @pytest.fixture
-def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Operator:
+def embedded(tmp_path: Path) -> Iterator[Operator]:
     """An operator with an embedded table, which isn't there yet."""
-    return new_operator("embedded", tmp_path, "Align", request)
+    with cleaned_up(Operator.in_file(tmp_path, "Align")) as operator:
+        yield operator
+
+
+@pytest.fixture
+def hosted(tmp_path: Path, table_name: str, dynamodb: str) -> Iterator[Operator]:
+    """An operator with a table of DynamoDB, which isn't there yet."""
+    with cleaned_up(Operator.at(dynamodb, tmp_path, table_name)) as operator:
+        yield operator
+
+
+@pytest.fixture(params=["embedded", "hosted"])
+def either(request: pytest.FixtureRequest) -> Operator:
+    """An operator with either kind of table, which isn't there yet."""
+    chosen: Operator = request.getfixturevalue(request.param)
+    return chosen
 
 
 @pytest.fixture
 def stocked(either: Operator) -> Operator:
     """The same with items in every state."""
-    fill(either)
+    stock(either.table)
     return either
 
 
 @pytest.fixture
 def shelf(embedded: Operator) -> Operator:
     """The same for what needs one kind only."""
-    fill(embedded)
+    stock(embedded.table)
     return embedded
-
-
-@pytest.fixture(params=["local", "dynamodb"])
-def place(request: pytest.FixtureRequest) -> Place:
-    """A table of either kind, which isn't there yet."""
-    chosen: Place = request.getfixturevalue(f"{request.param}_place")
-    return chosen
-
-
-@pytest.fixture
-def local_place(tmp_path: Path, table_name: str) -> Place:
-    return local(table_name, tmp_path / "tables.db")
-
-
-@pytest.fixture
-def dynamodb_place(dynamodb: str, table_name: str) -> Place:
-    return at(dynamodb, table_name)
 
 
 @pytest.fixture
@@ -67,11 +55,10 @@ def five(tmp_path: Path) -> Path:
     return written(tmp_path / "five.txt", FIVE)
 
 
-@pytest.fixture(scope="module")
-def queue(moto: str) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def queue(moto: str) -> str:
     """A queue, and the job definition of its name."""
-    with batch_queue(moto) as name:
-        yield name
+    return make_queue(moto)
 
 
 @pytest.fixture
@@ -83,12 +70,8 @@ def batch(submitter: Submitter) -> Iterator[FakeBatch]:
 
 
 @pytest.fixture
-def submitter(table_name: str, dynamodb: str, moto: str, queue: str) -> Submitter:
+def submitter(hosted: Operator, moto: str, queue: str) -> Submitter:
     """Somebody with an empty table."""
-    environment = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb, "AWS_ENDPOINT_URL_BATCH": moto}
-    store = Store(account=Account(endpoint_url=dynamodb))
-    operator = Operator(store=store, table=table_name, environment=environment)
-    table = operator.opened()
-    table.create()
-    table.close()
-    return Submitter(operator, queue, moto)
+    hosted.environment["AWS_ENDPOINT_URL_BATCH"] = moto
+    hosted.table.create()
+    return Submitter(hosted, queue, moto)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +12,8 @@ from pyanamo.workflow import Changed
 from pyanamo.workflow.selection import Selection
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.makers import claimed, done, single, well
-from tests.support.moto_server import batch_queue, submit_job
-from tests.support.operator import Operator, add_failed, at_terminal, fill, new_operator
+from tests.support.moto_server import make_queue, submit_job
+from tests.support.operator import Operator, add_failed, stock
 
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -75,14 +72,13 @@ def test_a_restarted_item_runs_again(stocked: Operator) -> None:
     """Of a nested one what failed only, and its history goes on."""
     stocked.sees("restart", "parts")
     stocked.sees("hold", "waits")
-    table = stocked.opened()
-    claim = table.claim("pilot-9", lease=60, max_attempts=3)
-    assert claim is not None
-    assert claim.item.item_id == "parts"
-    todo = [task.name for task in claim.item.tasks if task.status is not TaskStatus.DONE]
-    assert todo == ["Task_1"]
-    assert table.finish(claim, done({"Task_1": well()}))
-    table.close()
+    with stocked.opened() as table:
+        claim = table.claim("pilot-9", lease=60, max_attempts=3)
+        assert claim is not None
+        assert claim.item.item_id == "parts"
+        todo = [task.name for task in claim.item.tasks if task.status is not TaskStatus.DONE]
+        assert todo == ["Task_1"]
+        assert table.finish(claim, done({"Task_1": well()}))
     item = stocked.item("parts")
     assert (item.state, item.nested_done, item.attempts) == (ItemState.DONE, 3, 1)
     assert [past.ending.value for past in item.history] == ["failed", "restarted", "done"]
@@ -121,7 +117,7 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     assert refused.stderr == "100 items would be restarted: give --yes to go on\n"
     question = "100 items would be restarted. Go on? [y/N] "
     for answer, code, said in (("n", 1, "nothing was changed"), ("y", 0, "restarted 100")):
-        with at_terminal(embedded, "restart", "--failed") as terminal:
+        with embedded.at_terminal("restart", "--failed") as terminal:
             terminal.wait_for(question)
             terminal.type(f"{answer}\n")
             assert (terminal.end(), terminal.text.split("\n")[1]) == (code, said)
@@ -130,27 +126,24 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     assert embedded.sees("unhold", "--name", "item-000?") == "put back 10\n"
 
 
-def test_the_index_is_read_once(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str, dynamodb: str
-) -> None:
+def test_the_index_is_read_once(hosted: Operator, dynamodb: str) -> None:
     """Besides a query to see that the table is there; each item is read and written once."""
-    operator = new_operator("dynamodb", tmp_path, table_name, request)
-    add_failed(operator, 3)
+    add_failed(hosted, 3)
     with FaultyProxy(dynamodb) as proxy:
-        through_proxy = replace(operator, environment={"AWS_ENDPOINT_URL_DYNAMODB": proxy.url})
+        hosted.environment["AWS_ENDPOINT_URL_DYNAMODB"] = proxy.url
 
         def requests() -> dict[str, int]:
             counts = Counter(proxy.operations)
             proxy.operations.clear()
             return counts
 
-        through_proxy.sees("restart", "--failed")
+        hosted.sees("restart", "--failed")
         assert requests() == {"Query": 1 + 1, "GetItem": 3, "UpdateItem": 3}
-        through_proxy.sees("hold", "--name", "item-*", "--yes")
+        hosted.sees("hold", "--name", "item-*", "--yes")
         assert requests() == {"Query": 1 + 5, "GetItem": 3, "UpdateItem": 3}  # 5 states
-        through_proxy.sees("unhold", "item-0000", "item-0001")  # found without the index
+        hosted.sees("unhold", "item-0000", "item-0001")  # found without the index
         assert requests() == {"Query": 1, "GetItem": 2 + 2, "UpdateItem": 2}
-        with at_terminal(through_proxy, "delete", "--state", "todo") as terminal:
+        with hosted.at_terminal("delete", "--state", "todo") as terminal:
             terminal.wait_for("2 items would be deleted. Go on? [y/N] ")
             terminal.type("y\n")
             assert terminal.end() == 0
@@ -162,12 +155,11 @@ def test_the_index_is_read_once(
 
 def test_hold_and_unhold(stocked: Operator) -> None:
     assert stocked.sees("hold", "waits", "bad1", "fine") == "held 2, left as they are 1\n"
-    table = stocked.opened()
-    claim = table.claim("pilot-9", lease=60, max_attempts=3)
-    assert claim is not None  # for want of anything else
-    assert claim.item.item_id == "lost"
-    assert table.claim("pilot-9", lease=60, max_attempts=3) is None
-    table.close()
+    with stocked.opened() as table:
+        claim = table.claim("pilot-9", lease=60, max_attempts=3)
+        assert claim is not None  # for want of anything else
+        assert claim.item.item_id == "lost"
+        assert table.claim("pilot-9", lease=60, max_attempts=3) is None
     assert stocked.sees("unhold", "--state", "held") == "put back 3\n"
     states = stocked.states()
     assert {name for name in states if states[name] == "todo"} == {"waits", "bad1", "aside"}
@@ -183,37 +175,38 @@ def test_release_of_what_has_expired(stocked: Operator) -> None:
 
 
 def test_release_by_force(either: Operator) -> None:
-    claim = fill(either)
+    claim = stock(either.table)
     refused = either.types("release", "--force", "--state", "locked")
     assert (refused.code, refused.stdout) == (2, "")
     assert either.sees("release", "busy") == "released 0, left as they are 1\n"
     assert either.sees("release", "busy", "--force") == "released 1\n"
-    table = either.opened()
-    assert not table.renew(claim, lease=60)
-    assert not table.finish(claim, done())
-    table.close()
+    with either.opened() as table:
+        assert not table.renew(claim, lease=60)
+        assert not table.finish(claim, done())
     item = either.item("busy")
     assert item.state is ItemState.TODO
     assert item.history[-1].reason.startswith("released by ")
 
 
 @pytest.fixture
-def job(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def job(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A job of AWS Batch that has ended."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", moto)
-    with batch_queue(moto) as queue:
-        yield submit_job(moto, queue)
+    return submit_job(moto, make_queue(moto))
 
 
 def test_release_of_what_ended_jobs_hold(either: Operator, job: str) -> None:
-    table = either.opened()
-    table.create()
-    held = {"ended": (f"{job}#1", 60.0), "gone": (f"{GONE_JOB}#1", 60.0), "other": ("vm-17", 60.0)}
-    for name, (pilot, lease) in held.items():
-        claimed(table, single(name), pilot=pilot, lease=lease)
-    # Last, for the next claim would take it over.
-    claimed(table, single("long-gone"), pilot=f"{GONE_JOB}#2", lease=-60)
-    table.close()
+    with either.opened() as table:
+        table.create()
+        held = {
+            "ended": (f"{job}#1", 60.0),
+            "gone": (f"{GONE_JOB}#1", 60.0),
+            "other": ("vm-17", 60.0),
+        }
+        for name, (pilot, lease) in held.items():
+            claimed(table, single(name), pilot=pilot, lease=lease)
+        # Last, for the next claim would take it over.
+        claimed(table, single("long-gone"), pilot=f"{GONE_JOB}#2", lease=-60)
     jobs = {row[0]: row[1:3] for row in either.rows("jobs")}
     assert jobs == {
         f"{job}#1": ["SUCCEEDED", "1"],

@@ -9,7 +9,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.faulty_proxy import Action, Decide, Fault, FaultyProxy, StatementErrors
-from tests.support.importing import HEADER, at, finish_one, large, names, told, written
+from tests.support.importing import HEADER, finish_one, large, names, through, told, written
+from tests.support.operator import Operator
 
 ROWS = 1000
 BATCHES = ROWS // 25
@@ -56,19 +57,20 @@ STATEMENT_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", REQUEST_FAULTS)
-def test_requests_that_go_wrong(fault: str, dynamodb: str, table_name: str, tmp_path: Path) -> None:
+def test_requests_that_go_wrong(
+    fault: str, hosted: Operator, dynamodb: str, tmp_path: Path
+) -> None:
     with FaultyProxy(dynamodb, REQUEST_FAULTS[fault]()) as proxy:
-        place = at(proxy.url, table_name)
-        finished = place.import_items("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
     assert (finished.code, finished.last_line) == (0, f"imported {ROWS}, already there 0")
-    assert at(dynamodb, table_name).names() == names(ROWS)
+    assert hosted.names() == names(ROWS)
     assert FAULTLESS_REQUESTS <= len(proxy.operations) <= 2 * FAULTLESS_REQUESTS
     assert (len(proxy.operations) > FAULTLESS_REQUESTS) == (fault != "none")
 
 
 @pytest.mark.parametrize("fault", STATEMENT_FAULTS)
 def test_statements_that_go_wrong(
-    fault: str, dynamodb: str, table_name: str, tmp_path: Path
+    fault: str, hosted: Operator, dynamodb: str, tmp_path: Path
 ) -> None:
     """An answer that is well as a whole has some that are not: only these are tried again."""
     decide = STATEMENT_FAULTS[fault]()
@@ -80,35 +82,33 @@ def test_statements_that_go_wrong(
         return decide(operation, body, count)
 
     with FaultyProxy(dynamodb, counting) as proxy:
-        place = at(proxy.url, table_name)
-        finished = place.import_items("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
     assert (finished.code, finished.last_line) == (0, f"imported {ROWS}, already there 0")
-    assert at(dynamodb, table_name).names() == names(ROWS)
+    assert hosted.names() == names(ROWS)
     assert ROWS < statements <= 2 * ROWS
     assert len(proxy.operations) <= 2 * FAULTLESS_REQUESTS
 
 
 def test_lost_replies_do_not_make_others_items_ours(
-    dynamodb: str, table_name: str, tmp_path: Path
+    hosted: Operator, dynamodb: str, tmp_path: Path
 ) -> None:
-    at(dynamodb, table_name).import_items("-i", large(tmp_path, 500))
+    hosted.imports("-i", large(tmp_path, 500))
     with FaultyProxy(dynamodb, every_fourth_batch(Fault.DROP_AFTER)) as proxy:
-        place = at(proxy.url, table_name)
-        finished = place.import_items("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
     assert (finished.code, finished.last_line) == (0, "imported 500, already there 500")
-    assert at(dynamodb, table_name).names() == names(ROWS)
+    assert hosted.names() == names(ROWS)
 
 
-def test_statements_that_are_refused_for_good(dynamodb: str, table_name: str, five: Path) -> None:
+def test_statements_that_are_refused_for_good(hosted: Operator, dynamodb: str, five: Path) -> None:
     with FaultyProxy(dynamodb, refuse_statements(1, "ThrottlingError")) as proxy:
-        finished = at(proxy.url, table_name).import_items("-i", five, impatient=True)
+        finished = through(proxy, hosted).imports("-i", five, impatient=True)
     assert (finished.code, finished.stdout) == (1, "")
     assert re.search(r"5 items, 'A' among them, were refused \d+ times in a row", finished.stderr)
     assert "Traceback" not in finished.stderr
-    assert at(dynamodb, table_name).names() == []
+    assert hosted.names() == []
 
 
-def test_dynamodb_goes_away(dynamodb: str, table_name: str, tmp_path: Path) -> None:
+def test_dynamodb_goes_away(hosted: Operator, dynamodb: str, tmp_path: Path) -> None:
     """It says what it is sure of having written; running it again completes."""
     file = large(tmp_path, ROWS)
 
@@ -116,37 +116,35 @@ def test_dynamodb_goes_away(dynamodb: str, table_name: str, tmp_path: Path) -> N
         return Fault.DROP_BEFORE if count > 12 else Fault.NONE
 
     with FaultyProxy(dynamodb, decide) as proxy:
-        finished = at(proxy.url, table_name).import_items("-i", file, impatient=True)
+        finished = through(proxy, hosted).imports("-i", file, impatient=True)
     assert (finished.code, finished.stdout) == (1, "")
     assert "Traceback" not in finished.stderr
     error, count = finished.stderr.splitlines()[-2:]
     assert "DynamoDB" in error
     match = re.fullmatch(r"imported (\d+), already there 0 before the error", count)
     assert match, finished
-    place = at(dynamodb, table_name)
-    there = len(place.names())
+    there = len(hosted.names())
     assert 0 < int(match[1]) <= there < ROWS
-    assert told(place.import_items("-i", file)) == (ROWS - there, there)
+    assert told(hosted.imports("-i", file)) == (ROWS - there, there)
 
 
 def test_a_replacement_that_is_tried_again_spares_what_was_done_meanwhile(
-    dynamodb: str, table_name: str, tmp_path: Path
+    hosted: Operator, dynamodb: str, tmp_path: Path
 ) -> None:
     """The reply to the first try is lost; before the second, a pilot has done the item."""
-    place = at(dynamodb, table_name)
 
     def decide(operation: str, body: Any, count: int) -> Action:
         if operation != "PutItem":
             return Fault.NONE
         if count == 1:
             return Fault.DROP_AFTER
-        with place.opened() as table:
+        with hosted.opened() as table:
             finish_one(table)
         return Fault.NONE
 
     one = written(tmp_path / "one.txt", f"{HEADER}\nA|x|true\n")
     with FaultyProxy(dynamodb, decide) as proxy:
-        finished = at(proxy.url, table_name).import_items("-i", one, "--replace")
+        finished = through(proxy, hosted).imports("-i", one, "--replace")
     assert finished.code == 0
     assert proxy.count("PutItem") == 2
-    assert place.names(ItemState.DONE) == ["A"]
+    assert hosted.names(ItemState.DONE) == ["A"]

@@ -10,11 +10,13 @@ from pathlib import Path
 import boto3
 import pytest
 
+from pyanamo import importer
 from pyanamo.errors import TableNotFound
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
-from tests.support.cli import Place, finish
-from tests.support.importing import FIVE, assert_refused, at, closed_port, large, local, written
+from tests.support.importing import FIVE, assert_refused, closed_port, large, written
+from tests.support.operator import Operator
+from tests.support.programs import finish, run_main
 
 TEN_MISTAKES = [
     b"A|x|true|1",
@@ -32,21 +34,21 @@ TEN_MISTAKES = [
 ]
 
 
-def test_a_file_with_mistakes_imports_nothing(place: Place, five: Path, tmp_path: Path) -> None:
+def test_a_file_with_mistakes_imports_nothing(either: Operator, five: Path, tmp_path: Path) -> None:
     header = b"itemID|TaskID|TaskScript|TaskArgs"
     file = written(tmp_path / "bad.txt", b"\r\n".join([header, *TEN_MISTAKES]))
-    finished = place.import_items("-i", file)
+    finished = either.imports("-i", file)
     assert (finished.code, finished.stdout) == (1, "")
     lines = finished.stderr.splitlines()
     assert [line.partition(": ")[0] for line in lines] == [f"{file}:{n}" for n in range(3, 13)]
     assert all("expected" in line for line in lines)
-    with place.opened() as table, pytest.raises(TableNotFound):
+    with either.opened() as table, pytest.raises(TableNotFound):
         table.check()
 
-    place.import_items("-i", five)
-    assert place.import_items("-i", file, "--replace").code == 1
-    assert place.names(ItemState.TODO) == ["A", "B", "C", "D", "E"]
-    assert [task.script for task in place.get("A").tasks] == ["seq 8"]
+    either.imports("-i", five)
+    assert either.imports("-i", file, "--replace").code == 1
+    assert either.names(ItemState.TODO) == ["A", "B", "C", "D", "E"]
+    assert [task.script for task in either.item("A").tasks] == ["seq 8"]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +59,10 @@ def test_a_file_with_mistakes_imports_nothing(place: Place, five: Path, tmp_path
     ],
 )
 def test_a_file_that_cannot_be_read(
-    local_place: Place, tmp_path: Path, name: str, message: str
+    embedded: Operator, tmp_path: Path, name: str, message: str
 ) -> None:
-    assert_refused(local_place.import_items("-i", tmp_path / name), message)
-    assert not (tmp_path / "tables.db").exists()
+    assert_refused(embedded.imports("-i", tmp_path / name), message)
+    assert not (tmp_path / "table.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -78,87 +80,90 @@ def test_a_file_that_cannot_be_read(
     ],
     ids=str,
 )
-def test_what_cannot_be_is_wrong_usage(local_place: Place, arguments: list[str]) -> None:
-    assert_refused(local_place.import_items(*arguments, stdin=FIVE.encode()), ".", code=2)
+def test_what_cannot_be_is_wrong_usage(embedded: Operator, arguments: list[str]) -> None:
+    assert_refused(embedded.imports(*arguments, stdin=FIVE.encode()), ".", code=2)
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["-i"], ["-i", "-", "--nope"], ["-i", "-", "more"]], ids=str
 )
-def test_wrong_flags_are_wrong_usage(local_place: Place, arguments: list[str]) -> None:
-    finished = local_place.import_items(*arguments)
+def test_wrong_flags_are_wrong_usage(embedded: Operator, arguments: list[str]) -> None:
+    finished = embedded.imports(*arguments)
     assert (finished.code, finished.stdout) == (2, "")
     assert finished.stderr.startswith("usage: import-items.py")
     assert "import-items.py: error: " in finished.stderr
 
 
-def test_a_missing_table_flag_is_wrong_usage(local_place: Place) -> None:
-    command = local_place.import_command("-i", "-")
-    without = [part for part in command if part not in ("-t", local_place.table)]
-    finished = subprocess.run(without, capture_output=True, text=True)
-    assert finished.returncode == 2
+def test_a_missing_table_flag_is_wrong_usage(embedded: Operator) -> None:
+    finished = run_main(importer.main, ["-i", "-"], environment=embedded.environment)
+    assert finished.code == 2
     assert "the following arguments are required: -t/--table" in finished.stderr
 
 
-def test_no_credentials(dynamodb_place: Place, five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(hosted: Operator, five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    finished = dynamodb_place.import_items("-i", five)
+    finished = hosted.imports("-i", five)
     assert_refused(finished, "credentials.*AWS_ACCESS_KEY_ID.*--local")
 
 
-def test_no_region(dynamodb_place: Place, five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_region(hosted: Operator, five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert_refused(dynamodb_place.import_items("-i", five), "no AWS region: give -r", code=2)
-    assert dynamodb_place.import_items("-i", five, "-r", "eu-central-1").code == 0
+    assert_refused(hosted.imports("-i", five), "no AWS region: give -r", code=2)
+    assert hosted.imports("-i", five, "-r", "eu-central-1").code == 0
 
 
-def test_an_unknown_profile(dynamodb_place: Place, five: Path) -> None:
-    finished = dynamodb_place.import_items("-i", five, "--profile", "nobody")
+def test_an_unknown_profile(hosted: Operator, five: Path) -> None:
+    finished = hosted.imports("-i", five, "--profile", "nobody")
     assert_refused(finished, "profile.*nobody", code=2)
 
 
-def test_an_endpoint_that_cannot_be_reached(five: Path, table_name: str) -> None:
+def test_an_endpoint_that_cannot_be_reached(tmp_path: Path, five: Path) -> None:
     endpoint = f"http://127.0.0.1:{closed_port()}"
-    finished = at(endpoint, table_name).import_items("-i", five, impatient=True)
+    finished = Operator.at(endpoint, tmp_path, "Example").imports("-i", five, impatient=True)
     assert_refused(finished, f"^DynamoDB can't be reached at {endpoint}: .*us-east-1")
 
 
-def test_an_endpoint_that_is_no_url(table_name: str, five: Path) -> None:
-    place = Place(table=table_name, store=Store(), flags=("--endpoint-url", "nowhere"))
-    assert_refused(place.import_items("-i", five), "nowhere", code=2)
+def test_an_endpoint_that_is_no_url(hosted: Operator, five: Path) -> None:
+    finished = hosted.imports("-i", five, "--endpoint-url", "nowhere")
+    assert_refused(finished, "nowhere", code=2)
 
 
-def test_another_programs_dynamodb_table(dynamodb_place: Place, dynamodb: str, five: Path) -> None:
+def test_another_programs_dynamodb_table(hosted: Operator, dynamodb: str, five: Path) -> None:
     with closing(boto3.client("dynamodb", endpoint_url=dynamodb)) as client:
         client.create_table(
-            TableName=dynamodb_place.table,
+            TableName=hosted.table_name,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
-        finished = dynamodb_place.import_items("-i", five)
+        finished = hosted.imports("-i", five)
         assert_refused(finished, "is not PyAnamo's: its key is id")
-        assert client.scan(TableName=dynamodb_place.table)["Count"] == 0
+        assert client.scan(TableName=hosted.table_name)["Count"] == 0
+
+
+def in_file(file: Path) -> Operator:
+    """An operator whose table is in that file, whatever it is."""
+    return Operator(file.parent, Store(local=file), "Example")
 
 
 def test_a_local_file_in_a_folder_that_is_not_there(tmp_path: Path, five: Path) -> None:
     file = tmp_path / "missing" / "tables.db"
-    finished = local("Example", file).import_items("-i", five)
+    finished = in_file(file).imports("-i", five)
     assert_refused(finished, f"{file}: unable to open database file")
 
 
 def test_a_local_file_that_is_a_folder(tmp_path: Path, five: Path) -> None:
-    finished = local("Example", tmp_path).import_items("-i", five)
+    finished = in_file(tmp_path).imports("-i", five)
     assert_refused(finished, f"{tmp_path}: unable to open database file")
 
 
-def test_a_local_file_that_cannot_grow(local_place: Place, tmp_path: Path) -> None:
+def test_a_local_file_that_cannot_grow(embedded: Operator, tmp_path: Path) -> None:
     """As on a full disk: what was written before stays, and is told of."""
     bytes_allowed = 400_000
     process = subprocess.Popen(
-        local_place.import_command("-i", large(tmp_path, 5000)),
+        embedded.import_command("-i", large(tmp_path, 5000)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -171,13 +176,13 @@ def test_a_local_file_that_cannot_grow(local_place: Place, tmp_path: Path) -> No
     match = re.search(r"^imported (\d+), already there 0 before the error$", finished.stderr, re.M)
     assert match, finished
     assert "Traceback" not in finished.stderr
-    assert len(local_place.names()) == int(match[1]) > 0
+    assert len(embedded.names()) == int(match[1]) > 0
 
 
 @pytest.mark.parametrize("content", [b"not a database, " * 100, b"x\n"], ids=["long", "short"])
 def test_a_local_file_that_is_no_database(tmp_path: Path, five: Path, content: bytes) -> None:
     file = written(tmp_path / "notes.txt", content)
-    assert_refused(local("Example", file).import_items("-i", five), f"{file}.*not a database")
+    assert_refused(in_file(file).imports("-i", five), f"{file}.*not a database")
     assert file.read_bytes() == content
 
 
@@ -188,6 +193,6 @@ def test_a_local_file_of_another_program(tmp_path: Path, five: Path) -> None:
         database.execute("CREATE TABLE bookmarks (url TEXT)")
     database.close()
     content = file.read_bytes()
-    finished = local("Example", file).import_items("-i", five)
+    finished = in_file(file).imports("-i", five)
     assert_refused(finished, f"^{file} is a SQLite file of another program")
     assert file.read_bytes() == content

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import SECONDS, Finished, Place, finish
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang
-from tests.support.importing import at, large, names, told
+from tests.support.importing import large, names, through, told
+from tests.support.operator import Operator
+from tests.support.programs import SECONDS, Finished, finish
 from tests.support.waiting import wait_until
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -21,17 +22,17 @@ CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 def test_stopping_an_import_to_a_file(
-    local_place: Place, tmp_path: Path, number: signal.Signals
+    embedded: Operator, tmp_path: Path, number: signal.Signals
 ) -> None:
     rows = 40_000  # enough for the lock to come in between
     file = large(tmp_path, rows)
-    local_place.create()
-    process = local_place.start_import("-i", file)
-    wait_until(local_place.names, "the first items are imported")
-    with locked_file(tmp_path / "tables.db"):  # it can't go on until the signal has come
+    embedded.table.create()
+    process = embedded.starts_import("-i", file)
+    wait_until(embedded.names, "the first items are imported")
+    with locked_file(tmp_path / "table.db"):  # it can't go on until the signal has come
         process.send_signal(number)
     stopped = finish(process)
-    assert_stopped(local_place, stopped, number, file, rows)
+    assert_stopped(embedded, stopped, number, file, rows)
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def locked_file(file: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 def test_stopping_an_import_to_dynamodb(
-    dynamodb: str, table_name: str, tmp_path: Path, number: signal.Signals
+    hosted: Operator, dynamodb: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     rows = 1500
 
@@ -54,34 +55,34 @@ def test_stopping_an_import_to_dynamodb(
         return Hang(0.5) if operation == "BatchExecuteStatement" and count > 8 else Fault.NONE
 
     file = large(tmp_path, rows)
-    at(dynamodb, table_name).create()
+    hosted.table.create()
     with FaultyProxy(dynamodb, decide) as proxy:
-        process = at(proxy.url, table_name).start_import("-i", file)
+        process = through(proxy, hosted).starts_import("-i", file)
         wait_until(lambda: proxy.count("BatchExecuteStatement") > 8, "eight batches")
         process.send_signal(number)
         stopped = finish(process)
-    assert_stopped(at(dynamodb, table_name), stopped, number, file, rows)
+    assert_stopped(hosted, stopped, number, file, rows)
 
 
 def assert_stopped(
-    place: Place, stopped: Finished, number: signal.Signals, file: Path, rows: int
+    operator: Operator, stopped: Finished, number: signal.Signals, file: Path, rows: int
 ) -> None:
     """It said what it wrote, and running it again does the rest."""
     assert stopped.code == CODES[number]
     assert stopped.stderr == f"stopped by {number.name}: run it again to import the rest\n"
     imported, already_there = told(stopped)
-    assert (len(place.names()), already_there) == (imported, 0)
+    assert (len(operator.names()), already_there) == (imported, 0)
     assert 0 < imported < rows
 
-    again = place.import_items("-i", file)
+    again = operator.imports("-i", file)
     assert again.last_line == f"imported {rows - imported}, already there {imported}"
-    assert place.names() == names(rows)
+    assert operator.names() == names(rows)
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 30, 50, 80, 150])
-def test_stopping_an_import_that_has_hardly_begun(local_place: Place, milliseconds: int) -> None:
+def test_stopping_an_import_that_has_hardly_begun(embedded: Operator, milliseconds: int) -> None:
     """Whether Python, the script or its wait for stdin is what the signal meets."""
-    process = local_place.start_import("-i", "-")
+    process = embedded.starts_import("-i", "-")
     time.sleep(milliseconds / 1000)
     process.terminate()
     process.wait(SECONDS)  # stdin stays open: it is the signal that ends it
@@ -90,12 +91,12 @@ def test_stopping_an_import_that_has_hardly_begun(local_place: Place, millisecon
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 def test_stopping_an_import_that_waits_for_its_file(
-    local_place: Place, tmp_path: Path, number: signal.Signals
+    embedded: Operator, tmp_path: Path, number: signal.Signals
 ) -> None:
     """By then it is the script that ends itself, as it must where it is process 1."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    process = local_place.start_import("-i", fifo)
+    process = embedded.starts_import("-i", fifo)
     with fifo.open("wb"):  # returns once the script has opened it to read
         process.send_signal(number)
         process.wait(SECONDS)

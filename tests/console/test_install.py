@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyanamo import __version__
-from tests.support.cli import ROOT, Finished, finish
+from tests.support.programs import ROOT, Finished, finish
 from tests.support.terminal import on_terminal
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
 
 from pyanamo.errors import ItemNotFound
-from tests.support.cli import ROOT, Finished, finish
-from tests.support.makers import add, nested
 from tests.support.operator import Operator
+from tests.support.programs import Finished
 
 LONG = "".join(f"{number}\n" for number in range(1, 20_001))
 NOISY = "bash -c 'seq 20000; seq 20000 >&2'"
 
 
-def run_pilot(operator: Operator, *flags: str) -> None:
-    """Let a pilot work on all there is, in the folder of the table."""
-    command = [sys.executable, str(ROOT / "pyanamo.py"), "-t", operator.table, "-n", "2", *flags]
-    process = subprocess.Popen(
-        command,
-        cwd=operator.store.local.parent if operator.store.local else None,
-        env={**os.environ, **operator.environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert finish(process).code == 0
-
-
-def add_noisy(operator: Operator) -> None:
-    """Add an item with a task that prints much, and one that prints nothing."""
-    table = operator.opened()
-    table.create()
-    item = nested("noisy", 2)
-    scripts = (NOISY, "true")
-    tasks = tuple(
-        replace(task, script=text) for task, text in zip(item.tasks, scripts, strict=True)
-    )
-    add(table, replace(item, tasks=tasks))
-    table.close()
+def make_noise(operator: Operator, *flags: str | Path) -> None:
+    """Let a pilot run an item with a task that prints much, and one that prints nothing."""
+    operator.fill({"noisy": [NOISY, "true"]})
+    assert operator.run("-n", "2", *flags).code == 0
 
 
 def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
-    add_noisy(embedded)
-    run_pilot(embedded, "--log-dir", str(tmp_path / "logs"))
+    make_noise(embedded, "--log-dir", tmp_path / "logs")
     tail = embedded.types("logs", "noisy", "Task_0")
     assert LONG.endswith(tail.stdout)
     assert 100 < len(tail.stdout) < 2000
@@ -78,16 +52,14 @@ def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
 def test_logs_in_a_bucket(embedded: Operator, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
     boto3.client("s3").create_bucket(Bucket="operator-logs")
-    add_noisy(embedded)
-    run_pilot(embedded, "-b", "operator-logs")
+    make_noise(embedded, "-b", "operator-logs")
     assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG
     with embedded.workflow() as workflow:
         assert b"".join(workflow.logs("noisy", "Task_0")).decode() == LONG
 
 
 def test_logs_of_which_only_the_tail_was_kept(embedded: Operator) -> None:
-    add_noisy(embedded)
-    run_pilot(embedded)
+    make_noise(embedded)
     assert embedded.sees("logs", "noisy", "Task_1") == ""
     refused = embedded.types("logs", "noisy", "Task_0", "--whole")
     assert (refused.code, refused.stdout) == (1, "")

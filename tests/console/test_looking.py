@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import closing
 from dataclasses import replace
 
 from pyanamo.console.arguments import add_selection_flags, selection_of
@@ -15,7 +16,7 @@ from tests.support.operator import Operator, add_failed
 
 def test_status(stocked: Operator) -> None:
     (row,) = stocked.rows("status")
-    assert row[:8] == [stocked.table, "1", "2", "1", "4", "1", "11", "3"]
+    assert row[:8] == [stocked.table_name, "1", "2", "1", "4", "1", "11", "3"]
     (status,) = stocked.json("status")["tables"]
     assert status["items"] == {"todo": 1, "locked": 2, "done": 1, "failed": 4, "held": 1}
     assert (status["tasks"], status["tasks_done"], status["tasks_left"]) == (11, 3, 3)
@@ -24,11 +25,10 @@ def test_status(stocked: Operator) -> None:
 
 
 def test_samples(stocked: Operator) -> None:
-    table = stocked.opened("Merge" if stocked.store.local else f"{stocked.table}-2")
-    table.create()
-    ended(table, single("merged", task_id="S3"), done())
-    table.close()
-    steps = (stocked.table, table.name)
+    steps = (stocked.table_name, f"{stocked.table_name}-2")
+    with closing(stocked.store.open(steps[1])) as merge:
+        merge.create()
+        ended(merge, single("merged", task_id="S3"), done())
     assert stocked.rows("samples", tables=steps) == [
         ["S1", "3/5 failed", ""],
         ["S2", "0/3 failed", ""],
@@ -154,7 +154,10 @@ def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:
     assert [group["count"] for group in found["groups"]] == [2, 1, 1]
     (*_, option, group_id) = found["restart"][groups[0][0]].split()
     where = "" if stocked.store.local else " --region us-east-1"
-    assert groups[0][5] == f"python -m pyanamo restart -t {stocked.table}{where} --group {group_id}"
+    assert (
+        groups[0][5]
+        == f"python -m pyanamo restart -t {stocked.table_name}{where} --group {group_id}"
+    )
     assert stocked.sees("restart", option, group_id) == "restarted 2\n"
     states = stocked.states()
     assert {name for name in states if states[name] == "failed"} == {"bad3", "parts"}

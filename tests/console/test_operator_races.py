@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -19,30 +18,26 @@ from pyanamo.workflow import Changed, Workflow
 from pyanamo.workflow.selection import Selection
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.makers import add, done, ended, failed, nested, single
-from tests.support.pilots import Place, new_place
+from tests.support.place import Place
 from tests.support.waiting import wait_until
 
 FAILED = Selection(states=(ItemState.FAILED,))
 PILOTS = 4
-COUNTS = {"embedded": 2000, "dynamodb": 500}
-
-
-@pytest.fixture(params=["embedded", "dynamodb"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> Iterator[Place]:
-    """A table of either kind, and pilots for it."""
-    with new_place(request.param, tmp_path, table_name, request) as made:
-        made.table.create()
-        yield made
+COUNTS = {"local": 2000, "remote": 500}
 
 
 @pytest.fixture
-def dynamodb_place(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
-) -> Iterator[Place]:
-    """A table of DynamoDB, where a write may come between a read and a write."""
-    with new_place("dynamodb", tmp_path, table_name, request) as made:
-        made.table.create()
-        yield made
+def local(local: Place) -> Place:
+    """A place with an embedded table that is there."""
+    local.table.create()
+    return local
+
+
+@pytest.fixture
+def remote(remote: Place) -> Place:
+    """A place with a table of DynamoDB that is there: a write may come between read and write."""
+    remote.table.create()
+    return remote
 
 
 def restarted(item: Item) -> Changes | Amended:
@@ -107,23 +102,23 @@ def _amended(table: WorkflowTable, change: Change) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
-def test_what_was_changed_meanwhile_is_taken(dynamodb_place: Place, meanwhile: str) -> None:
-    table, other = dynamodb_place.table, dynamodb_place.store.open(dynamodb_place.table_name)
+def test_what_was_changed_meanwhile_is_taken(remote: Place, meanwhile: str) -> None:
+    table, other = remote.table, remote.store.open(remote.table_name)
     add(table, nested("item", 3))
     found: list[Item] = []
 
     def interrupted(item: Item) -> Changes | Amended:
         MEANWHILE[meanwhile](other)
-        found.append(dynamodb_place.item("item"))
+        found.append(remote.item("item"))
         return transitions.without_tasks(item, {"Task_0"}, 1.0)
 
     assert table.amend("item", interrupted) is Amended.TAKEN
-    assert dynamodb_place.item("item") == found[0] != nested("item", 3)
+    assert remote.item("item") == found[0] != nested("item", 3)
     other.close()
 
 
-def test_what_was_claimed_meanwhile_is_not_deleted(dynamodb_place: Place) -> None:
-    table = dynamodb_place.table
+def test_what_was_claimed_meanwhile_is_not_deleted(remote: Place) -> None:
+    table = remote.table
     add(table, single("item"))
 
     def interrupted(item: Item) -> Changes | Amended:
@@ -131,35 +126,31 @@ def test_what_was_claimed_meanwhile_is_not_deleted(dynamodb_place: Place) -> Non
         return transitions.deleted(item)
 
     assert table.amend("item", interrupted) is Amended.TAKEN
-    assert dynamodb_place.item("item").state is ItemState.LOCKED
+    assert remote.item("item").state is ItemState.LOCKED
 
 
-def test_an_embedded_item_cannot_be_changed_meanwhile(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_an_embedded_item_cannot_be_changed_meanwhile(local: Place) -> None:
     """Who looks at it to change it has it alone: a pilot that tries waits."""
-    with new_place("embedded", tmp_path, "Align", request) as place:
-        place.table.create()
-        add(place.table, single("item"))
-        started, claims = threading.Event(), []
+    add(local.table, single("item"))
+    started, claims = threading.Event(), []
 
-        def claim() -> None:
-            other = place.store.open("Align")
-            started.set()
-            claims.append(other.claim("pilot-2", lease=60, max_attempts=3))
-            other.close()
+    def claim() -> None:
+        other = local.store.open(local.table_name)
+        started.set()
+        claims.append(other.claim("pilot-2", lease=60, max_attempts=3))
+        other.close()
 
-        pilot = threading.Thread(target=claim)
+    pilot = threading.Thread(target=claim)
 
-        def interrupted(item: Item) -> Changes | Amended:
-            pilot.start()
-            started.wait()
-            return transitions.held(item)
+    def interrupted(item: Item) -> Changes | Amended:
+        pilot.start()
+        started.wait()
+        return transitions.held(item)
 
-        assert place.table.amend("item", interrupted) is Amended.CHANGED
-        pilot.join()
-        assert claims == [None]
-        assert place.item("item").state is ItemState.HELD
+    assert local.table.amend("item", interrupted) is Amended.CHANGED
+    pilot.join()
+    assert claims == [None]
+    assert local.item("item").state is ItemState.HELD
 
 
 # --- Lost replies -------------------------------------------------------------------------------
@@ -181,40 +172,40 @@ def losing_reply(place: Place, operation: str) -> Iterator[WorkflowTable]:
 
 
 @pytest.mark.parametrize("change", [restarted, transitions.held])
-def test_a_change_whose_reply_was_lost_is_made(dynamodb_place: Place, change: Change) -> None:
-    ended(dynamodb_place.table, single("item"), failed())
-    with losing_reply(dynamodb_place, "UpdateItem") as table:
+def test_a_change_whose_reply_was_lost_is_made(remote: Place, change: Change) -> None:
+    ended(remote.table, single("item"), failed())
+    with losing_reply(remote, "UpdateItem") as table:
         assert table.amend("item", change) is Amended.CHANGED
-    history = [past.ending for past in dynamodb_place.item("item").history]
+    history = [past.ending for past in remote.item("item").history]
     assert history == [Ending.FAILED] + [Ending.RESTARTED] * (change is restarted)
 
 
 def test_a_restart_whose_reply_was_lost_is_made_though_a_pilot_was_faster(
-    dynamodb_place: Place,
+    remote: Place,
 ) -> None:
     """The repeated write finds the item in the pilot's hands."""
-    ended(dynamodb_place.table, single("item"), failed())
-    assert dynamodb_place.store.account.endpoint_url is not None
-    other = dynamodb_place.store.open(dynamodb_place.table_name)
+    ended(remote.table, single("item"), failed())
+    assert remote.store.account.endpoint_url is not None
+    other = remote.store.open(remote.table_name)
 
     def decide(name: str, _body: object, count: int) -> Fault:
         if name == "UpdateItem" and count == 2:
             claim_it(other)
         return Fault.DROP_AFTER if name == "UpdateItem" and count == 1 else Fault.NONE
 
-    with FaultyProxy(dynamodb_place.store.account.endpoint_url, decide) as proxy:
-        table = Store(account=Account(endpoint_url=proxy.url)).open(dynamodb_place.table_name)
+    with FaultyProxy(remote.store.account.endpoint_url, decide) as proxy:
+        table = Store(account=Account(endpoint_url=proxy.url)).open(remote.table_name)
         assert table.amend("item", restarted) is Amended.CHANGED
         table.close()
     other.close()
-    assert dynamodb_place.item("item").state is ItemState.LOCKED
+    assert remote.item("item").state is ItemState.LOCKED
 
 
-def test_a_deletion_whose_reply_was_lost_is_made(dynamodb_place: Place) -> None:
-    add(dynamodb_place.table, single("item"))
-    with losing_reply(dynamodb_place, "DeleteItem") as table:
+def test_a_deletion_whose_reply_was_lost_is_made(remote: Place) -> None:
+    add(remote.table, single("item"))
+    with losing_reply(remote, "DeleteItem") as table:
         assert table.amend("item", transitions.deleted) is Amended.CHANGED
-    assert dynamodb_place.table.get("item") is None
+    assert remote.table.get("item") is None
 
 
 # --- Stale selections ---------------------------------------------------------------------------
@@ -252,9 +243,7 @@ def test_what_is_no_longer_meant_is_left_alone(place: Place, act: str) -> None:
 def test_each_item_is_changed_but_once(place: Place) -> None:
     """Though what moves on to another state meanwhile shows up there again."""
     ended(place.table, single("item"), failed())
-    with Workflow(
-        place.table_name, local=place.store.local, endpoint_url=place.store.account.endpoint_url
-    ) as workflow:
+    with place.workflow() as workflow:
         both = Selection(states=(ItemState.FAILED, ItemState.TODO, ItemState.HELD))
         assert workflow.hold(both) == Changed(changed=1)
 
@@ -264,7 +253,7 @@ def test_each_item_is_changed_but_once(place: Place) -> None:
 
 def test_a_restart_while_pilots_run(place: Place) -> None:
     """A task makes a folder of the item's name: it fails if it is run twice."""
-    count = COUNTS["embedded" if place.store.local else "dynamodb"]
+    count = COUNTS["local" if place.store.local else "remote"]
     runs = place.folder / "runs"
     runs.mkdir()
     for number in range(count):
@@ -274,9 +263,7 @@ def test_a_restart_while_pilots_run(place: Place) -> None:
     for pilot in pilots:
         wait_until(lambda pilot=pilot: pilot.workers, "a worker")  # type: ignore[misc]
     wait_until(lambda: not [*place.table.summaries(ItemState.TODO)], "pilots at work")
-    with Workflow(
-        place.table_name, local=place.store.local, endpoint_url=place.store.account.endpoint_url
-    ) as workflow:
+    with place.workflow() as workflow:
         assert workflow.restart(FAILED) == Changed(changed=count)
         unfinished = (ItemState.TODO, ItemState.LOCKED)
         wait_until(lambda: not any(place.table.summaries(*unfinished)), "all is done", 60)

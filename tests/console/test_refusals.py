@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from pyanamo.console import command_line
 from pyanamo.console.arguments import TABLE_HELP
 from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
-from tests.support.cli import ROOT, finish
 from tests.support.makers import add, single
-from tests.support.operator import Operator, new_operator
+from tests.support.operator import Operator
+from tests.support.programs import ROOT, run_main
 
 COMMANDS = (
     *("create", "drop", "capacity", "status", "samples", "items", "show", "logs", "failures"),
@@ -89,23 +88,21 @@ def test_a_bad_name_for_a_table(embedded: Operator) -> None:
     assert embedded.types("create", tables=("Al ign",)).code == 2
 
 
-def test_an_unknown_table_of_dynamodb(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
-) -> None:
-    operator = new_operator("dynamodb", tmp_path, table_name, request)
-    unknown = operator.types("failures")
+def test_an_unknown_table_of_dynamodb(hosted: Operator) -> None:
+    unknown = hosted.types("failures")
     assert (unknown.code, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith(f"table {table_name!r} is not there in us-east-1")
+    assert unknown.stderr.startswith(f"table {hosted.table_name!r} is not there in us-east-1")
     with pytest.raises(UsageError, match="at least one table"):
         Workflow()
 
 
 @pytest.mark.parametrize("command", ["items", "export", "samples --csv"])
 def test_a_reader_that_has_enough(embedded: Operator, command: str) -> None:
-    table = embedded.opened()
-    table.create()
-    add(table, *(single(f"{'x' * 100}-{n:05}", task_id=f"{'y' * 100}-{n}") for n in range(1500)))
-    table.close()
+    with embedded.opened() as table:
+        table.create()
+        add(
+            table, *(single(f"{'x' * 100}-{n:05}", task_id=f"{'y' * 100}-{n}") for n in range(1500))
+        )
     name, *words = command.split()
     typed = " ".join(embedded.command(name, *words))
     ended_so = subprocess.run(
@@ -121,20 +118,9 @@ def test_a_reader_that_has_enough(embedded: Operator, command: str) -> None:
     assert ended_so.returncode == 1
 
 
-def test_help_has_an_example_of_every_command(embedded: Operator) -> None:
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "pyanamo", name, "--help"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "COLUMNS": "100"},
-        )
-        for name in COMMANDS
-    ]
-    for name, process in zip(COMMANDS, started, strict=True):
-        told = finish(process)
+def test_help_has_an_example_of_every_command() -> None:
+    for name in COMMANDS:
+        told = run_main(command_line.main, [name, "--help"], environment={"COLUMNS": "100"})
         assert (told.code, told.stderr) == (0, "")
         assert f"Example: python -m pyanamo {name} -t " in told.stdout
         assert TABLE_HELP in " ".join(told.stdout.split())

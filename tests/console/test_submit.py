@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from pyanamo.pilot.command_line import pilot_parser
-from tests.support.cli import Finished
 from tests.support.documents import Example, examples, make_checkout, run_example
 from tests.support.fake_batch import FakeBatch
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.programs import Finished
 from tests.support.submitter import Submitter, fill, told
 
 SHA = "0123456789abcdef" * 4

@@ -17,9 +17,9 @@ from botocore.stub import Stubber
 from pyanamo.batch.jobs import Jobs
 from pyanamo.console import command_line
 from pyanamo.errors import PyAnamoError
-from tests.support.cli import SECONDS, finish
 from tests.support.fake_batch import FakeBatch
 from tests.support.faulty_proxy import Decide, Fault, FaultyProxy
+from tests.support.programs import SECONDS, finish
 from tests.support.submitter import Submitter
 from tests.support.waiting import wait_until
 

@@ -7,37 +7,34 @@ import io
 import json
 from pathlib import Path
 
-import pytest
-
 from pyanamo.tables.attributes import read_item
 from pyanamo.taskfile import parse_task_file
-from tests.support.operator import Operator, new_operator
+from tests.support.operator import Operator
 
 # --- Tables -------------------------------------------------------------------------------------
 
 
 def test_create_and_drop(either: Operator) -> None:
-    assert either.sees("create") == f"created {either.table}\n"
-    assert either.sees("create") == f"{either.table} is there already\n"
+    assert either.sees("create") == f"created {either.table_name}\n"
+    assert either.sees("create") == f"{either.table_name} is there already\n"
     assert either.json("create") == {"created": []}
     refused = either.types("drop")
     assert (refused.code, refused.stdout) == (2, "")
-    assert either.rows("status")[0][0] == either.table
-    assert either.json("drop", "--yes") == {"dropped": [either.table]}
+    assert either.rows("status")[0][0] == either.table_name
+    assert either.json("drop", "--yes") == {"dropped": [either.table_name]}
     assert either.types("drop", "--yes").code == 1
-    assert either.sees("create") == f"created {either.table}\n"
+    assert either.sees("create") == f"created {either.table_name}\n"
 
 
-def test_capacity(request: pytest.FixtureRequest, tmp_path: Path, table_name: str) -> None:
-    operator = new_operator("dynamodb", tmp_path, table_name, request)
-    operator.sees("create", "--read", "5", "--write", "7")
-    assert operator.rows("capacity") == [
-        [table_name, "provisioned", part, "5", "7", "", ""] for part in ("table", "index")
+def test_capacity(hosted: Operator) -> None:
+    hosted.sees("create", "--read", "5", "--write", "7")
+    assert hosted.rows("capacity") == [
+        [hosted.table_name, "provisioned", part, "5", "7", "", ""] for part in ("table", "index")
     ]
-    found = operator.json("capacity", "--on-demand")["tables"][table_name]
+    found = hosted.json("capacity", "--on-demand")["tables"][hosted.table_name]
     assert found["billing"] == "on-demand"
-    assert operator.types("capacity", "--read", "5").code == 2
-    assert operator.types("capacity", "--autoscale", "5", "x", "70").code == 2
+    assert hosted.types("capacity", "--read", "5").code == 2
+    assert hosted.types("capacity", "--autoscale", "5", "x", "70").code == 2
 
 
 def test_an_embedded_table_has_no_capacity(embedded: Operator) -> None:

@@ -11,8 +11,8 @@ from tests.support.logs import Bucket
 
 
 @pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
+def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
     bucket = Bucket(f"logs-{uuid.uuid4().hex}", boto3.client("s3"))
     bucket.client.create_bucket(Bucket=bucket.name)
     return bucket

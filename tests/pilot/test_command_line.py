@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pyanamo.model import ItemState
-from tests.support.pilots import LOG_LINE, Place
+from tests.support.pilots import LOG_LINE
+from tests.support.place import Place
 
 TODO, LOCKED, DONE, FAILED = (
     ItemState.TODO,

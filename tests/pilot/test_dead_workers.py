@@ -7,7 +7,9 @@ import signal
 import time
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import Place, endings, is_alive
+from tests.support.pilots import endings
+from tests.support.place import Place
+from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import Place, endings, result
+from tests.support.pilots import endings, result
+from tests.support.place import Place
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,16 +13,16 @@ from pathlib import Path
 import boto3
 import pytest
 
-from pyanamo.account import Account
+from pyanamo import importer
 from pyanamo.errors import TaskFileError
 from pyanamo.model import ItemState
-from pyanamo.tables import Store
 from pyanamo.tables.attributes import log_attribute, new_item
 from pyanamo.tables.dynamodb.expressions import plain_map, typed_map
 from pyanamo.tables.size import MAX_ITEM_BYTES, item_size
 from pyanamo.taskfile import parse_task_file
 from tests.support.logs import Bucket, log_file, other_stream
-from tests.support.pilots import REPOSITORY, Place
+from tests.support.place import Place
+from tests.support.programs import run_main
 
 # --- In the item --------------------------------------------------------------------------------
 
@@ -147,37 +146,30 @@ def long_scripts(size: int) -> str:
     ],
 )
 def test_the_largest_item_is_recorded_whatever_its_tasks_print(
-    dynamodb: str, tmp_path: Path, table_name: str, line: Callable[[int], str], share: float
+    remote: Place, tmp_path: Path, line: Callable[[int], str], share: float
 ) -> None:
     file = tmp_path / "tasks.txt"
     file.write_bytes(task_file(line(int(largest(line) * share))))
-    local = Place(tmp_path, Store(account=Account(endpoint_url=dynamodb)), table_name)
-    local.environment["AWS_ENDPOINT_URL_DYNAMODB"] = dynamodb
     results = "".join(f"PyAnamo:\t{number} {'x' * 60}\n" for number in range(99))
     # 127 is the exit code that the last line of stderr is told with.
     reason = "ä€" * 150
     text = f"echo '{'ä' * 1000}\n{results}'\n{{ echo '{'ä' * 1000}'; echo '{reason}'; }} >&2"
-    local.script("fail", f"#!/bin/sh\n{text}\nexit 127\n")
-    subprocess.run(
-        [sys.executable, REPOSITORY / "import-items.py", "-t", table_name, "-i", file],
-        env={**os.environ, **local.environment},
-        check=True,
-        capture_output=True,
-    )
-    ended = local.run("-n", "4", "--log-dir", tmp_path / "logs")
+    remote.script("fail", f"#!/bin/sh\n{text}\nexit 127\n")
+    words = [*remote.flags, "-i", file]
+    assert run_main(importer.main, words, environment=remote.environment).code == 0
+    ended = remote.run("-n", "4", "--log-dir", tmp_path / "logs")
     assert ended.code == 0, ended.stderr
     assert "done 0, failed 1, released 0 in" in ended.stdout, ended.stderr
 
-    client = boto3.client("dynamodb", endpoint_url=dynamodb)
-    raw = client.get_item(TableName=table_name, Key={"itemID": {"S": "item"}})["Item"]
-    item = local.item("item")
+    client = boto3.client("dynamodb", endpoint_url=remote.store.account.endpoint_url)
+    raw = client.get_item(TableName=remote.table_name, Key={"itemID": {"S": "item"}})["Item"]
+    item = remote.item("item")
     print(f"{len(item.tasks)} tasks, {item_size(plain_map(raw))} bytes")
     assert item_size(plain_map(raw)) <= MAX_ITEM_BYTES
     assert item.state is ItemState.FAILED
     assert item.reason.startswith("exit code 127: ä€")
     assert len(item.results) == len(item.tasks)
     assert all(result.stderr_bytes == 2752 for result in item.results.values())
-    local.table.close()
 
 
 # --- Results ------------------------------------------------------------------------------------

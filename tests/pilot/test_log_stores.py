@@ -11,7 +11,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.logs import Bucket, file_of, log_file, other_stream
-from tests.support.pilots import Ended, Place
+from tests.support.pilots import Ended
+from tests.support.place import Place
 from tests.support.s3 import FaultyS3
 
 # --- In the bucket and the folder ---------------------------------------------------------------
@@ -112,9 +113,9 @@ def logs_refused(
     return refuse
 
 
-def test_an_upload_that_fails_twice(local: Place, bucket: Bucket, s3: str) -> None:
+def test_an_upload_that_fails_twice(local: Place, bucket: Bucket, moto: str) -> None:
     local.fill({"item": "seq 10000"})
-    with FaultyS3(s3, logs_refused(2)) as proxy:
+    with FaultyS3(moto, logs_refused(2)) as proxy:
         local.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = local.run("-b", bucket.name, impatient=True)
     assert len(proxy.refused) == 2
@@ -127,10 +128,10 @@ def test_an_upload_that_fails_twice(local: Place, bucket: Bucket, s3: str) -> No
     ("status", "code", "tries"), [(500, "InternalError", 10), (403, "AccessDenied", 1)]
 )
 def test_an_upload_that_always_fails(
-    local: Place, bucket: Bucket, s3: str, status: int, code: str, tries: int
+    local: Place, bucket: Bucket, moto: str, status: int, code: str, tries: int
 ) -> None:
     local.fill({"good": "seq 10000", "bad": ["false", "bash -c 'seq 10000; exit 3'"]})
-    with FaultyS3(s3, logs_refused(float("inf"), status, code)) as proxy:
+    with FaultyS3(moto, logs_refused(float("inf"), status, code)) as proxy:
         local.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = local.run("-b", bucket.name, impatient=True)
     pauses = [float(pause) for pause in re.findall(r"^PAUSE (.*)$", ended.stderr, re.MULTILINE)]
@@ -151,10 +152,10 @@ def test_an_upload_that_always_fails(
 
 
 def test_a_log_that_the_bucket_refuses_goes_to_the_log_folder(
-    local: Place, bucket: Bucket, s3: str, tmp_path: Path
+    local: Place, bucket: Bucket, moto: str, tmp_path: Path
 ) -> None:
     local.fill({"item": "seq 10000"})
-    with FaultyS3(s3, logs_refused(float("inf"), 403, "AccessDenied")) as proxy:
+    with FaultyS3(moto, logs_refused(float("inf"), 403, "AccessDenied")) as proxy:
         local.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         local.run("-b", bucket.name, "--log-dir", tmp_path / "logs")
     assert file_of(local.result().log_uri).is_relative_to(tmp_path / "logs")
@@ -173,9 +174,9 @@ def test_logs_have_no_place(local: Place, bucket: Bucket, flags: list[str], says
     assert_nothing_is_started(local, local.run(*flags), says)
 
 
-def test_no_access_to_the_bucket(local: Place, bucket: Bucket, s3: str) -> None:
+def test_no_access_to_the_bucket(local: Place, bucket: Bucket, moto: str) -> None:
     local.fill({"item": "true"})
-    with FaultyS3(s3, lambda method, path: (403, "AccessDenied")) as proxy:
+    with FaultyS3(moto, lambda method, path: (403, "AccessDenied")) as proxy:
         local.environment["AWS_ENDPOINT_URL_S3"] = proxy.url
         ended = local.run("-b", bucket.name)
     assert_nothing_is_started(local, ended, f"bucket '{bucket.name}' in us-east-1 .*access denied")

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 from tests.support.hanging import PLAIN, hanging
-from tests.support.pilots import Place, processes, unshared
+from tests.support.place import Place
+from tests.support.processes import processes, unshared
 from tests.support.waiting import wait_until
 
 

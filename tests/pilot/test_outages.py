@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.account import Account
 from pyanamo.model import Ending, ItemState
-from pyanamo.tables import Store
 from tests.support.dynamodb_local import DynamoDBLocal
-from tests.support.pilots import Ended, Place, cleaned_up, endings, new_place
+from tests.support.pilots import Ended, endings
+from tests.support.place import Place, cleaned_up
 from tests.support.waiting import wait_until
 
 OUTAGE_SECONDS = 20.0
@@ -32,9 +31,7 @@ def server(tmp_path: Path) -> Iterator[DynamoDBLocal]:
 @pytest.fixture
 def place(server: DynamoDBLocal, tmp_path: Path, table_name: str) -> Iterator[Place]:
     """A place with a table of that server."""
-    environment = {"AWS_ENDPOINT_URL_DYNAMODB": server.endpoint}
-    store = Store(account=Account(endpoint_url=server.endpoint))
-    with cleaned_up(Place(tmp_path, store, table_name, environment)) as place:
+    with cleaned_up(Place.at(server.endpoint, tmp_path, table_name)) as place:
         yield place
 
 
@@ -70,21 +67,18 @@ def test_a_pilot_outlives_an_outage(place: Place, server: DynamoDBLocal) -> None
     assert_all_ran_once(place, pilot.wait(90), expected)
 
 
-def test_a_pilot_outlives_a_file_that_is_locked(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
-) -> None:
+def test_a_pilot_outlives_a_file_that_is_locked(local: Place) -> None:
     """Another program holds the embedded table's file for a few seconds."""
-    with new_place("embedded", tmp_path, table_name, request) as local:
-        expected = fill_with_many(local)
-        pilot = local.start("-i", "3", "-n", "2")
-        wait_until(lambda: len(local.lines("ran")) >= 10, "some tasks have run")
-        database = sqlite3.connect(tmp_path / "table.db", timeout=30, isolation_level=None)
-        database.execute("BEGIN IMMEDIATE")
-        time.sleep(6)
-        assert len(local.lines("ran")) < len(expected)
-        database.execute("ROLLBACK")
-        database.close()
-        assert_all_ran_once(local, pilot.wait(), expected)
+    expected = fill_with_many(local)
+    pilot = local.start("-i", "3", "-n", "2")
+    wait_until(lambda: len(local.lines("ran")) >= 10, "some tasks have run")
+    database = sqlite3.connect(local.folder / "table.db", timeout=30, isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    time.sleep(6)
+    assert len(local.lines("ran")) < len(expected)
+    database.execute("ROLLBACK")
+    database.close()
+    assert_all_ran_once(local, pilot.wait(), expected)
 
 
 def unrecorded(place: Place) -> dict[str, dict[str, object]]:

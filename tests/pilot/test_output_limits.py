@@ -9,7 +9,7 @@ import pytest
 
 from pyanamo.model import ItemState, TaskStatus
 from tests.support.logs import Bucket, log_file
-from tests.support.pilots import Place
+from tests.support.place import Place
 
 # The peak memory of a task's pilot and all its processes, in MB, as a result line.
 MEASURE = """

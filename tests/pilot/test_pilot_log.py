@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.support.pilots import Place
+from tests.support.place import Place
 
 LOG_LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) "

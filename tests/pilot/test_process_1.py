@@ -13,7 +13,9 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, assert_given_back, hanging
-from tests.support.pilots import PilotProcess, Place, processes, unshared
+from tests.support.pilots import PilotProcess
+from tests.support.place import Place
+from tests.support.processes import processes, unshared
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED

@@ -15,7 +15,7 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.hanging import assert_given_back
-from tests.support.pilots import Place
+from tests.support.place import Place
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED

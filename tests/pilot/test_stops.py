@@ -10,7 +10,9 @@ import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, TIDY, assert_given_back, hanging
-from tests.support.pilots import Place, endings, is_alive, result
+from tests.support.pilots import endings, result
+from tests.support.place import Place
+from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
@@ -22,9 +24,9 @@ TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, I
 @pytest.mark.parametrize(
     ("place", "number", "code"),
     [
-        ("embedded", signal.SIGTERM, 143),
-        ("embedded", signal.SIGINT, 130),
-        ("dynamodb", signal.SIGTERM, 143),
+        ("local", signal.SIGTERM, 143),
+        ("local", signal.SIGINT, 130),
+        ("remote", signal.SIGTERM, 143),
     ],
     indirect=["place"],
 )
@@ -91,9 +93,9 @@ def test_a_second_signal_stops_at_once(local: Place, number: signal.Signals, cod
 @pytest.mark.parametrize(
     ("place", "number", "codes"),
     [
-        ("embedded", signal.SIGTERM, {143, -signal.SIGTERM}),
-        ("embedded", signal.SIGINT, {130, -signal.SIGINT}),
-        ("dynamodb", signal.SIGTERM, {143, -signal.SIGTERM}),
+        ("local", signal.SIGTERM, {143, -signal.SIGTERM}),
+        ("local", signal.SIGINT, {130, -signal.SIGINT}),
+        ("remote", signal.SIGTERM, {143, -signal.SIGTERM}),
     ],
     indirect=["place"],
 )
@@ -156,7 +158,7 @@ wait_for go
 
 @pytest.mark.parametrize(
     ("place", "frozen"),
-    [("embedded", "worker"), ("dynamodb", "pilot and worker")],
+    [("local", "worker"), ("remote", "pilot and worker")],
     indirect=["place"],
 )
 def test_who_is_frozen_for_longer_than_the_lease_loses_the_item(place: Place, frozen: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
-from tests.support.pilots import Place, endings
+from tests.support.pilots import endings
+from tests.support.place import Place
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
-from tests.support.pilots import Place, endings, result
+from tests.support.pilots import endings, result
+from tests.support.place import Place
 
 TODO, LOCKED, DONE, FAILED = (
     ItemState.TODO,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 
 from pyanamo.model import Ending, ItemState, TaskStatus
-from tests.support.pilots import Place, endings, is_alive, result
+from tests.support.pilots import endings, result
+from tests.support.place import Place
+from tests.support.processes import is_alive
 
 TODO, LOCKED, DONE, FAILED = (
     ItemState.TODO,

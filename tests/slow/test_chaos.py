@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import random
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.chaos import Round
-from tests.support.pilots import new_place
+from tests.support.place import Place, cleaned_up
 
 CHAOS_SECONDS = 22.0  # of a round
 LIMIT_SECONDS = 100.0
 
 
-@pytest.mark.parametrize("kind", ["embedded", "dynamodb"])
-def test_chaos(kind: str, tmp_path: Path, table_name: str, request: pytest.FixtureRequest) -> None:
+def test_chaos(new_place: Callable[[int], Place], request: pytest.FixtureRequest) -> None:
     """One round, or as many as begin within this table's half of CHAOS_MINUTES.
 
     The seeds are printed; CHAOS_SEED gives that of the first round.
@@ -26,9 +25,7 @@ def test_chaos(kind: str, tmp_path: Path, table_name: str, request: pytest.Fixtu
     end = time.monotonic() + 30 * float(os.environ.get("CHAOS_MINUTES") or 0)
     number = 0
     while number == 0 or time.monotonic() < end:
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        print(f"{kind}: seed {seed + number}", flush=True)
-        with new_place(kind, folder, f"{table_name}-{number}"[-255:], request) as place:
-            print(f"{kind}:", Round(place, seed + number).run(CHAOS_SECONDS, LIMIT_SECONDS))
+        print(f"{request.node.name}: seed {seed + number}", flush=True)
+        with cleaned_up(new_place(number)) as place:
+            print(Round(place, seed + number).run(CHAOS_SECONDS, LIMIT_SECONDS))
         number += 1

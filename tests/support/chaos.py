@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyanamo.model import Ending, Item, ItemState, TaskStatus
-from tests.support.pilots import PilotProcess, Place
+from tests.support.pilots import PilotProcess
+from tests.support.place import Place
 
 PILOTS = 6
 SINGLES, NESTED, TASKS = 150, 50, 4

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import ROOT, Finished, finish
+from tests.support.programs import ROOT, Finished, finish
 
 SCRIPTS = ROOT / "use_cases" / "example_docker"
 TOOLS = ("bwa", "samtools", "bcftools", "wgsim")

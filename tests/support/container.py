@@ -10,15 +10,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pytest
 from docker.utils.build import exclude_paths  # type: ignore[import-untyped]
 
-from tests.support.cli import ROOT
-from tests.support.pilots import MARK, Ended, PilotProcess, Place, new_place
+from tests.support.pilots import Ended, PilotProcess
+from tests.support.place import MARK, Place
+from tests.support.programs import ROOT
 
 DOCKERFILE = ROOT / "use_cases/example_docker/Dockerfile"
 HOME = PurePosixPath("/opt/pyanamo")  # where the image has what .dockerignore lets in
@@ -131,24 +131,3 @@ def the_error(ended: Ended, code: int) -> str:
     assert (ended.code, ended.stdout) == (code, ""), ended.stderr
     (line,) = ended.stderr.splitlines()
     return line
-
-
-# --- Fixtures, for modules that take them by their names: image = container.image ---------------
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image's files."""
-    image = tmp_path_factory.mktemp("image")
-    copy_into(image)
-    return image
-
-
-@pytest.fixture
-def container(
-    image: Path, tmp_path: Path, table_name: str, request: pytest.FixtureRequest
-) -> Iterator[Container]:
-    """A container that hasn't been started, with an embedded table."""
-    with new_place("embedded", tmp_path, table_name, request) as place:
-        place.table.create()
-        yield Container(image, place)

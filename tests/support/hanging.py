@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import Place
+from tests.support.place import Place
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 

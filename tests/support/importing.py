@@ -4,32 +4,20 @@ import re
 import socket
 from pathlib import Path
 
-from pyanamo.account import Account
-from pyanamo.model import Ending, Outcome, Result, TaskStatus
-from pyanamo.tables import Store, WorkflowTable
-from tests.support.cli import Finished, Place
+from pyanamo.tables import WorkflowTable
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.makers import claim_from, done
+from tests.support.operator import Operator
+from tests.support.programs import Finished
 
 HEADER = "itemID|TaskID|TaskScript"
 FIVE = f"{HEADER}\nA|Luigi|seq 8\nB|Luigi|seq 9\nC|Mario|seq 10\nD|Mario|echo ä\nE|Mario|true\n"
 NESTED = "itemID|TaskID|TaskScript|TaskArgs\nA|Luigi|seq|1,2,3\nB|Luigi|seq 8|\nC|Luigi|echo|a b\n"
-DONE = Outcome(
-    ending=Ending.DONE,
-    results={"Task_0": Result(status=TaskStatus.DONE, exit_code=0, stdout="1\n2\n")},
-    exit_code=0,
-)
 
 
-def local(table: str, file: Path) -> Place:
-    """A table in a file."""
-    return Place(table=table, store=Store(local=file), flags=("--local", str(file)))
-
-
-def at(endpoint: str, table: str) -> Place:
-    """A table in the DynamoDB at an endpoint."""
-    environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
-    return Place(
-        table=table, store=Store(account=Account(endpoint_url=endpoint)), environment=environment
-    )
+def through(proxy: FaultyProxy, operator: Operator) -> Operator:
+    """Somebody at the same table, whose requests go through a proxy."""
+    return Operator.at(proxy.url, operator.folder, operator.table_name)
 
 
 def written(file: Path, content: str | bytes) -> Path:
@@ -72,7 +60,6 @@ def closed_port() -> int:
 
 def finish_one(table: WorkflowTable) -> str:
     """Claim an item, finish it, and return its name."""
-    claim = table.claim("pilot", lease=900, max_attempts=3)
-    assert claim
-    assert table.finish(claim, DONE)
+    claim = claim_from(table)
+    assert table.finish(claim, done())
     return claim.item.item_id

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from tests.support.cli import ROOT
+from tests.support.programs import ROOT
 
 # It takes any port that is free, tells which, and lasts until its stdin ends: when the tests close
 # it, or when they die, however they do.
@@ -29,6 +29,9 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
+
+
+JOBS_SUCCEED = {"batch": {"use_docker": False}}  # jobs of AWS Batch do, at once
 
 
 @contextmanager
@@ -51,13 +54,15 @@ def running_moto(before: str = "") -> Iterator[str]:
             if not port:
                 errors.seek(0)
                 raise RuntimeError(f"moto's server can't be started:\n{errors.read().decode()}")
-            yield f"http://127.0.0.1:{port}"
+            endpoint = f"http://127.0.0.1:{port}"
+            set_moto(endpoint, "config", JOBS_SUCCEED)
+            yield endpoint
         finally:
             process.kill()  # nothing of it is worth keeping
 
 
 def set_moto(endpoint: str, setting: str, value: object) -> None:
-    """Change a setting of the server: `config`, or `state-manager/set-transition`."""
+    """Change a setting of the server: `config`, `state-manager/set-transition` ..."""
     request = urllib.request.Request(
         f"{endpoint}/moto-api/{setting}",
         data=json.dumps(value).encode(),
@@ -67,10 +72,8 @@ def set_moto(endpoint: str, setting: str, value: object) -> None:
         answer.read()
 
 
-@contextmanager
-def batch_queue(endpoint: str) -> Iterator[str]:
-    """A queue in moto's Batch whose jobs succeed at once, and the job definition of its name."""
-    set_moto(endpoint, "config", {"batch": {"use_docker": False}})
+def make_queue(endpoint: str) -> str:
+    """Make a queue in moto's Batch, and a job definition of its name."""
     batch = boto3.client("batch", endpoint_url=endpoint)
     iam = boto3.client("iam", endpoint_url=endpoint)
     name = f"test-{uuid.uuid4()}"
@@ -89,8 +92,7 @@ def batch_queue(endpoint: str) -> Iterator[str]:
         type="container",
         containerProperties={"image": "busybox", "vcpus": 1, "memory": 64, "command": ["true"]},
     )
-    yield name
-    set_moto(endpoint, "config", {"batch": {"use_docker": True}})
+    return name
 
 
 def submit_job(endpoint: str, queue: str, **arguments: Any) -> str:

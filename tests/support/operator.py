@@ -6,95 +6,119 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import pytest
-
-from pyanamo.account import Account
-from pyanamo.model import Claim, Item
-from pyanamo.tables import Store, WorkflowTable, transitions
-from pyanamo.workflow import Workflow
-from tests.support.cli import ROOT, Finished, finish
+from pyanamo import importer
+from pyanamo.console import command_line
+from pyanamo.model import Claim
+from pyanamo.tables import WorkflowTable, transitions
 from tests.support.makers import add, badly, claimed, done, ended, failed, nested, single, well
+from tests.support.place import Place
+from tests.support.programs import IMPORT_ITEMS, ROOT, Finished, run_main
 from tests.support.terminal import Terminal, on_terminal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """Somebody at a command line, for whom a table is there."""
+@dataclass
+@dataclass
+class Operator(Place):
+    """Somebody at a command line, who types commands and imports files.
 
-    store: Store
-    table: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    What is typed runs in this process; what is started in one of its own. The file of an embedded
+    table is told by the environment.
+    """
 
-    def command(self, name: str, *arguments: str, tables: Iterable[str] = ()) -> list[str]:
-        """A command on the table, or on others."""
-        flags = [part for table in (tables or (self.table,)) for part in ("-t", table)]
-        return [sys.executable, "-m", "pyanamo", name, *flags, *arguments]
+    def __post_init__(self) -> None:
+        if self.store.local is not None:
+            self.environment["PYANAMO_LOCAL"] = str(self.store.local)
 
-    def start(
-        self, name: str, *arguments: str, tables: Iterable[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start a command; `finish` is to be called."""
-        return subprocess.Popen(
-            self.command(name, *arguments, tables=tables),
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    # --- Commands: python -m pyanamo ---
 
-    def types(self, name: str, *arguments: str, tables: Iterable[str] = ()) -> Finished:
+    def types(self, name: str, *words: str, tables: Iterable[str] = ()) -> Finished:
         """Run a command to its end."""
-        return finish(self.start(name, *arguments, tables=tables))
+        typed = [name, *self._tables(tables), *words]
+        return run_main(command_line.main, typed, environment=self.environment)
 
-    def sees(self, name: str, *arguments: str, tables: Iterable[str] = ()) -> str:
+    def sees(self, name: str, *words: str, tables: Iterable[str] = ()) -> str:
         """What a command prints, which must do its job."""
-        ended = self.types(name, *arguments, tables=tables)
+        ended = self.types(name, *words, tables=tables)
         assert (ended.code, ended.stderr) == (0, "")
         return ended.stdout
 
-    def rows(self, name: str, *arguments: str, tables: Iterable[str] = ()) -> list[list[str]]:
+    def rows(self, name: str, *words: str, tables: Iterable[str] = ()) -> list[list[str]]:
         """The same as fields of lines, but for the header."""
-        lines = self.sees(name, *arguments, tables=tables).splitlines()
+        lines = self.sees(name, *words, tables=tables).splitlines()
         return [line.split("\t") for line in lines[1:]]
 
-    def json(self, name: str, *arguments: str, tables: Iterable[str] = ()) -> dict[str, Any]:
+    def json(self, name: str, *words: str, tables: Iterable[str] = ()) -> dict[str, Any]:
         """What a command answers with --json."""
-        answer = json.loads(self.sees(name, *arguments, "--json", tables=tables))
+        answer = json.loads(self.sees(name, *words, "--json", tables=tables))
         assert (answer.pop("version"), answer.pop("command")) == (1, name)
         found: dict[str, Any] = answer
         return found
 
-    def opened(self, table: str | None = None) -> WorkflowTable:
-        """The table, or another; to be closed."""
-        return self.store.open(table or self.table)
+    def command(self, name: str, *words: str) -> list[str]:
+        """A command for a process."""
+        return [sys.executable, "-m", "pyanamo", name, *self._tables(()), *words]
 
-    def workflow(self) -> Workflow:
-        """The same in Python."""
-        return Workflow(
-            self.table, local=self.store.local, endpoint_url=self.store.account.endpoint_url
+    def starts(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command; `finish` is to be called."""
+        return self._start(self.command(name, *words), subprocess.PIPE)
+
+    @contextmanager
+    def at_terminal(self, name: str, *words: str, **environment: str | None) -> Iterator[Terminal]:
+        """A command on a terminal."""
+        here = {**self.environment, "PYTHONPATH": str(ROOT), **environment}
+        with on_terminal(self.command(name, *words), here) as terminal:
+            yield terminal
+
+    # --- import-items.py ---
+
+    def imports(self, *words: str | Path, stdin: bytes = b"", impatient: bool = False) -> Finished:
+        """Import into the table. Impatient: all pauses are a hundredth as long."""
+        with mock.patch("time.sleep", _hundredth) if impatient else nullcontext():
+            return run_main(
+                importer.main,
+                [*self.flags, *words],
+                environment=self.environment,
+                name="import-items.py",
+                stdin=stdin,
+            )
+
+    def import_command(self, *words: str | Path) -> list[str]:
+        """The command that imports into the table, for a process."""
+        return [sys.executable, str(IMPORT_ITEMS), *self.flags, *map(str, words)]
+
+    def starts_import(
+        self, *words: str | Path, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """Start an import; `finish` is to be called."""
+        return self._start(self.import_command(*words), stderr)
+
+    def _tables(self, tables: Iterable[str]) -> list[str]:
+        return [part for table in (tables or (self.table_name,)) for part in ("-t", table)]
+
+    def _start(self, command: list[str], stderr: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
         )
 
-    def item(self, item_id: str) -> Item:
-        """An item as it is now, which must be there."""
-        table = self.opened()
-        item = table.get(item_id)
-        table.close()
-        assert item is not None, f"{item_id} is not there"
-        return item
 
-    def states(self) -> dict[str, str]:
-        """The states of all items."""
-        table = self.opened()
-        found = {row.item_id: row.state.value for row in table.summaries()}
-        table.close()
-        return found
+_sleep = time.sleep
+
+
+def _hundredth(seconds: float) -> None:
+    _sleep(seconds / 100)
 
 
 def stock(table: WorkflowTable) -> Claim:
@@ -124,41 +148,9 @@ def stock(table: WorkflowTable) -> Claim:
     return busy
 
 
-def new_operator(kind: str, folder: Path, table: str, request: pytest.FixtureRequest) -> Operator:
-    """An operator whose table isn't there yet."""
-    if kind == "embedded":
-        file = folder / "pyanamo.db"
-        environment = {"PYANAMO_LOCAL": str(file)}
-        return Operator(store=Store(local=file), table=table, environment=environment)
-    endpoint: str = request.getfixturevalue("dynamodb")
-    environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
-    return Operator(
-        store=Store(account=Account(endpoint_url=endpoint)), table=table, environment=environment
-    )
-
-
-def fill(operator: Operator) -> Claim:
-    """Put items of every state into the table; the claim of `busy`."""
-    table = operator.opened()
-    claim = stock(table)
-    table.close()
-    return claim
-
-
 def add_failed(operator: Operator, count: int, table_name: str | None = None) -> None:
     """Add items that failed."""
-    table = operator.opened(table_name)
-    table.create()
-    for number in range(count):
-        ended(table, single(f"item-{number:04}", "align"), failed())
-    table.close()
-
-
-@contextmanager
-def at_terminal(
-    operator: Operator, name: str, *words: str, **environment: str | None
-) -> Iterator[Terminal]:
-    """A command on a terminal."""
-    here = {**operator.environment, "PYTHONPATH": str(ROOT), **environment}
-    with on_terminal(operator.command(name, *words), here) as terminal:
-        yield terminal
+    with closing(operator.store.open(table_name or operator.table_name)) as table:
+        table.create()
+        for number in range(count):
+            ended(table, single(f"item-{number:04}", "align"), failed())

@@ -19,7 +19,7 @@ from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
 from pyanamo.account import Account
 from pyanamo.tables import Store, WorkflowTable
-from tests.support.cli import ROOT, Finished, finish
+from tests.support.programs import ROOT, Finished, finish
 
 TEMPLATE = ROOT / "use_cases" / "aws" / "template.yaml"
 ACCOUNT = "123456789012"  # moto's

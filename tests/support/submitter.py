@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from typing import Any
 
 import boto3
 
 from pyanamo.batch.submission import job_name_of
-from tests.support.cli import Finished
 from tests.support.makers import add, claimed, done, ended, failed, single
 from tests.support.operator import Operator
+from tests.support.programs import Finished
 
 
 class Submitter:
@@ -19,7 +18,7 @@ class Submitter:
 
     def __init__(self, operator: Operator, queue: str, batch: str) -> None:
         self.operator = operator
-        self.table = operator.table
+        self.table = operator.table_name
         self.queue = queue
         self.batch = boto3.client("batch", endpoint_url=batch)
 
@@ -33,12 +32,11 @@ class Submitter:
 
     def starts(self, *flags: str) -> subprocess.Popen[bytes]:
         """Begin to submit; `finish` is to be called."""
-        return self.operator.start("submit", *self.flags(*flags))
+        return self.operator.starts("submit", *self.flags(*flags))
 
     def tells(self, variable: str, value: str) -> None:
         """Have another value in the environment from now on."""
-        environment = {**self.operator.environment, variable: value}
-        self.operator = replace(self.operator, environment=environment)
+        self.operator.environment[variable] = value
 
     def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
         """What Batch knows of the jobs of that name (the table's), without arrays' children."""
@@ -63,7 +61,7 @@ def told(job: dict[str, Any]) -> dict[str, str]:
 
 def fill(submitter: Submitter, *, todo: int, lost: int = 0, busy: int = 0) -> None:
     """Items of every state."""
-    table = submitter.operator.opened()
+    table = submitter.operator.table
     ended(table, single("done"), done())
     ended(table, single("failed"), failed())
     for number in range(busy):
@@ -73,4 +71,3 @@ def fill(submitter: Submitter, *, todo: int, lost: int = 0, busy: int = 0) -> No
     for _ in lost_items:  # a claim takes what waits before it takes what is lost
         assert table.claim("gone", lease=-60, max_attempts=3)
     add(table, *(single(f"todo-{number}") for number in range(todo)))
-    table.close()

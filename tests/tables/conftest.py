@@ -10,7 +10,6 @@ import pytest
 
 from pyanamo import aws
 from tests.support.backends import KINDS, Backend, Clock, DynamoDBBackend, SQLiteBackend
-from tests.support.faulty_proxy import FaultyProxy
 from tests.support.lossy import READ_SECONDS
 from tests.support.step import Step, make_step
 
@@ -53,12 +52,6 @@ def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBBackend]:
 def step(backend: Backend, table_name: str) -> Step:
     """A new, empty table."""
     return make_step(backend, table_name)
-
-
-@pytest.fixture
-def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(dynamodb) as running:
-        yield running
 
 
 @pytest.fixture

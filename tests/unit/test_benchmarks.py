@@ -12,25 +12,22 @@ from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.metering import Meter, count
 from benchmarks.report import BEGIN, END, markdown, put_between_marks
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy
-from tests.support.pilots import new_place
+from tests.support.place import Place
 
 
 def test_the_meter_counts_what_goes_over_the_wire(
-    request: pytest.FixtureRequest, tmp_path: Path, table_name: str, dynamodb: str
+    remote: Place, tmp_path: Path, dynamodb: str
 ) -> None:
     def decide(operation: str, _body: object, number: int) -> Action:
         lost = operation == "UpdateItem" and number == 3
         return Fault.ERROR_AFTER if lost else Fault.NONE
 
     meter = Meter(tmp_path / "meter")
-    with (
-        FaultyProxy(dynamodb, decide) as proxy,
-        new_place("dynamodb", tmp_path, table_name, request) as place,
-    ):
-        place.fill({f"item-{number}": "true" for number in range(20)})
+    with FaultyProxy(dynamodb, decide) as proxy:
+        remote.fill({f"item-{number}": "true" for number in range(20)})
         proxied = {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url}
-        place.environment.update({**meter.environment, **proxied})
-        assert place.run("-i", "2").counts["done"] == 20
+        remote.environment.update({**meter.environment, **proxied})
+        assert remote.run("-i", "2").counts["done"] == 20
         requests = meter.take()
     assert count(requests) == Counter(proxy.operations)
     assert any(one.tries == 2 for one in requests)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from tests.support.cli import ROOT
+from tests.support.programs import ROOT
 
 
 def test_a_command_gets_a_dynamodb_of_its_own() -> None:

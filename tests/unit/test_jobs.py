@@ -14,7 +14,7 @@ from pyanamo.account import Account
 from pyanamo.batch.jobs import Jobs, JobState, JobStatus
 from pyanamo.errors import AccessDenied, StoreUnavailable
 from pyanamo.identity import job_id_of, pilot_name
-from tests.support.moto_server import batch_queue, set_moto, submit_job
+from tests.support.moto_server import JOBS_SUCCEED, make_queue, set_moto, submit_job
 
 JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
@@ -129,11 +129,22 @@ def test_another_error_names_the_service() -> None:
 
 
 @pytest.fixture
-def queue(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def queue(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A queue in moto's Batch whose jobs succeed at once, and the job definition of its name."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", moto)
-    with batch_queue(moto) as name:
-        yield name
+    return make_queue(moto)
+
+
+@pytest.fixture
+def waiting_queue(queue: str, moto: str) -> Iterator[str]:
+    """The same, but its jobs stay as they are submitted."""
+    job = {"model_name": "batch::job"}
+    transition = {"progression": "manual", "times": 1_000_000}
+    set_moto(moto, "config", {"batch": {"use_docker": True}})
+    set_moto(moto, "state-manager/set-transition", {**job, "transition": transition})
+    yield queue
+    set_moto(moto, "state-manager/unset-transition", job)
+    set_moto(moto, "config", JOBS_SUCCEED)
 
 
 def submit(queue: str, **arguments: Any) -> str:
@@ -159,15 +170,8 @@ def test_children_of_an_array_job(queue: str) -> None:
     assert statuses == [JobStatus.SUCCEEDED] * 3 + [JobStatus.GONE]
 
 
-def test_a_job_that_has_not_started_has_not_ended(queue: str, moto: str) -> None:
-    set_moto(moto, "config", {"batch": {"use_docker": True}})  # its jobs wait for their transitions
-    transition = {"progression": "manual", "times": 1_000_000}
-    set_moto(
-        moto,
-        "state-manager/set-transition",
-        {"model_name": "batch::job", "transition": transition},
-    )
-    job_id = submit(queue)
+def test_a_job_that_has_not_started_has_not_ended(waiting_queue: str) -> None:
+    job_id = submit(waiting_queue)
     (state,) = Jobs().describe([job_id])
     assert state.status is JobStatus.SUBMITTED
     assert not state.has_ended

@@ -42,13 +42,6 @@ def store() -> Iterator[HangingStore]:
     store.let_go.set()
 
 
-@pytest.fixture
-def halt() -> Iterator[Halt]:
-    halt = Halt()
-    yield halt
-    halt.close()
-
-
 def result_of(keeper: Keeper, halt: Halt) -> Result:
     with keeper.capture() as output:
         output.stdout._take(OUTPUT)

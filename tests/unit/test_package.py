@@ -12,8 +12,8 @@ import pytest
 import pyanamo
 from pyanamo.account import Account
 from pyanamo.aws import make_client
-from tests.support.cli import ROOT
 from tests.support.http_server import Answer, LocalServer, Request
+from tests.support.programs import ROOT
 
 HEAVY = {"boto3", "botocore", "rich"}
 TASK_FILE = "itemID|TaskID|TaskScript\nitem|Group|true\n"

@@ -1,19 +1,9 @@
 """Halts, and what is done when one is set."""
 
 import threading
-from collections.abc import Iterator
-
-import pytest
 
 from pyanamo.signals import Halt, when_set
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def halt() -> Iterator[Halt]:
-    halt = Halt()
-    yield halt
-    halt.close()
 
 
 def test_something_is_done_once_a_halt_is_set(halt: Halt) -> None:

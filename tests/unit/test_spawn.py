@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pyanamo.pilot.spawn import spawn
-from tests.support.pilots import Place, result
+from tests.support.pilots import result
+from tests.support.place import Place
 
 
 def exit_code(name: str, *folders: Path) -> int:

@@ -88,9 +88,9 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def client(s3: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def client(moto: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of S3, where there is a bucket `stores`."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto)
     client = boto3.client("s3")
     client.create_bucket(Bucket="stores")
     return client
@@ -109,12 +109,12 @@ def test_an_upload_of_any_size(client: Any, size: int, monkeypatch: pytest.Monke
 
 
 def test_a_large_upload_that_fails_leaves_no_parts(
-    client: Any, s3: str, monkeypatch: pytest.MonkeyPatch
+    client: Any, moto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(method: str, path: str) -> tuple[int, str] | None:
         return (403, "AccessDenied") if "partNumber=2" in path else None
 
-    with FaultyS3(s3, refuse) as proxy:
+    with FaultyS3(moto, refuse) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
         with pytest.raises(PyAnamoError, match="access denied"):
             LogBucket("stores", "fails").keep("x", lambda: iter([os.urandom(2 * PART_BYTES)]))

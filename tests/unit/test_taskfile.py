@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from pyanamo.errors import TaskFileError
 from pyanamo.model import ItemState, TaskStatus
 from pyanamo.tables.attributes import new_import_id, new_item
-from pyanamo.tables.size import (
-    LIFE_BYTES,
-    MAX_ITEM_BYTES,
-    RESULT_BYTES,
-    grown_size,
-    item_size,
-)
+from pyanamo.tables.size import LIFE_BYTES, MAX_ITEM_BYTES, RESULT_BYTES, grown_size, item_size
 from pyanamo.taskfile import task_line
 from tests.support.makers import nested, single
 from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, parse

@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import container as shared
 from tests.support.archives import hard_link, link, make_steps, make_tar, make_zip, member
 from tests.support.container import Container, the_error
 
 URI = "s3://bucket/scripts/steps"
-
-image, container = shared.image, shared.container
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

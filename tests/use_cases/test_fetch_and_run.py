@@ -15,15 +15,13 @@ import boto3
 import pytest
 
 from pyanamo.model import ItemState
-from tests.support import container as shared
 from tests.support.archives import COUNT, make_steps, make_tar, make_zip, member
 from tests.support.container import HOME, Container, the_error
-from tests.support.pilots import PilotProcess, unshared
+from tests.support.pilots import PilotProcess
+from tests.support.processes import unshared
 from tests.support.waiting import wait_until
 
 URI = "s3://bucket/scripts/steps"
-
-image, container = shared.image, shared.container
 
 
 # --- What it does -------------------------------------------------------------------------------
@@ -59,14 +57,14 @@ def test_a_script_of_the_archive_is_on_the_path(container: Container, suffix: st
     assert stat.S_IMODE(mode) == 0o755  # nobody else may write to it
 
 
-def test_the_aws_cli_and_s3(container: Container, s3: str) -> None:
+def test_the_aws_cli_and_s3(container: Container, moto: str) -> None:
     place = container.place
     bucket = f"bucket-{uuid.uuid4()}"
-    client = boto3.client("s3", endpoint_url=s3)
+    client = boto3.client("s3", endpoint_url=moto)
     client.create_bucket(Bucket=bucket)
     client.upload_file(str(make_steps(place.folder)), bucket, "scripts/a b.tar.gz")
     place.fill({"one": "bash steps/count.sh 2000"})
-    where = {"AWS_ENDPOINT_URL_S3": s3, "S3_BUCKET": f"s3://{bucket}/PyAnamo"}
+    where = {"AWS_ENDPOINT_URL_S3": moto, "S3_BUCKET": f"s3://{bucket}/PyAnamo"}
     ended = container.run(f"s3://{bucket}/scripts/a b.tar.gz", **where)
     assert (ended.code, ended.counts["done"]) == (0, 1), ended.stderr
     assert "Completed" not in ended.stderr  # the CLI's progress

@@ -21,11 +21,10 @@ from botocore.exceptions import ClientError
 from pyanamo.model import ItemState
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
-from tests.support.cli import ROOT, Finished
 from tests.support.makers import add, badly, claimed, ended, failed, nested, single
-from tests.support.moto_server import set_moto
 from tests.support.permissions import credentials_of, enforced, role_with, running_enforcing_moto
 from tests.support.pilots import LOG_LINE
+from tests.support.programs import ROOT, Finished
 from tests.support.stack import ACCOUNT, REGION, Document, Stack, as_list, create_stack
 
 HERE = f"{REGION}:{ACCOUNT}"
@@ -300,7 +299,6 @@ def test_an_operator_submits_to_the_stacks_queue_only(
     stack: Stack, operator: dict[str, str], moto: str
 ) -> None:
     batch = boto3.session.Session(*operator.values()).client("batch", endpoint_url=moto)
-    set_moto(moto, "config", {"batch": {"use_docker": False}})
     job = {
         "jobName": "pilot",
         "jobQueue": stack.outputs["Queue"],

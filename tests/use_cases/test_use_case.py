@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import IMPORT_ITEMS, ROOT, Finished
 from tests.support.cohort import SAMPLES, SCRIPTS, Bench, make_cohort, tool
+from tests.support.programs import IMPORT_ITEMS, ROOT, Finished
 
 # --- The merge ----------------------------------------------------------------------------------
 

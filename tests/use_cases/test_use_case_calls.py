@@ -12,9 +12,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.cli import finish
 from tests.support.cohort import Bench, called_snps, signal_and_finish, tool, true_snps
-from tests.support.pilots import is_alive, processes
+from tests.support.processes import is_alive, processes
+from tests.support.programs import finish
 from tests.support.waiting import wait_until
 
 # --- Calls --------------------------------------------------------------------------------------
@@ -170,11 +170,11 @@ def test_a_gvcf_of_something_else_is_refused(bench: Bench, sample: str, chromoso
 # --- S3 -----------------------------------------------------------------------------------------
 
 
-def test_input_and_results_may_be_in_s3(bench: Bench, s3: str, table_name: str) -> None:
+def test_input_and_results_may_be_in_s3(bench: Bench, moto: str, table_name: str) -> None:
     assert bench.call("Sample1", "chr1").code == 0
     expected = bench.gvcf("Sample1", "chr1").read_bytes()
 
-    client = boto3.client("s3", endpoint_url=s3)
+    client = boto3.client("s3", endpoint_url=moto)
     bucket = f"use-case-{table_name[-12:]}"
     client.create_bucket(Bucket=bucket)
     uploads = [bench.cohort / f"reference.fa{ending}" for ending in ("", ".fai")]
@@ -182,7 +182,7 @@ def test_input_and_results_may_be_in_s3(bench: Bench, s3: str, table_name: str) 
     for file in uploads:
         client.upload_file(str(file), bucket, f"data/{file.name}")
     bench.environment |= {
-        "AWS_ENDPOINT_URL_S3": s3,
+        "AWS_ENDPOINT_URL_S3": moto,
         "COHORT": f"s3://{bucket}/data",
         "ALIGNMENTS": f"s3://{bucket}/data",
         "GVCFS": f"s3://{bucket}/results",

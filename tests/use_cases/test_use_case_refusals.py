@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import finish
 from tests.support.cohort import SAMPLES, Bench
+from tests.support.programs import finish
 
 # --- Files that aren't whole --------------------------------------------------------------------
 

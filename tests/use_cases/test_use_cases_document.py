@@ -22,12 +22,12 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.support.cli import ROOT, SECONDS, Finished, finish
 from tests.support.container import HOME, copy_into
 from tests.support.copier import Copier
 from tests.support.documents import examples
 from tests.support.moto_server import set_moto
 from tests.support.permissions import credentials_of, enforced, running_enforcing_moto
+from tests.support.programs import ROOT, SECONDS, Finished, finish
 from tests.support.stack import REGION, template_for_moto
 
 DOCUMENT = ROOT / "use_cases" / "README.md"
@@ -51,7 +51,6 @@ BEFORE = "from tests.support import stack\nstack.teach_moto()\n"
 def moto() -> Iterator[str]:
     """The URL of a server with an empty account."""
     with running_enforcing_moto(BEFORE) as endpoint:
-        set_moto(endpoint, "config", {"batch": {"use_docker": False}})  # jobs succeed at once
         yield endpoint
 
 

@@ -1,0 +1,27 @@
+"""Places for rounds of chaos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.place import Place
+
+
+@pytest.fixture(params=["local", "remote"])
+def new_place(
+    request: pytest.FixtureRequest, tmp_path: Path, table_name: str
+) -> Callable[[int], Place]:
+    """What makes a place for a round, with each kind of table."""
+    endpoint = request.getfixturevalue("dynamodb") if request.param == "remote" else None
+
+    def make(number: int) -> Place:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if endpoint is None:
+            return Place.in_file(folder)
+        return Place.at(endpoint, folder, f"{table_name}-{number}"[-255:])
+
+    return make
