@@ -89,7 +89,7 @@ class LogBucket:
 
 
 def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
-    """The bucket that `-b` and `-k` name: `name`, or `s3://name/prefix`."""
+    """Return the bucket for `-b` (`NAME` or `s3://NAME/PREFIX`) and `-k` (the prefix)."""
     bucket, _, own_prefix = name.removeprefix("s3://").partition("/")
     if not bucket:
         raise UsageError(f"-b {name!r} is not a bucket: give NAME or s3://NAME/PREFIX")
@@ -111,7 +111,7 @@ def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
 
 
 def read_object(uri: str, account: Account) -> Iterator[bytes]:
-    """What an object of S3 has, a chunk at a time, by its `s3://` URI."""
+    """Yield the content of an S3 object in chunks, by its `s3://` URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = make_client("s3", account)
     with translated_errors(client, f"the log {uri}"):

@@ -26,7 +26,7 @@ def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
 
 
 def whole_log(result: Result, stream: Stream, account: Account) -> Iterator[bytes]:
-    """The whole output, a chunk at a time. Raises a `PyAnamoError` where it isn't kept."""
+    """Yield the whole output in chunks. Raises `PyAnamoError` if it was not kept."""
     tail, size = tail_of(result, stream)
     if len(tail.encode()) == size:  # the tail is the whole output: no log is needed
         yield tail.encode()
