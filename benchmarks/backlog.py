@@ -1,4 +1,4 @@
-"""What a claim costs as the backlog grows."""
+"""Measure what a claim costs as the backlog grows."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from benchmarks.processes import in_own_process
 from pyanamo.model import Ending, Outcome
 from pyanamo.tables import Store
 
-CLAIMS = 50  # a round: half of the shortest backlog
+CLAIMS = 50  # per round: half of the shortest backlog
 PUT_BACK = Outcome(ending=Ending.INTERRUPTED, results={}, reason="measured")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a claim took, on average of a round's."""
+    """The average cost of a claim in one round."""
 
     milliseconds: float
     requests: float
 
 
 def claims(place: Place, sizes: Sequence[int], rounds: int) -> list[Figure]:
-    """Claim from tables with so many items, from the shortest to the longest, in turns."""
+    """Claim from tables of these sizes in turn, and compare the largest with the smallest."""
     tables = {size: place.filled(size) for size in sizes}
     costs = in_own_process(
         {**place.environment, **_meter(place).environment}, _measure, place, tables, rounds
@@ -40,12 +40,12 @@ def claims(place: Place, sizes: Sequence[int], rounds: int) -> list[Figure]:
     figures = [
         Figure(
             name=f"backlog_time_{place.key}",
-            what=f"time of a claim with {last:,} items waiting, next to one with {first:,}, "
+            what=f"time per claim with {last:,} items waiting, compared with {first:,}, "
             f"{place.name}",
             unit="times as long",
             values=[many.milliseconds / few.milliseconds for many, few in pairs],
             target=at_most(1.2),
-            beside="ms a claim: " + _listed(times),
+            beside="ms per claim: " + _listed(times),
         )
     ]
     if place.endpoint:
@@ -53,7 +53,7 @@ def claims(place: Place, sizes: Sequence[int], rounds: int) -> list[Figure]:
         figures.append(
             Figure(
                 name="backlog_requests",
-                what=f"requests a claim with {last:,} items waiting",
+                what=f"requests per claim with {last:,} items waiting",
                 unit="requests",
                 values=[cost.requests for cost in costs[last]],
                 target=at_most(1.1),
@@ -70,7 +70,7 @@ def _measure(place: Place, tables: Mapping[int, str], rounds: int) -> dict[int, 
     for _ in range(rounds):
         for size in sizes:
             costs[size].append(_claim_some(place, tables[size]))
-        sizes.rotate()  # so that none always comes first
+        sizes.rotate()  # so that no table is always the first
     return costs
 
 
@@ -78,7 +78,7 @@ def _claim_some(place: Place, name: str) -> Cost:
     """Claim some items as a new worker does, and put them back."""
     local = None if place.endpoint else Path(place.environment["PYANAMO_LOCAL"])
     table = Store(local=local).open(name)
-    table.check()  # the connection is there from here on
+    table.check()  # opens the connection before the time is measured
     if place.endpoint:
         _meter(place).take()
     started = time.perf_counter()

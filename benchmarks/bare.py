@@ -1,14 +1,14 @@
-"""What a machine must do for a number of tasks, whoever has it done: without any program around it.
+"""Measure the least that a machine must do for a number of tasks, in bare loops.
 
     python -m benchmarks.bare start --tasks 1000 --processes 2
     python -m benchmarks.bare start --tasks 1000 --threads 2
     python -m benchmarks.bare update --tasks 1000 --processes 4 --table NAME
     python -m benchmarks.bare write --tasks 10000 --table NAME
 
-`start` starts and reaps `true`, its output in files; `update` makes two conditional updates of each
-of a table's items, as a claim and an end must; `write` has boto3's `batch_writer` write the rows of
-an import. Prints the seconds from the moment when all are ready until the last one has ended, and
-the processor time of all.
+`start` starts and reaps `true`, with its output in files. `update` makes two conditional updates
+per item of a table, as a claim and its end do. `write` writes the rows of an import with boto3's
+`batch_writer`. Prints two numbers: the seconds from the start of the work, when all processes are
+ready, to the end of the last one; and the CPU time of all processes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from multiprocessing.synchronize import Barrier
 
 READY_SECONDS = 60.0
 
-Work = Callable[[range], None]  # told the numbers of its tasks
+Work = Callable[[range], None]  # called with the numbers of its tasks
 
 
 def starting(_arguments: argparse.Namespace) -> Work:
-    """Start `true` and wait for its end, with two files for its output.
+    """Return a loop that starts `true` and waits for its end, with two files for its output.
 
-    They are emptied for each task: new ones may cost more than starting the process does.
+    The same files are reused, because creating files may cost more than starting the process.
     """
 
     def start_all(numbers: range) -> None:
@@ -48,7 +48,7 @@ def starting(_arguments: argparse.Namespace) -> Work:
 
 
 def updating(arguments: argparse.Namespace) -> Work:
-    """Lock an item if it is todo, and end it if it is locked by us."""
+    """Return a loop that locks an item if it is todo, and ends it if we locked it."""
     import boto3
 
     client = boto3.client("dynamodb")
@@ -94,7 +94,7 @@ def updating(arguments: argparse.Namespace) -> Work:
 
 
 def writing(arguments: argparse.Namespace) -> Work:
-    """Write new items, over whatever is there."""
+    """Return a loop that writes new items, overwriting existing ones."""
     import boto3
 
     from pyanamo.model import Item, Task
@@ -125,7 +125,7 @@ def _set_ready(barrier: Barrier) -> None:
 
 
 def work_in_process(arguments: argparse.Namespace, process: int) -> tuple[float, float, float]:
-    """Do a process's part, once all are ready; when it began and ended, and its processor time."""
+    """Do the work of one process when all are ready; return its start, end and CPU seconds."""
     work = WORK[arguments.what](arguments)
     threads = arguments.threads
     step = arguments.processes * threads
@@ -142,8 +142,10 @@ def work_in_process(arguments: argparse.Namespace, process: int) -> tuple[float,
 
 
 def main() -> None:
-    """Do the work in so many processes and threads."""
-    parser = argparse.ArgumentParser(description="What a machine must do for a number of tasks.")
+    """Do the work in the given number of processes and threads."""
+    parser = argparse.ArgumentParser(
+        description="Measure the least that a machine must do for tasks."
+    )
     parser.add_argument("what", choices=WORK)
     parser.add_argument("--tasks", type=int, required=True)
     parser.add_argument("--processes", type=int, default=1)

@@ -1,7 +1,7 @@
-"""Measure what PyAnamo promises, next to what the machine allows.
+"""Measure PyAnamo's performance, compared with what the machine allows.
 
-    python -m benchmarks.bench           all, into benchmarks/results.json and benchmarks/README.md
-    python -m benchmarks.bench --quick   less of all, printed only; what is counted is checked
+    python -m benchmarks.bench           update benchmarks/results.json and benchmarks/README.md
+    python -m benchmarks.bench --quick   measure less, print only, and check the counts
     python -m benchmarks.bench --only rate-single --only memory
 
 DynamoDB Local needs Java and npm, as for `make test`. See benchmarks/README.md.
@@ -33,8 +33,8 @@ from benchmarks.places import Place, places
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 
 HERE = Path(__file__).parent
-BUSY = 0.5  # of the load in the minute before
-BUSY_WARNING = "Other processes kept this machine busy: times, and their ratios, mean little."
+BUSY = 0.5  # load average of the last minute
+BUSY_WARNING = "Other processes kept this machine busy: times and their ratios are unreliable."
 MEASURES = (
     "rate-single",
     "rate-nested",
@@ -54,7 +54,7 @@ class Amounts:
     """How much is measured."""
 
     rounds: int
-    tasks: int  # of the rates
+    tasks: int  # for the rates
     dynamodb_rounds: int
     dynamodb_tasks: int
     import_rows: int
@@ -64,7 +64,7 @@ class Amounts:
     pilots: int
     drained: int
     most_conflicts: float  # percent
-    simulation: Sequence[str] = ()  # arguments of its command line
+    simulation: Sequence[str] = ()  # arguments for the command line of the simulation
 
 
 FULL = Amounts(
@@ -91,21 +91,21 @@ QUICK = Amounts(
     backlog_rounds=1,
     pilots=10,
     drained=1000,
-    most_conflicts=15,  # much of so short a list is its end
+    most_conflicts=15,  # most conflicts are at the end, a large part of so short a list
     simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
 )
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured where, how much of it."""
+    """The measurements, with their amounts and their tables."""
 
     amounts: Amounts
     embedded: Place
     dynamodb: Place
 
     def rate_single(self) -> Iterator[Figure]:
-        """Single items in an embedded table."""
+        """Measure the rate of single items in an embedded table."""
         tasks = self.amounts.tasks
         found = rates.single_items(
             self.embedded, workers=2, rounds=self.amounts.rounds, tasks=tasks
@@ -114,7 +114,7 @@ class Bench:
         yield rates.ratio_figure("rate_single", what, found, at_least(0.5))
 
     def rate_nested(self) -> Iterator[Figure]:
-        """Nested tasks in an embedded table."""
+        """Measure the rate of nested tasks in an embedded table."""
         tasks = self.amounts.tasks
         found = rates.nested_tasks(
             self.embedded, threads=2, rounds=self.amounts.rounds, tasks=tasks
@@ -123,54 +123,54 @@ class Bench:
         yield rates.ratio_figure("rate_nested", what, found, at_least(0.5))
 
     def rate_dynamodb(self) -> Iterator[Figure]:
-        """Single items in DynamoDB Local."""
+        """Measure the rate of single items in DynamoDB Local."""
         tasks, rounds = self.amounts.dynamodb_tasks, self.amounts.dynamodb_rounds
         found = rates.single_items(self.dynamodb, workers=4, rounds=rounds, tasks=tasks)
         what = f"rate of {tasks:,} single items `true`, DynamoDB Local, `-i 4`"
         yield rates.ratio_figure("rate_dynamodb", what, found, at_least(0.9))
 
     def requests(self) -> Iterator[Figure]:
-        """What items cost."""
+        """Count requests and capacity units per item."""
         yield costs.single_items(self.dynamodb, items=500, workers=4)
         yield costs.nested_item(self.dynamodb)
         yield from costs.units(self.dynamodb, items=20)
 
     def imports(self) -> Iterator[Figure]:
-        """Imports."""
+        """Measure an import."""
         yield from imports.import_rows(
             self.dynamodb, self.amounts.import_rows, self.amounts.batch_writer_rows
         )
 
     def start(self) -> Iterator[Figure]:
-        """The start of a pilot."""
+        """Measure the start of a pilot."""
         for place in (self.embedded, self.dynamodb):
             yield footprint.start_up(place, self.amounts.rounds)
 
     def memory(self) -> Iterator[Figure]:
-        """The memory of a pilot."""
+        """Measure the memory of a pilot."""
         for place in (self.embedded, self.dynamodb):
             yield footprint.memory(place, 3 if self.amounts.rounds > 1 else 1)
 
     def backlog(self) -> Iterator[Figure]:
-        """Claims from long and short backlogs."""
+        """Measure claims from long and short backlogs."""
         sizes, rounds = self.amounts.backlog, self.amounts.backlog_rounds
-        # The embedded table is faster by ten times.
+        # The embedded table is ten times faster, so it gets more rounds.
         for place, more in ((self.embedded, 5), (self.dynamodb, 1)):
             yield from backlog.claims(place, sizes, more * rounds)
 
     def conflicts(self) -> Iterator[Figure]:
-        """Many pilots on one table."""
+        """Count conflicts between many pilots on one table."""
         amounts = self.amounts
         most = amounts.most_conflicts
         yield conflicts.drain(self.dynamodb, amounts.pilots, amounts.drained, most)
 
     def simulation(self) -> Iterator[Figure]:
-        """A large cluster, simulated."""
+        """Simulate a large cluster."""
         yield from simulated.clusters(self.amounts.simulation)
 
     @property
     def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:
-        """All of them, by the names that `--only` takes."""
+        """All measurements, by their names for `--only`."""
         functions = (
             self.rate_single,
             self.rate_nested,
@@ -187,7 +187,7 @@ class Bench:
 
 
 def measure(amounts: Amounts, only: Sequence[str]) -> list[Figure]:
-    """Measure, telling of each figure on stderr as soon as it is there."""
+    """Run the measurements, and print each figure on stderr as soon as it is known."""
     figures: list[Figure] = []
     with places() as (embedded, dynamodb):
         for name, figures_of in Bench(amounts, embedded, dynamodb).measures.items():
@@ -202,25 +202,33 @@ def measure(amounts: Amounts, only: Sequence[str]) -> list[Figure]:
 
 
 def missed_counts(figures: Sequence[Figure]) -> list[Figure]:
-    """What costs more than it should, on any machine."""
+    """Return the counts that miss their target. Counts don't depend on the machine."""
     return [figure for figure in figures if figure.is_count and figure.is_met is False]
 
 
 def tell(text: str) -> None:
-    """Say something that isn't the result."""
+    """Print a progress message on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Measure what PyAnamo promises.")
-    parser.add_argument("--quick", action="store_true", help="less of all; check what is counted")
-    parser.add_argument("--only", action="append", default=[], choices=MEASURES, help="some of it")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Measure PyAnamo's performance.")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure less, print only, and check the counts"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=MEASURES,
+        help="run only this measurement (can be repeated)",
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Measure; 1 if it can't, or if a quick run finds that something costs more than it should."""
+    """Measure; return 1 on errors, or if a quick run finds a count that misses its target."""
     arguments = parse_arguments()
     busy = os.getloadavg()[0] > BUSY
     if busy:

@@ -1,4 +1,4 @@
-"""How often pilots get into each other's way."""
+"""Measure how often pilots try to claim the same item."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DONE = Outcome(
 
 
 def drain(place: Place, pilots: int, items: int, most: float) -> Figure:
-    """Have pilots that start at once, and run nothing, work through all items to the end."""
+    """Start pilots at the same time, let them finish all items without running tasks."""
     meter = Meter(place.folder / "conflicts.meter")
     table = place.fill(items)
     environment = {**place.environment, **meter.environment}
@@ -40,31 +40,31 @@ def drain(place: Place, pilots: int, items: int, most: float) -> Figure:
     counts = count(requests)
     return Figure(
         name="conflicts",
-        what=f"conflicts: failed conditional updates a claim, {pilots} pilots (threads) on "
-        f"{items:,} items, DynamoDB Local, the end included",
+        what=f"conflicts: failed conditional updates per claim, {pilots} pilots (threads) on "
+        f"{items:,} items, DynamoDB Local, including the end",
         unit="%",
         values=[100 * conflicts / items],
         target=at_most(most),
         is_count=True,
-        beside=f"until {BEFORE_END:.0%} of the items were done "
-        f"{100 * before_end / (BEFORE_END * items):.1f} %; "
-        f"{counts.total() / items:.2f} requests an item, {counts['Query']} queries",
+        beside=f"{100 * before_end / (BEFORE_END * items):.1f} % until {BEFORE_END:.0%} of the "
+        f"items were done; "
+        f"{counts.total() / items:.2f} requests per item, {counts['Query']} queries",
     )
 
 
 def _until(requests: Sequence[Request], items: int) -> int:
-    """The conflicts until so many items had ended."""
+    """Count the conflicts until this number of items had ended."""
     conflicts = writes = 0
     for one in sorted(requests, key=lambda one: one.at):
         conflicts += one.is_conflict
         writes += one.operation == "UpdateItem" and not one.error
-        if writes >= 2 * items:  # each is claimed and ended
+        if writes >= 2 * items:  # two writes per item: claim and end
             break
     return conflicts
 
 
 def _drain(table: str, pilots: int) -> list[int]:
-    """How many items each of the pilots has done."""
+    """Run the pilots as threads; return how many items each has done."""
     client = make_client("dynamodb", Account())
     start = threading.Barrier(pilots)
     with ThreadPoolExecutor(pilots) as pool:
@@ -72,7 +72,7 @@ def _drain(table: str, pilots: int) -> list[int]:
 
 
 def _work(client: Client, name: str, start: threading.Barrier, number: int) -> int:
-    """What a pilot's worker does, but for the tasks: two empty answers are believed."""
+    """Claim and finish items as a worker does, until two answers in a row are empty."""
     table = DynamoDBTable(name, client=client)
     done = empty = 0
     start.wait(60)

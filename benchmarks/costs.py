@@ -1,4 +1,4 @@
-"""What items cost in requests to DynamoDB and in the units that it charges for."""
+"""Count the requests and the capacity units per item in DynamoDB."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pyanamo.tables.size import item_size
 
 NESTED = 100
 KILOBYTE = 1024
-PRINTED = 450  # characters: with them an item of `units` comes close to 1 KB in the end
+PRINTED = 450  # characters that a task prints, so that its item grows to almost 1 KB
 
 
 def single_items(place: Place, items: int, workers: int) -> Figure:
-    """The requests of a pilot's whole life, an item."""
+    """Count the requests of a pilot from start to end, per item."""
     meter = Meter(place.folder / "single.meter")
     table = place.fill(items)
     place.pilot(table, "-i", str(workers), done=items, environment=meter.environment)
@@ -30,20 +30,20 @@ def single_items(place: Place, items: int, workers: int) -> Figure:
     at_end = count(one for one in requests if one.at > last_end)
     return Figure(
         name=f"requests_single_i{workers}",
-        what=f"requests a single item, claim to done, {items} items `true`, `-i {workers}`",
+        what=f"requests per single item, claim to done, {items} items `true`, `-i {workers}`",
         unit="requests",
         values=[counts.total() / items],
         target=at_most(2.1),
         is_count=True,
-        beside=f"{listed(counts)}; {at_end.total()} of these after the last item had ended",
+        beside=f"{listed(counts)}; {at_end.total()} of them after the last item had ended",
     )
 
 
 def units(place: Place, items: int) -> list[Figure]:
-    """The write units of an item of 1 KB from its import to its end, and the pilot's read units.
+    """Count the write units of an item of 1 KB, including its import, and the read units.
 
-    DynamoDB Local doesn't tell the units of PartiQL statements, by which an import writes: for them
-    stands what a PutItem of the same row takes, which DynamoDB charges alike.
+    An import writes with PartiQL statements, for which DynamoDB Local doesn't report units. So the
+    same row is written with PutItem, for which DynamoDB charges the same.
     """
     meter = Meter(place.folder / "units.meter")
     table = place.fill(items, f"printf %{PRINTED}s x")
@@ -54,23 +54,23 @@ def units(place: Place, items: int) -> list[Figure]:
     run = meter.take()
     sizes = in_own_process(place.environment, _sizes, table)
     if not 0.9 * KILOBYTE < max(sizes) <= KILOBYTE:
-        raise RuntimeError(f"items have {min(sizes)} to {max(sizes)} bytes in the end, not 1 KB")
+        raise RuntimeError(f"items have {min(sizes)} to {max(sizes)} bytes at the end, not 1 KB")
     of_import = sum(one.writes for one in put) / imported
     of_run = sum(one.writes for one in run) / items
     return [
         Figure(
             name="write_units_single",
-            what="write units a single item of 1 KB, its import included",
+            what="write units per single item of 1 KB, including its import",
             unit="units",
             values=[of_import + of_run],
             target=at_most(8),
             is_count=True,
-            beside=f"import {of_import:.2f}, claim and end {of_run:.2f}, index included; "
-            f"{max(sizes):,} bytes in the end",
+            beside=f"import {of_import:.2f}, claim and end {of_run:.2f}, including the index; "
+            f"{max(sizes):,} bytes at the end",
         ),
         Figure(
             name="read_units_single",
-            what="read units a single item",
+            what="read units per single item",
             unit="units",
             values=[sum(one.reads for one in run) / items],
             is_count=True,
@@ -79,7 +79,7 @@ def units(place: Place, items: int) -> list[Figure]:
 
 
 def nested_item(place: Place) -> Figure:
-    """The requests for a nested item, from its claim to its end: beyond 2, a second of its run."""
+    """Count the requests per second for a nested item, except its claim and its end."""
     meter = Meter(place.folder / "nested.meter")
     table = place.fill_nested("sleep", ["0.1"] * NESTED)
     place.pilot(table, "-n", "4", done=1, environment=meter.environment)
@@ -90,23 +90,23 @@ def nested_item(place: Place) -> Figure:
     others = count(one for one in requests if one.operation != "UpdateItem")
     return Figure(
         name="requests_nested",
-        what=f"requests for a nested item of {NESTED} tasks of 0.1 s, `-n 4`: a second of its run, "
-        "beyond the first 2",
+        what=f"requests per second for a nested item of {NESTED} tasks of 0.1 s, `-n 4`, "
+        "without its claim and its end",
         unit="requests",
         values=[(sent - 2) / seconds],
         target=at_most(1),
         is_count=True,
-        beside=f"{sent} in {seconds:.1f} s; to find it, and to find no other: {listed(others)}",
+        beside=f"{sent} in {seconds:.1f} s; requests to look for items: {listed(others)}",
     )
 
 
 def listed(counts: Mapping[str, int]) -> str:
-    """Requests by operation, for a person."""
+    """Format the number of requests per operation for people."""
     return ", ".join(f"{number} {operation}" for operation, number in sorted(counts.items()))
 
 
 def _put_again(source: str, target: str) -> int:
-    """Make a table and put copies of another's rows into it; how many they are."""
+    """Create a table and copy another table's rows into it; return their number."""
     client = make_client("dynamodb", Account())
     client.create_table(**table_definition(target))
     rows = client.scan(TableName=source, ConsistentRead=True)["Items"]
@@ -116,7 +116,7 @@ def _put_again(source: str, target: str) -> int:
 
 
 def _sizes(table: str) -> list[int]:
-    """The bytes of each of a table's items."""
+    """Return the size of each item of a table, in bytes."""
     client = make_client("dynamodb", Account())
     rows = client.scan(TableName=table, ConsistentRead=True)["Items"]
     return [item_size(plain_map(row)) for row in rows]

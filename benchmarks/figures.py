@@ -1,4 +1,4 @@
-"""A figure: what was measured, how often, and whether it is what it should be."""
+"""A figure: a measurement with its values and its target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure's median should be at most, or at least."""
+    """The upper or lower limit for a figure's median."""
 
     value: float
     at_least: bool = False
 
     def is_met_by(self, value: float) -> bool:
-        """Whether a value is on the right side."""
+        """Return whether a value meets the target."""
         return value >= self.value if self.at_least else value <= self.value
 
     def __str__(self) -> str:
@@ -23,12 +23,12 @@ class Target:
 
 
 def at_most(value: float) -> Target:
-    """A target from above."""
+    """Return a target that is an upper limit."""
     return Target(value)
 
 
 def at_least(value: float) -> Target:
-    """A target from below."""
+    """Return a target that is a lower limit."""
     return Target(value, at_least=True)
 
 
@@ -39,24 +39,24 @@ class Figure:
     name: str  # in results.json
     what: str  # in the table
     unit: str
-    values: Sequence[float]  # a round each
+    values: Sequence[float]  # one per round
     target: Target | None = None
-    is_count: bool = False  # the same on any machine, but for chance: quick runs check it
-    beside: str = ""  # what it is to be seen with
+    is_count: bool = False  # doesn't depend on the machine, so quick runs check it
+    beside: str = ""  # more numbers to compare it with
 
     @property
     def median(self) -> float:
-        """The value that counts."""
+        """The value that is compared with the target."""
         return statistics.median(self.values)
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None if there is no target."""
         return None if self.target is None else self.target.is_met_by(self.median)
 
     @property
     def spread(self) -> str:
-        """The lowest and the highest value, and how many there are."""
+        """The lowest and the highest value, and the number of values."""
         count = len(self.values)
         if count == 1:
             return "1 run"
@@ -64,7 +64,7 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """A number with three digits, or with all of its whole ones."""
+    """Format a number with three significant digits; from 100 on, as a whole number."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What a pilot takes before it does anything: processor time to start, and memory."""
+"""Measure the CPU time of a pilot's start, and its memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START_LIMITS = {"embedded": 0.25, "DynamoDB Local": 0.8}  # seconds
 
 
 def start_up(place: Place, rounds: int) -> Figure:
-    """Processor time from the command line until the first task runs, of all its processes."""
+    """Measure the CPU time of all processes of a pilot until its first task runs."""
     values = []
     for _ in range(rounds):
         table = place.fill(1, f"{TASK} 60")
@@ -26,7 +26,7 @@ def start_up(place: Place, rounds: int) -> Figure:
             values.append(sum(_cpu_seconds(process) for process in tree(pilot)))
     return Figure(
         name=f"start_up_{place.key}",
-        what=f"processor time of a pilot until its first task runs, {place.name}",
+        what=f"CPU time of a pilot until its first task runs, {place.name}",
         unit="s",
         values=values,
         target=at_most(START_LIMITS[place.name]),
@@ -34,9 +34,9 @@ def start_up(place: Place, rounds: int) -> Figure:
 
 
 def memory(place: Place, rounds: int) -> Figure:
-    """The memory of a pilot whose workers all run a task, the tasks apart.
+    """Measure the memory of a pilot whose workers all run a task, without the tasks.
 
-    What processes share counts once (proportional set size, `/proc/PID/smaps`: proc(5)).
+    Shared memory counts once (proportional set size, `/proc/PID/smaps`: proc(5)).
     """
     values = []
     for _ in range(rounds):
@@ -51,12 +51,12 @@ def memory(place: Place, rounds: int) -> Figure:
         unit="MB",
         values=values,
         target=at_most(60 + 12 * WORKERS),
-        beside=f"60 MB and 12 MB a worker; {len(own)} processes",
+        beside=f"target: 60 MB and 12 MB per worker; {len(own)} processes",
     )
 
 
 def runs(pilot: psutil.Process, tasks: int) -> bool:
-    """Whether a pilot has so many tasks running."""
+    """Return whether a pilot runs this number of tasks."""
     names = [_name(process) for process in pilot.children(recursive=True)]
     return names.count(TASK) == tasks
 

@@ -1,4 +1,4 @@
-"""How fast import-items.py writes rows, and in how much memory."""
+"""Measure the speed and the memory of import-items.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.rates import bare
 
 
 def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
-    """Import rows, between two runs of `batch_writer` with some of them."""
+    """Measure an import, and `batch_writer` with fewer rows before and after it."""
     before = batch_writer_rate(place, beside_rows)
     table = place.new_table()
     ran = place.import_file(table, task_file(place.folder, rows, "true"))
@@ -20,16 +20,16 @@ def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
     return [
         Figure(
             name="import_rate",
-            what=f"import of {rows:,} rows, DynamoDB Local, next to boto3's `batch_writer`",
+            what=f"import of {rows:,} rows, DynamoDB Local, compared with boto3's `batch_writer`",
             unit="of its rate",
             values=[rate / beside],
             target=at_least(0.6),
-            beside=f"import-items.py with its start {number(rate)} rows/s, "
-            f"batch_writer {number(beside)} rows/s, which overwrites what is there",
+            beside=f"import-items.py including its start {number(rate)} rows/s, "
+            f"batch_writer, which overwrites rows, {number(beside)} rows/s",
         ),
         Figure(
             name="import_memory",
-            what=f"memory of that import of {rows:,} rows, at its highest",
+            what=f"peak memory of this import of {rows:,} rows",
             unit="MB",
             values=[ran.peak_mb],
             target=at_most(200),
@@ -38,6 +38,6 @@ def import_rows(place: Place, rows: int, beside_rows: int) -> list[Figure]:
 
 
 def batch_writer_rate(place: Place, rows: int) -> float:
-    """The rows a second that boto3's `batch_writer` writes, on one thread, into a new table."""
-    table = place.fill(1)  # the same row comes again, and is overwritten
+    """Return the rows per second of `batch_writer`, in one thread, into a new table."""
+    table = place.fill(1)  # its row is overwritten
     return bare(place, "write", rows, "--table", table).rate

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describe the machine and the versions that figures were measured with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.dynamodb_fetch import JAR, fetch
 
 
 def describe() -> dict[str, str]:
-    """The machine and the versions, for a person."""
+    """Return the properties of the machine and the versions, for people."""
     return {
         "processor": _processor(),
         "cores": str(psutil.cpu_count()),
@@ -32,14 +32,14 @@ def describe() -> dict[str, str]:
 
 
 def _dynamodb_local() -> str:
-    """What the server says of its version; raises `DynamoDBLocalError` where it isn't to be had."""
+    """Return the server's version. Raises `DynamoDBLocalError` if it can't be fetched."""
     command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", JAR, "-version"]
     ran = subprocess.run(command, cwd=fetch(), capture_output=True, text=True, check=True)
     return ran.stdout.strip()
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells."""
+    """Return the processor's name, or its architecture if the name is unknown."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)

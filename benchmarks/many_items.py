@@ -1,9 +1,9 @@
-"""Fill three steps with 100,000 items, as a workflow that is half done has them.
+"""Fill three steps with 100,000 items, like a workflow that is half done.
 
     python benchmarks/many_items.py --local FILE
     python benchmarks/many_items.py --endpoint-url URL
 
-The tables must not be there. It writes around the program, which would run every item first.
+The tables must not exist. The items are written directly, since running them would take too long.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pyanamo.tables.attributes import item_attributes, slot
 from pyanamo.tables.dynamodb.expressions import typed_map
 
 STEPS = {"Align": 33_334, "Call": 33_333, "Merge": 33_333}
-NESTED_TASKS = 4  # of an item of the second step
-BATCH = 25  # items a BatchWriteItem: DynamoDB's limit
+NESTED_TASKS = 4  # per item of the second step
+BATCH = 25  # items per BatchWriteItem: DynamoDB's limit
 WRITERS = 8
 DONE_PART = {"Align": 90, "Call": 50, "Merge": 10}  # percent
 
 
 def state_of(step: str, number: int) -> ItemState:
-    """Of each hundred items 3 failed, 1 is locked and 1 is held; the rest is done or todo."""
-    place = number * 37 % 100  # not in a row
+    """Return an item's state: 3 % failed, 1 % locked, 1 % held, the others done or todo."""
+    place = number * 37 % 100  # spreads the states over the table
     if place < 5:
         states = (ItemState.FAILED,) * 3 + (ItemState.LOCKED, ItemState.HELD)
         return states[place]
@@ -44,7 +44,7 @@ def state_of(step: str, number: int) -> ItemState:
 
 
 def item_of(step: str, number: int) -> Item:
-    """An item as its last attempt left it."""
+    """Return an item with the results of its last attempt."""
     name = f"Sample{number:05}"
     state = state_of(step, number)
     began = state not in (ItemState.TODO, ItemState.HELD)
@@ -89,14 +89,14 @@ def item_of(step: str, number: int) -> Item:
 
 
 def rows_of(step: str) -> Iterator[dict[str, Any]]:
-    """The attributes of a step's items."""
+    """Yield the attributes of a step's items."""
     for number in range(STEPS[step]):
         item = item_of(step, number)
         yield {**item_attributes(item), "Slot": slot(item.item_id), "Import_ID": "benchmark"}
 
 
 def fill_file(file: Path) -> None:
-    """Fill an embedded file."""
+    """Fill embedded tables in a file."""
     for step in STEPS:
         table = Store(local=file).open(step)
         table.create()
@@ -116,7 +116,7 @@ def fill_file(file: Path) -> None:
 
 
 def fill_dynamodb(endpoint_url: str) -> None:
-    """Fill tables of DynamoDB."""
+    """Fill DynamoDB tables."""
     client = make_client("dynamodb", Account(endpoint_url=endpoint_url))
 
     def write(requests: dict[str, list[dict[str, Any]]]) -> None:

@@ -1,4 +1,4 @@
-"""What programs asked of DynamoDB: the lines that `benchmarks/meter` leaves."""
+"""Read the requests to DynamoDB that `benchmarks/meter` has logged."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Request:
     operation: str
     pid: int
     milliseconds: float
-    at: float  # epoch seconds: when it ended
-    tries: int = 1  # more than one: the SDK repeated it
+    at: float  # its end, in epoch seconds
+    tries: int = 1  # more than 1 if the SDK retried it
     error: str = ""
     reads: float = 0.0  # read units
     writes: float = 0.0  # write units
 
     @property
     def is_conflict(self) -> bool:
-        """Whether it was a write whose condition failed."""
+        """Whether this is a write whose condition failed."""
         return self.error == CONDITION_FAILED
 
 
@@ -40,12 +40,12 @@ class Meter:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program must have in its environment to be metered."""
+        """The environment variables that a program needs to be metered."""
         paths = (str(METER), os.environ.get("PYTHONPATH", ""))
         return {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "AWS_METER": str(self._file)}
 
     def take(self) -> list[Request]:
-        """What was asked since the last time; an error if nothing was, as the meter is broken."""
+        """Return the requests since the last call. Raises `RuntimeError` if there are none."""
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         self._file.unlink(missing_ok=True)
         if not lines:
@@ -54,7 +54,7 @@ class Meter:
 
 
 def count(requests: Iterable[Request]) -> Counter[str]:
-    """Requests by operation, those that the SDK repeated included."""
+    """Count requests per operation, including the SDK's retries."""
     counts: Counter[str] = Counter()
     for request in requests:
         counts[request.operation] += request.tries

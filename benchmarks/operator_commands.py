@@ -1,11 +1,10 @@
-"""What the operator's commands cost on 100,000 items in three tables: a Markdown table on stdout.
+"""Measure the operator's commands on 100,000 items in three tables; print a Markdown table.
 
     python benchmarks/operator_commands.py
 
-fills an embedded file, and Amazon's DynamoDB Local in memory (Java and npm must be there, as for
-`make test`), and runs each command as a process: three times for the seconds, of which the median
-counts, and for the memory, of which the largest does; and once more through a proxy that counts
-the requests to DynamoDB.
+This fills an embedded file, and Amazon's DynamoDB Local in memory (which needs Java and npm, as for
+`make test`). Each command runs three times as a process, for the median time and the peak memory.
+Then it runs once more, through a proxy that counts the requests to DynamoDB.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-# Nothing that makes this process large: a child's peak of memory is at least what its parent has.
+# Import only small modules: a child's peak memory is at least the memory of this process.
 from benchmarks.places import AWS  # noqa: E402
 from benchmarks.processes import Ran, run  # noqa: E402
 from tests.support.dynamodb_local import DynamoDBLocal  # noqa: E402
@@ -31,7 +30,7 @@ RUNS = 3
 
 
 def run_command(command: str, place: Mapping[str, str]) -> Ran:
-    """Run a command of the operator's to its end."""
+    """Run an operator's command to its end."""
     name, *flags = command.split()
     tables = [part for table in TABLES for part in ("-t", table)]
     program = [sys.executable, "-m", "pyanamo", name, *tables, *flags]
@@ -39,7 +38,7 @@ def run_command(command: str, place: Mapping[str, str]) -> Ran:
 
 
 def measure(kind: str, command: str, place: Mapping[str, str], requests: str) -> None:
-    """Print a line of the table."""
+    """Measure a command, and print a row of the table."""
     runs = [run_command(command, place) for _ in range(RUNS)]
     seconds = statistics.median(one.seconds for one in runs)
     memory = max(one.peak_mb for one in runs)
@@ -47,14 +46,14 @@ def measure(kind: str, command: str, place: Mapping[str, str], requests: str) ->
 
 
 def count_requests(command: str, endpoint: str) -> int:
-    """How many requests to DynamoDB a command makes."""
+    """Return the number of requests to DynamoDB that a command makes."""
     with FaultyProxy(endpoint) as proxy:
         run_command(command, {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url})
         return len(proxy.operations)
 
 
 def fill(*where: str) -> None:
-    """Fill the tables, in a process of its own."""
+    """Fill the tables in a separate process."""
     script = Path(__file__).with_name("many_items.py")
     ran = run([sys.executable, str(script), *where], AWS, ROOT)
     print(f"filled in {ran.seconds:.0f} s", file=sys.stderr)

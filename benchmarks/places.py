@@ -1,4 +1,4 @@
-"""Where the tables of a benchmark are, and the two scripts run on them as a user runs them."""
+"""Places for the tables of a benchmark, and how to run the two scripts on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AWS = {
 
 @dataclass(frozen=True)
 class Place:
-    """A folder for files, and a store for tables: an embedded file there, or DynamoDB Local."""
+    """A folder for files, and a store for tables: an embedded file or DynamoDB Local."""
 
     folder: Path
     endpoint: str = ""  # of DynamoDB Local
@@ -38,33 +38,33 @@ class Place:
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """The name for people."""
         return "DynamoDB Local" if self.endpoint else "embedded"
 
     @property
     def key(self) -> str:
-        """For the names of figures."""
+        """The name as part of a figure's name."""
         return "dynamodb" if self.endpoint else "embedded"
 
     @property
     def environment(self) -> dict[str, str]:
-        """By which the scripts find the store."""
+        """The environment variables that tell the scripts which store to use."""
         if self.endpoint:
             return {**AWS, "AWS_ENDPOINT_URL_DYNAMODB": self.endpoint}
         return {"PYANAMO_LOCAL": str(self.folder / "pyanamo.db")}
 
     def new_table(self) -> str:
-        """The name of a table that isn't there yet."""
+        """Return a name for a new table."""
         return f"Bench-{uuid.uuid4().hex[:12]}"
 
     def fill(self, items: int, script: str = "true", table: str = "") -> str:
-        """Import so many single items with one script, into a new table; its name."""
+        """Import single items with the same script into a new table; return its name."""
         table = table or self.new_table()
         self.import_file(table, task_file(self.folder, items, script))
         return table
 
     def fill_nested(self, script: str, arguments: Sequence[str]) -> str:
-        """Import one item with a nested task for each argument into a new table; its name."""
+        """Import an item with a nested task per argument into a new table; return its name."""
         table = self.new_table()
         file = self.folder / "nested.txt"
         row = f"nested|group|{script}|{','.join(arguments)}"
@@ -73,17 +73,17 @@ class Place:
         return table
 
     def filled(self, items: int) -> str:
-        """A table with so many items that all who only need some to be there may share."""
+        """Return a shared table with this number of items. Users must restore its items."""
         if items not in self._filled:
             self._filled[items] = self.fill(items)
         return self._filled[items]
 
     def keep_filled(self, items: int, table: str) -> None:
-        """Let others share a table that has so many items."""
+        """Share a table that has this number of items."""
         self._filled[items] = table
 
     def import_file(self, table: str, file: Path, *flags: str) -> Ran:
-        """Run import-items.py; an error unless it imports something, and no row is left out."""
+        """Run import-items.py. Raises `RuntimeError` if it doesn't import all rows."""
         command = [sys.executable, str(ROOT / "import-items.py"), "-t", table, "-i", str(file)]
         ran = run([*command, *flags], self.environment, self.folder)
         if not re.fullmatch(r"imported [1-9]\d*, already there 0\n", ran.stdout):
@@ -93,7 +93,7 @@ class Place:
     def pilot(
         self, table: str, *flags: str, done: int, environment: Mapping[str, str] | None = None
     ) -> Ran:
-        """Run a pilot to its end; an error unless so many items are done, and none failed."""
+        """Run a pilot to its end. Raises `RuntimeError` unless exactly `done` items were done."""
         command = pilot_command(table, *flags)
         ran = run(command, {**self.environment, **(environment or {})}, self.folder)
         if not ran.stdout.startswith(f"done {done}, failed 0, released 0 in"):
@@ -102,18 +102,18 @@ class Place:
 
     @contextmanager
     def running_pilot(self, table: str, *flags: str) -> Iterator[psutil.Process]:
-        """A pilot, stopped at the end of the block."""
+        """Run a pilot, and stop it at the end of the block."""
         with running(pilot_command(table, *flags), self.environment, self.folder) as process:
             yield process
 
 
 def pilot_command(table: str, *flags: str) -> list[str]:
-    """The command line of a pilot."""
+    """Return the command line of a pilot."""
     return [sys.executable, str(ROOT / "pyanamo.py"), "-t", table, *flags]
 
 
 def task_file(folder: Path, items: int, script: str) -> Path:
-    """A task file with so many single items that all run the same."""
+    """Write a task file with single items that all run the same script."""
     file = folder / f"single-{items}.txt"
     with file.open("w") as rows:
         rows.write("itemID|TaskID|TaskScript\n")
@@ -123,7 +123,7 @@ def task_file(folder: Path, items: int, script: str) -> Path:
 
 @contextmanager
 def places() -> Iterator[tuple[Place, Place]]:
-    """An embedded one, and one with a DynamoDB Local that keeps its tables in memory."""
+    """Yield an embedded place, and one with a DynamoDB Local that keeps its tables in memory."""
     with (
         TemporaryDirectory() as embedded,
         TemporaryDirectory() as folder,

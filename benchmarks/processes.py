@@ -1,4 +1,4 @@
-"""Run a program to its end and tell what it took; look at one that runs."""
+"""Run programs, and measure the resources that they use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_SECONDS = 300.0  # of anything that should end by itself
+LIMIT_SECONDS = 300.0  # time limit for programs that should end by themselves
 STOP_SECONDS = 25.0
 
 P = ParamSpec("P")
@@ -28,16 +28,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ran:
-    """A program that has ended well."""
+    """What a program printed and used. It has ended with exit code 0."""
 
     stdout: str
     seconds: float
-    cpu_seconds: float  # with its children
+    cpu_seconds: float  # including its children
     peak_mb: float  # of the largest of its processes
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Ran:
-    """Run a program in a folder to its end; an error with what it said if it fails."""
+    """Run a program in a folder to its end. Raises `RuntimeError` with its stderr if it fails."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         started = time.monotonic()
         process = subprocess.Popen(
@@ -56,7 +56,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) ->
         if process.returncode != 0:
             said = stderr.read().decode(errors="replace")[-2000:]
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: getrusage(2)
+        unit = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss (getrusage(2))
         return Ran(
             stdout=stdout.read().decode(),
             seconds=seconds,
@@ -87,16 +87,16 @@ def running(
 
 
 def tree(root: psutil.Process) -> list[psutil.Process]:
-    """A process and all its descendants."""
+    """Return a process and all its descendants."""
     return [root, *root.children(recursive=True)]
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    """Wait until something is so; an error if it takes too long."""
+    """Wait until a condition is true. Raises `RuntimeError` if it takes too long."""
     give_up_at = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > give_up_at:
-            raise RuntimeError(f"{seconds:.0f} s later still not: {what}")
+            raise RuntimeError(f"not true after {seconds:.0f} s: {what}")
         time.sleep(0.01)
 
 
@@ -106,7 +106,7 @@ def in_own_process(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """What a function returns in a new Python process that has this in its environment too."""
+    """Call a function in a new Python process with additional environment variables."""
     spawn = get_context("spawn")
     with _environment(environment), ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(function, *args, **kwargs).result()
@@ -114,7 +114,7 @@ def in_own_process(
 
 @contextmanager
 def _environment(added: Mapping[str, str]) -> Iterator[None]:
-    """Have this in our environment, for the processes that are started meanwhile."""
+    """Add variables to our environment, for processes that are started in the block."""
     before = dict(os.environ)
     os.environ.update(added)
     try:

@@ -1,4 +1,4 @@
-"""How many tasks a second a pilot runs, next to what the machine must do for as many."""
+"""Measure a pilot's tasks per second, compared with a bare loop that does the least work."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from benchmarks.processes import ROOT, run
 
 @dataclass(frozen=True)
 class Took:
-    """What some tasks took."""
+    """The time that a number of tasks took."""
 
     tasks: int
     seconds: float
-    cpu_seconds: float  # of all processes, the tasks' own included
+    cpu_seconds: float  # of all processes, including the tasks
 
     @property
     def rate(self) -> float:
-        """Tasks a second."""
+        """Tasks per second."""
         return self.tasks / self.seconds
 
     @property
     def cpu_milliseconds(self) -> float:
-        """Processor time a task."""
+        """CPU time per task."""
         return 1000 * self.cpu_seconds / self.tasks
 
 
 @dataclass(frozen=True)
 class Round:
-    """A bare loop and a pilot, one right after the other."""
+    """The times of a bare loop, and of a pilot right after it."""
 
     bare: Took
-    pilot: Took  # the time that it worked
-    whole: Took  # its start and end included
+    pilot: Took  # without start and end
+    whole: Took  # the pilot including start and end
 
 
 def single_items(place: Place, *, workers: int, rounds: int, tasks: int) -> list[Round]:
-    """A pilot with so many workers on single items `true`."""
+    """Measure a pilot with several workers on single items `true`."""
 
     def bare_loop() -> Took:
         processes = ("--processes", str(workers))
@@ -57,7 +57,7 @@ def single_items(place: Place, *, workers: int, rounds: int, tasks: int) -> list
 
 
 def nested_tasks(place: Place, *, threads: int, rounds: int, tasks: int) -> list[Round]:
-    """A pilot that runs an item's nested tasks `true`, so many at a time."""
+    """Measure a pilot that runs the nested tasks `true` of one item, several at a time."""
 
     def bare_loop() -> Took:
         return bare(place, "start", tasks, "--threads", str(threads))
@@ -78,10 +78,10 @@ def one_round(
     *,
     done: int,
 ) -> Round:
-    """The bare loop, then the pilot.
+    """Measure the bare loop, then the pilot.
 
-    A pilot that finds nothing to do in the same table takes as long as the other's start and end:
-    the rest of that one's time it has worked.
+    A second pilot finds nothing to do in the same table. Its time is that of the start and the end,
+    and is subtracted from the first pilot's time.
     """
     beside = bare_loop()
     table = fill()
@@ -95,22 +95,22 @@ def one_round(
 
 
 def bare(place: Place, what: str, tasks: int, *flags: str) -> Took:
-    """What a bare loop takes."""
+    """Measure a bare loop."""
     command = [sys.executable, "-m", "benchmarks.bare", what, "--tasks", str(tasks), *flags]
     seconds, cpu_seconds = map(float, run(command, place.environment, ROOT).stdout.split())
     return Took(tasks, seconds, cpu_seconds)
 
 
 def ratio_figure(name: str, what: str, rounds: Sequence[Round], target: Target) -> Figure:
-    """A row for a pilot's rate next to the bare loop's."""
+    """Return the figure that compares a pilot's rate with that of the bare loop."""
     rates = {
         "pilot": [each.pilot for each in rounds],
-        "with its start and end": [each.whole for each in rounds],
+        "including start and end": [each.whole for each in rounds],
         "bare loop": [each.bare for each in rounds],
     }
     beside = ", ".join(
         f"{of} {number(median(took.rate for took in all_))}/s "
-        f"({number(median(took.cpu_milliseconds for took in all_))} ms of processor time a task)"
+        f"({number(median(took.cpu_milliseconds for took in all_))} ms of CPU time per task)"
         for of, all_ in rates.items()
     )
     return Figure(

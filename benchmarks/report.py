@@ -1,4 +1,4 @@
-"""Figures for people (a table in Markdown) and for programs (JSON)."""
+"""Write figures for people (a Markdown table) and for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """A table with a row a figure."""
+    """Return a Markdown table with one row per figure."""
     table = Table(*COLUMNS, box=box.MARKDOWN)
     for figure in figures:
         table.add_row(*row(figure))
     text = io.StringIO()
-    # Wide enough that no cell is broken: a row of Markdown is a line.
+    # Wide enough for any row: a row of a Markdown table is one line.
     Console(file=text, width=10_000, markup=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
 
 
 def row(figure: Figure) -> tuple[str, ...]:
-    """A figure's cells."""
+    """Return the cells of a figure's row."""
     met = {True: "yes", False: "**no**", None: ""}[figure.is_met]
     target = "" if figure.target is None else str(figure.target)
     median = f"{number(figure.median)} {figure.unit}"
@@ -38,7 +38,7 @@ def row(figure: Figure) -> tuple[str, ...]:
 
 
 def as_json(machine: Mapping[str, str], seconds: float, figures: Sequence[Figure]) -> str:
-    """All that was measured."""
+    """Return all figures as JSON."""
     entries = [
         {
             "name": figure.name,
@@ -58,7 +58,7 @@ def as_json(machine: Mapping[str, str], seconds: float, figures: Sequence[Figure
 
 
 def put_between_marks(file: Path, text: str) -> None:
-    """Replace what a document has between the marks."""
+    """Replace the text between the marks of a document."""
     before, _, rest = file.read_text().partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:

@@ -1,4 +1,4 @@
-"""What the simulation of a large cluster finds: see `benchmarks.simulation`."""
+"""Figures from the simulation of a large cluster: see `benchmarks.simulation`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.figures import Figure, Target, at_most, number
 
 
 def clusters(arguments: Sequence[str]) -> list[Figure]:
-    """Two rows for each run that these arguments of the simulation's command line make."""
+    """Run the simulation with these arguments; return two figures per run."""
     simulated = simulation.scenarios(simulation.parse(arguments))
     figures = []
     for name, found in simulation.run(simulated).items():
@@ -18,7 +18,7 @@ def clusters(arguments: Sequence[str]) -> list[Figure]:
         if cluster.items > cluster.pilots:
             what += f", {cluster.items:,} items"
             figures += _figures(what, found, at_most(2), at_most(5))
-        else:  # most find nothing, and many want the same
+        else:  # most pilots find no item, and many compete for the same ones
             figures += _figures(what, found, None, None)
     return figures
 
@@ -30,7 +30,7 @@ def _figures(
     return [
         Figure(
             name=f"simulated_conflicts_{key}",
-            what=f"simulated: conflicts a claim, {what}",
+            what=f"simulated: conflicts per claim, {what}",
             unit="%",
             values=[found["conflicts_percent"]],
             target=conflicts,
@@ -38,16 +38,16 @@ def _figures(
             beside=f"{number(found['requests_a_second_mean'])} requests/s "
             f"(at most {number(found['requests_a_second_peak'])}), "
             f"{found['throttled']:,.0f} throttled, ${number(found['dollars'])}, "
-            f"${number(found['dollars_a_thousand_items'])} a thousand items",
+            f"${number(found['dollars_a_thousand_items'])} per thousand items",
         ),
         Figure(
             name=f"simulated_idle_{key}",
-            what=f"simulated: the longest that a pilot is idle while items wait, {what}",
+            what=f"simulated: longest idle time of a pilot while items wait, {what}",
             unit="s",
             values=[found["longest_idle_seconds"]],
             target=idle,
             is_count=True,
-            beside=f"{found['left_early']:,.0f} left early; all done in "
+            beside=f"{found['left_early']:,.0f} left early; all done after "
             f"{number(found['makespan_seconds'])} s, ideal {number(found['ideal_seconds'])} s",
         ),
     ]

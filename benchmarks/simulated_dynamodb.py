@@ -1,22 +1,22 @@
-"""DynamoDB in a simulation: how long it takes, how far its index lags, and what it refuses.
+"""Simulate DynamoDB: its latency, the lag of its index, and its throttling.
 
-`SimulatedClient` has the three operations of a boto3 client that a claim and its end need. What the
-model takes for granted, with the pages of the Amazon DynamoDB Developer Guide that it comes from:
+`SimulatedClient` has the three operations of a boto3 client that a claim and its end need. The
+model makes these assumptions, most of them from pages of the Amazon DynamoDB Developer Guide:
 
-- A request takes single-digit milliseconds ("What is Amazon DynamoDB?"). That its time is
-  log-normal is an assumption.
-- An index follows its table within a fraction of a second ("Using Global Secondary Indexes"). That
-  the lag is log-normal, and each change has its own, is an assumption; an item's changes keep
-  their order.
-- A partition takes 1,000 write units and 3,000 read units a second ("DynamoDB burst and adaptive
-  capacity"), a new on-demand table 4,000 and 12,000 ("On-demand mode"): so it has 4 partitions. A
-  value of `ItemState` has one partition of the index, unless more are asked for: that DynamoDB
-  splits it by `Slot` when it is hot isn't counted on. Capacity saved up in idle times isn't either.
-- A write that the index can't take is refused ("GSI back-pressure"). A change of an index key is
-  two writes to the index: a row goes, a row comes. A failed condition costs what a write to the
-  table does ("Condition expressions").
-- A query reads what its rows' projected attributes take, rounded up to 4 KB; half of it, since an
-  index has no consistent reads. An item of a batch read is rounded up by itself.
+- A request takes single-digit milliseconds ("What is Amazon DynamoDB?"). The log-normal
+  distribution is our assumption.
+- An index follows its table within a fraction of a second ("Using Global Secondary Indexes"). We
+  assume that each change has its own lag, with a log-normal distribution. Changes of the same item
+  stay in order.
+- A partition takes 1,000 write units and 3,000 read units per second ("DynamoDB burst and adaptive
+  capacity"), a new on-demand table 4,000 and 12,000 ("On-demand mode"), so the table has 4
+  partitions. Each value of `ItemState` has one partition of the index by default. The model ignores
+  that DynamoDB can split a hot partition by `Slot`, and that it saves up unused capacity.
+- A write is refused if the index can't take it ("GSI back-pressure"). A change of an index key is
+  two writes to the index: one row is deleted, one is added. A failed condition costs as much as a
+  write to the table ("Condition expressions").
+- A query reads the size of its rows' projected attributes, rounded up to 4 KB, at half the price,
+  since an index has only eventually consistent reads. In a batch read, each item is rounded up.
 """
 
 from __future__ import annotations
@@ -41,45 +41,45 @@ from pyanamo.aws import ATTEMPTS
 from pyanamo.model import ItemState
 from pyanamo.tables.attributes import slot
 
-PARTITION_WRITES, PARTITION_READS = 1000, 3000  # units a second
+PARTITION_WRITES, PARTITION_READS = 1000, 3000  # units per second
 TABLE_PARTITIONS = 4
 SLOTS = 1 << 32
-DRAWN = 1 << 17  # random numbers that are drawn once and used again and again
-LONGEST_BACKOFF = 20.0  # seconds; of the SDKs' "standard" retry mode, as are the following
-THROTTLING_SECONDS = 1.0  # the first wait is up to so long, the next up to twice as long, ...
+DRAWN = 1 << 17  # random numbers that are drawn once and then reused
+LONGEST_BACKOFF = 20.0  # seconds; this and the next are of the SDKs' "standard" retry mode
+THROTTLING_SECONDS = 1.0  # the longest first wait; it doubles with each retry
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """How fast the simulated DynamoDB is; log-normal times by median and sigma."""
+    """The speed of the simulated DynamoDB: medians and sigmas of log-normal times."""
 
     latency: float = 0.006  # seconds; 99 % take less than 0.02
     latency_sigma: float = 0.5
     lag: float = 0.05  # seconds; 1 change of 1,000 takes more than 1
     lag_sigma: float = 1.0
-    index_partitions: int = 1  # of one value of `ItemState`
-    row_bytes: int = 200  # of an item in the index
+    index_partitions: int = 1  # per value of `ItemState`
+    row_bytes: int = 200  # per item in the index
 
 
 class Refused(Exception):
-    """A partition has taken what it takes in a second."""
+    """A partition has no capacity left."""
 
 
 class Capacity:
-    """What partitions may still read and write in this second."""
+    """The units that each partition can still read and write in this second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._left: dict[tuple[str, str, int], tuple[float, float]] = {}  # units, as of when
+        self._left: dict[tuple[str, str, int], tuple[float, float]] = {}  # units left, and when
 
     def write(self, *partitions: tuple[str, int]) -> None:
-        """Write a unit to each of these partitions, or to none."""
+        """Write one unit to each of these partitions. Raises `Refused` if one has none left."""
         self._take(1, PARTITION_WRITES, [("write", *partition) for partition in partitions])
 
     def read(self, partition: tuple[str, int], units: float) -> None:
-        """Read so many units."""
+        """Read units from a partition. Raises `Refused` if it has fewer left."""
         self._take(units, PARTITION_READS, [("read", *partition)])
 
     def _take(self, units: float, a_second: float, keys: list[tuple[str, str, int]]) -> None:
@@ -95,9 +95,9 @@ class Capacity:
 
 
 class SimulatedTable:
-    """The items with their states, and what the index shows of them.
+    """The items with their states, and the states that the index shows.
 
-    An item is a number: its place among all, in the order of their slots. Its id is another.
+    An item's number is its position in the order of slots. Its id is a different number.
     """
 
     def __init__(
@@ -115,18 +115,18 @@ class SimulatedTable:
         self._tokens: dict[int, str] = {}  # of locked items
         self._shown = {state.value: SortedList[int]() for state in ItemState}
         self._shown[ItemState.TODO.value].update(range(items))
-        # What the index will show: a heap by when.
+        # Changes that the index will show later: a heap ordered by time.
         self._coming: list[tuple[float, int, int, str, str]] = []
         self._order = count()
         self._shown_at = array("d", bytes(8 * items))
         self._lags = log_normal(service.lag, service.lag_sigma, rng)
         self._capacity = Capacity(clock)
-        self.waiting = items  # how many are todo
+        self.waiting = items  # the number of todo items
         self.conflicts = 0  # updates whose condition failed
         self.units: defaultdict[str, float] = defaultdict(float)  # "read", "write"
 
     def update(self, item_id: str, new: Mapping[str, str], old: Mapping[str, str]) -> Answer:
-        """Give an item some attributes if it has others, and answer with what it then has."""
+        """Set attributes to `new` if the item has all of `old`; return its attributes."""
         number = self._numbers[int(item_id)]
         there = self._attributes(number)
         partition = ("table", number % TABLE_PARTITIONS)
@@ -148,7 +148,7 @@ class SimulatedTable:
         return {"Attributes": _row(self._attributes(number))}
 
     def query(self, state: str, first: str, last: str, limit: int) -> Answer:
-        """The first rows of a state in a range of slots, as the index shows them now."""
+        """Return the first rows of a state in a range of slots, as the index shows them now."""
         self._catch_up()
         least, most = int(first, 16), int(last, 16)
         part = least * self._service.index_partitions // SLOTS
@@ -160,7 +160,7 @@ class SimulatedTable:
         return {"Items": [{"itemID": {"S": str(self._ids[number])}} for number in found]}
 
     def get(self, item_ids: Sequence[str]) -> list[Answer]:
-        """Items by their ids."""
+        """Return items by their ids."""
         self.units["read"] += len(item_ids) / 2
         return [_row(self._attributes(self._numbers[int(item_id)])) for item_id in item_ids]
 
@@ -182,7 +182,7 @@ class SimulatedTable:
         heappush(self._coming, (shown_at, next(self._order), number, before, after))
 
     def _catch_up(self) -> None:
-        """Bring the index to what it shows now."""
+        """Apply the changes that the index shows by now."""
         now = self._clock()
         while self._coming and self._coming[0][0] <= now:
             _, _, number, before, after = heappop(self._coming)
@@ -191,7 +191,7 @@ class SimulatedTable:
 
 
 class SimulatedClient:
-    """As much of a boto3 client as a claim and its end need. All workers can share it."""
+    """The operations of a boto3 client that a claim and its end need. Workers can share it."""
 
     def __init__(
         self, table: SimulatedTable, service: Service, simulation: Simulation, rng: random.Random
@@ -200,7 +200,7 @@ class SimulatedClient:
         self._simulation = simulation
         self._random = rng
         self._latencies = log_normal(service.latency, service.latency_sigma, rng)
-        self.requests: Counter[str] = Counter()  # by what they are, and "throttled"
+        self.requests: Counter[str] = Counter()  # by operation, and "throttled"
         self.by_second: Counter[int] = Counter()
         model = SimpleNamespace(service_name="dynamodb")
         self.meta = SimpleNamespace(
@@ -208,7 +208,7 @@ class SimulatedClient:
         )
 
     def update_item(self, **arguments: Any) -> Answer:
-        """A conditional update; of what it sets, only what the simulation knows."""
+        """Make a conditional update. Only the simulated attributes are set."""
         names = arguments["ExpressionAttributeNames"]
         values = arguments["ExpressionAttributeValues"]
         old = {}
@@ -223,25 +223,25 @@ class SimulatedClient:
         return self._ask("UpdateItem", lambda: self._table.update(item_id, new, old))
 
     def finish(self, item_id: str, token: str) -> Answer:
-        """The update by which a claim ends; nobody else makes it, so that it can be made here."""
+        """End a claim directly, without building the request that a table would send."""
         new, old = {"ItemState": ItemState.DONE.value}, {"lockID": token}
         return self._ask("UpdateItem", lambda: self._table.update(item_id, new, old))
 
     def query(self, **arguments: Any) -> Answer:
-        """A page of the index."""
+        """Return a page of the index."""
         values = arguments["ExpressionAttributeValues"]
         state, first, last = (values[name]["S"] for name in (":state", ":first", ":last"))
         limit = arguments["Limit"]
         return self._ask("Query", lambda: self._table.query(state, first, last, limit))
 
     def batch_get_item(self, **arguments: Any) -> Answer:
-        """Items by their keys."""
+        """Return items by their keys."""
         ((name, request),) = arguments["RequestItems"].items()
         item_ids = [key["itemID"]["S"] for key in request["Keys"]]
         return self._ask("BatchGetItem", lambda: {"Responses": {name: self._table.get(item_ids)}})
 
     def _ask(self, operation: str, answer: Callable[[], Answer]) -> Answer:
-        """Ask as the SDK does: what is refused is asked again, after a random wait."""
+        """Send a request as the SDK does: retry it after a random wait if it is refused."""
         for attempt in range(ATTEMPTS):
             half = next(self._latencies) / 2
             self._simulation.sleep(half)
@@ -259,7 +259,7 @@ class SimulatedClient:
 
 
 def log_normal(median: float, sigma: float, rng: random.Random) -> Iterator[float]:
-    """Random times, without end."""
+    """Yield random times endlessly."""
     drawn = []
     for _ in range(DRAWN):
         seconds = median * math.exp(rng.gauss(0, sigma))

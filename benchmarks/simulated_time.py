@@ -1,8 +1,8 @@
-"""A simulated clock, by which ordinary functions run at the same time.
+"""A simulated clock, with which ordinary functions run concurrently.
 
-The program's own code waits for answers; it knows no generators and no `await`. Each function runs
-in a greenlet of its own, which hands over to the others where it sleeps. SimPy keeps the clock and
-the order of events.
+The program's own code blocks while it waits: it has neither generators nor `await`. So each
+function runs in its own greenlet, which switches to the others when it sleeps. SimPy manages the
+clock and the order of events.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from greenlet import getcurrent, greenlet
 
 
 class Simulation:
-    """Functions that run at the same time, by a clock that jumps from event to event."""
+    """Runs functions concurrently, with a clock that jumps from event to event."""
 
     def __init__(self) -> None:
         self._environment = simpy.Environment()
         self._hub = getcurrent()
 
     def now(self) -> float:
-        """Seconds since the simulation began."""
+        """Return the seconds since the simulation began."""
         return self._environment.now
 
     def start(self, work: Callable[[], object], after: float) -> None:
-        """Have `work` run `after` so many seconds from now. What it raises ends the simulation."""
+        """Run `work` in `after` seconds. An exception in it ends the simulation."""
         self._at(after, greenlet(work, parent=self._hub))
 
     def sleep(self, seconds: float) -> None:
-        """To be called by what runs in the simulation: go on so many seconds later."""
+        """Wait, when called by a function that runs in the simulation."""
         self._at(seconds, getcurrent())
         self._hub.switch()
 
     def run(self) -> None:
-        """Run until nothing is left to be done."""
+        """Run until no event is left."""
         self._environment.run()
 
     def _at(self, after: float, who: greenlet) -> None:
         callbacks = self._environment.timeout(after).callbacks
-        assert callbacks is not None  # they are taken away once it is over
+        assert callbacks is not None  # None only after the event
         callbacks.append(lambda _event: who.switch())

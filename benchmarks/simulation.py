@@ -1,11 +1,11 @@
-"""A cluster of ten thousand pilots with a million items, simulated: what does it take?
+"""Simulate a cluster of ten thousand pilots with a million items.
 
     python benchmarks/simulation.py
     python benchmarks/simulation.py --quick
 
 It prints conflicts, idle pilots, requests and dollars. The claims are made by the program's own
-code, `DynamoDBTable` with its candidates; DynamoDB, the clock and the tasks are simulated
-(`simulated_dynamodb.py` tells what is taken for granted).
+code, `DynamoDBTable` with its candidates. DynamoDB, the clock and the tasks are simulated;
+`simulated_dynamodb.py` lists the assumptions.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ from pyanamo.tables.dynamodb.table import DynamoDBTable
 
 # On-demand, us-east-1, since November 2024 (aws.amazon.com/dynamodb/pricing/on-demand).
 DOLLARS_A_WRITE, DOLLARS_A_READ = 0.625e-6, 0.125e-6
-IMPORT_UNITS = 2  # an item: one for the table, one for the index
-LEASE = 900.0  # seconds, renewed at each third of it
-END_ITEMS = 100  # so many left to be claimed: the end of the list
+IMPORT_UNITS = 2  # per item: one for the table, one for the index
+LEASE = 900.0  # seconds; renewed every third of it
+END_ITEMS = 100  # the end phase begins when this number of items is left
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What is simulated."""
+    """The parameters of a simulated cluster."""
 
     pilots: int = 10_000
-    workers: int = 1  # of a pilot: -i
+    workers: int = 1  # per pilot (-i)
     items: int = 1_000_000
     task_seconds: float = 60.0  # the median; log-normal
     task_sigma: float = 0.5
-    start_seconds: float = 300.0  # pilots start evenly over so long
+    start_seconds: float = 300.0  # pilots start evenly over this time
     seed: int = 1
     service: Service = field(default_factory=Service)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What has been counted by some moment."""
+    """The counts up to a moment."""
 
     when: float = 0.0
     claims: int = 0
@@ -84,17 +84,17 @@ class Run:
         self.table = SimulatedTable(cluster.items, cluster.service, clock, self.random)
         self.client = SimulatedClient(self.table, cluster.service, self.simulation, self.random)
         self.task_seconds = log_normal(cluster.task_seconds, cluster.task_sigma, self.random)
-        self.starts: list[float] = []  # of workers
+        self.starts: list[float] = []  # when workers start
         self.claims_at = array("d")
         self.ran = array("d")  # seconds of each task, in the order of the claims
         self.last_end = 0.0
         self.longest_idle = 0.0
-        self.exits: list[tuple[float, float]] = []  # when a worker's last task ended; its exit
+        self.exits: list[tuple[float, float]] = []  # end of a worker's last task, and its exit
         self.renewals = 0
         self.end_began = Counts() if cluster.items <= END_ITEMS else None
 
     def run(self) -> None:
-        """Run it."""
+        """Run the simulation."""
         cluster = self.cluster
         for _ in range(cluster.pilots):
             starts_at = self.random.random() * cluster.start_seconds
@@ -105,7 +105,7 @@ class Run:
         self.simulation.run()
 
     def counts(self) -> Counts:
-        """What has been counted by now."""
+        """Return the counts up to now."""
         return Counts(
             when=self.simulation.now(),
             claims=len(self.claims_at),
@@ -115,7 +115,7 @@ class Run:
         )
 
     def _work(self, slots: SlotRange) -> None:
-        """What a worker does."""
+        """Work as a worker does."""
         now = self.simulation.now
         table = DynamoDBTable(
             "simulated",
@@ -134,7 +134,7 @@ class Run:
         self.exits.append((free_since, now()))
 
     def _next_claim(self, table: DynamoDBTable) -> Claim | None:
-        """A claim by the rule of a pilot's worker: two empty answers are to be believed."""
+        """Claim an item as a worker does: a second empty answer means that there are none."""
         claim = partial(table.claim, "pilot", lease=LEASE, max_attempts=3)
         if found := self._patiently(claim):
             return found
@@ -142,7 +142,7 @@ class Run:
         return self._patiently(claim)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask until the store answers."""
+        """Repeat a request until the store answers."""
         for tries in count(1):
             try:
                 return ask()
@@ -151,7 +151,7 @@ class Run:
         raise AssertionError
 
     def _began(self) -> float:
-        """Note that an item was claimed, and what that means for later; the seconds it runs."""
+        """Count a claim and its future renewals; return the seconds that the task runs."""
         now = self.simulation.now()
         self.claims_at.append(now)
         if self.end_began is None and self.table.waiting <= END_ITEMS:
@@ -166,7 +166,7 @@ class Run:
 
 
 def simulate(cluster: Cluster) -> dict[str, float]:
-    """The figures of a run. Seconds are simulated ones, but for the `cpu_seconds` it took here."""
+    """Return the figures of a run. Seconds are simulated, except `cpu_seconds`."""
     started = time.process_time()
     run = Run(cluster)
     run.run()
@@ -207,7 +207,7 @@ def simulate(cluster: Cluster) -> dict[str, float]:
 
 
 def ideal_seconds(starts: Iterable[float], tasks: Iterable[float]) -> float:
-    """When the last task would end if the next one began whenever a worker is free."""
+    """Return when the last task would end if workers were never idle."""
     free_at = list(starts)
     heapify(free_at)
     for seconds in tasks:
@@ -216,7 +216,7 @@ def ideal_seconds(starts: Iterable[float], tasks: Iterable[float]) -> float:
 
 
 def scenarios(arguments: argparse.Namespace) -> dict[str, Cluster]:
-    """What to simulate, by name."""
+    """Return the clusters to simulate, by name."""
     service = Service(
         latency=arguments.latency / 1000,
         lag=arguments.lag / 1000,
@@ -241,37 +241,43 @@ def scenarios(arguments: argparse.Namespace) -> dict[str, Cluster]:
 
 
 def run(clusters: Mapping[str, Cluster], processes: int = 2) -> dict[str, dict[str, float]]:
-    """The figures of some runs, several at a time."""
-    # A process a run, so that its memory is its own.
+    """Simulate clusters, several at a time; return their figures."""
+    # One process per run, so that the memory of each run is measured separately.
     with get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         return dict(zip(clusters, pool.map(simulate, clusters.values(), 1), strict=True))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Simulate a large cluster.")
     parser.add_argument("--pilots", type=int, default=10_000)
-    parser.add_argument("-i", "--workers", type=int, default=1, help="of each pilot")
+    parser.add_argument(
+        "-i", "--workers", type=int, default=1, help="workers per pilot (default: 1)"
+    )
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument(
-        "--task-seconds", type=float, nargs="+", default=[60.0, 7200.0], help="medians: a run each"
+        "--task-seconds",
+        type=float,
+        nargs="+",
+        default=[60.0, 7200.0],
+        help="median of the tasks; one run per value",
     )
     parser.add_argument(
         "--start", type=float, default=300.0, help="seconds over which pilots start; 0: all at once"
     )
-    parser.add_argument("--latency", type=float, default=6.0, help="of a request, median, in ms")
-    parser.add_argument("--lag", type=float, default=50.0, help="of the index, median, in ms")
+    parser.add_argument("--latency", type=float, default=6.0, help="median of a request, in ms")
+    parser.add_argument("--lag", type=float, default=50.0, help="median of the index's lag, in ms")
     parser.add_argument(
-        "--partitions", type=int, default=1, help="of the index, for one value of ItemState"
+        "--partitions", type=int, default=1, help="partitions of the index per value of ItemState"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time (default: 2)")
     parser.add_argument("--quick", action="store_true", help="1,000 pilots and 50,000 items")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Run the scenarios and print a Markdown table, a column each."""
+    """Run the scenarios and print a Markdown table with one column per scenario."""
     arguments = parse()
     figures = run(scenarios(arguments), arguments.processes)
     print("|", *(f"| {name}" for name in figures), "|")

@@ -1,4 +1,4 @@
-"""Stop signals, and reasons to stop."""
+"""Handle stop signals, and pass on the reason to stop."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Halt:
-    """A reason to stop, once there is one: an event that can be polled beside files.
+    """An event that tells code to stop, with a reason; it can be polled together with files.
 
-    Safe to set from a signal handler and from any thread.
+    It may be set from a signal handler and from any thread.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._reason = ""
-        self.grace = 0.0  # seconds that what runs has to end
+        self.grace = 0.0  # seconds that running work has to end
 
     def set(self, reason: str, *, grace: float) -> None:
-        """Stop, for this reason; what runs has `grace` seconds to end. The first call counts."""
+        """Set the halt; running work has `grace` seconds to end. Only the first call counts."""
         if not self._reason:
             self.grace = grace
             self._reason = reason
-            os.write(self._writer, b"!")  # never read: readable from now on
+            os.write(self._writer, b"!")  # never read, so the pipe stays readable
 
     @property
     def reason(self) -> str:
-        """Why to stop; empty while there is no need."""
+        """The reason to stop; empty while the halt is not set."""
         return self._reason
 
     @property
     def seconds_left(self) -> float:
-        """In how many seconds there is a reason to stop, if nothing else happens."""
+        """Seconds until the halt sets itself; infinity if it never does."""
         return math.inf
 
     def __bool__(self) -> bool:
@@ -50,23 +50,24 @@ class Halt:
         return self._reader
 
     def wait(self, seconds: float) -> bool:
-        """Wait until there is a reason to stop, but at most `seconds`; whether there is one."""
+        """Wait at most `seconds` for the halt, and return whether it is set."""
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         poll.poll(max(0.0, min(seconds, self.seconds_left)) * 1000)
         return bool(self)
 
     def close(self) -> None:
-        """Close its files."""
+        """Close the pipe."""
         os.close(self._reader)
         os.close(self._writer)
 
 
 @contextmanager
 def when_set(halt: Halt, act: Callable[[], object]) -> Iterator[None]:
-    """Do something in a thread as soon as a halt is set, at once if it is; not after the block.
+    """Call `act` in a thread when the halt is set, unless the block ends first.
 
-    For what a signal handler must not do itself.
+    If the halt is set already, `act` is called at once. Use this for work that a signal handler
+    must not do.
     """
     over = Halt()
 
@@ -89,7 +90,7 @@ def when_set(halt: Halt, act: Callable[[], object]) -> Iterator[None]:
 
 
 class Stop(Halt):
-    """The halt that a stop signal sets."""
+    """The halt that a stop signal sets, and the number of that signal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,10 +104,10 @@ def stop_signals(
     again: Halt | None = None,
     why: Callable[[int], str] = lambda number: f"stopped by {signal.Signals(number).name}",
 ) -> Iterator[Stop]:
-    """Set a halt on the first SIGTERM or SIGINT, and `again` on the second, if it is given.
+    """Set a halt on the first SIGTERM or SIGINT, and `again` (if given) on the second.
 
-    From the last of these on, as after the block, the signals act as they did before. `why` gives
-    the reason for a signal.
+    The previous signal handlers are restored after the last signal that is expected, and when the
+    block ends. `why` returns the reason for a signal.
     """
     stop = Stop()
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
@@ -134,7 +135,7 @@ def stop_signals(
 
 
 class StoppedBySignal(BaseException):
-    """A stop signal came while `raising_signals`."""
+    """A stop signal came during a `raising_signals` block."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -143,12 +144,12 @@ class StoppedBySignal(BaseException):
 
 @contextmanager
 def raising_signals() -> Iterator[None]:
-    """Raise `StoppedBySignal` for a stop signal wherever the block is, so that it can clean up."""
+    """Raise `StoppedBySignal` in the block when a stop signal comes, so that it can clean up."""
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         for known in STOP_SIGNALS:
-            signal.signal(known, signal.SIG_IGN)  # one is enough: let it clean up
+            signal.signal(known, signal.SIG_IGN)  # don't interrupt the cleanup
         raise StoppedBySignal(number)
 
     for number in STOP_SIGNALS:
@@ -161,14 +162,15 @@ def raising_signals() -> Iterator[None]:
 
 
 def exit_at_once_on_signals() -> None:
-    """Until somebody handles stop signals, let them end the process, also when it is process 1.
+    """Make stop signals end the process at once, also if it is process 1 of a container.
 
-    The kernel ignores a signal for process 1 of a container where that has no handler for it.
+    Without a handler, the kernel would ignore these signals for process 1. Handlers that are
+    installed later replace these.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, lambda received, _frame: os._exit(exit_code(received)))
 
 
 def exit_code(number: int) -> int:
-    """The exit code that tells of a signal, as a shell has it: 130 for SIGINT, 143 for SIGTERM."""
+    """Return the exit code for a signal, as shells do: 130 for SIGINT, 143 for SIGTERM."""
     return 128 + number

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 #
-# A made-up workload: finds the fastest way through a level by trying every one there is.
+# A made-up workload: finds the fastest way through a level by trying all of them.
 #
 #     bash SuperMarioPlayTimeOptimizer.sh LEVEL DIFFICULTIES
 #     bash SuperMarioPlayTimeOptimizer.sh 3 Easy,Hard
 #
 # A level is eight stretches of road, and some of them have a pit. Mario walks, runs or
 # jumps along each stretch. Running is fastest, but running and jumping take his breath
-# away and only walking gives it back. Whoever comes to a pit and does not jump falls in,
-# and climbing out takes time. A harder level has more pits, and they are deeper.
+# away and only walking gives it back. If he does not jump over a pit he falls in, and
+# climbing out takes time. A harder level has more pits, and they are deeper.
 
 set -u
 
 readonly STRETCHES=8
 readonly FULL_BREATH=5
 
-# The three moves: what each is called, its hundredths of a second per metre, and the
-# breath it takes.
+# The three moves: their names, their hundredths of a second per metre, and the breath
+# they take.
 readonly WALK=0 JUMP=2
 readonly NAMES=(walk run jump)
 readonly PACE=(30 12 20)
@@ -30,8 +30,8 @@ usage() {
 }
 
 # Lays out the road: sets length[] and pit[], given the level and the percentage of
-# stretches with a pit. Numbers come from the level alone, so a level is always the same
-# road, and whatever is a pit when it is easy is still one when it is hard.
+# stretches with a pit. The random numbers depend only on the level, so a level is always
+# the same road, and a pit of an easy level is also a pit of the hard one.
 build() {
     local random=$1 pits=$2 i
     for ((i = 0; i < STRETCHES; i++)); do
@@ -42,9 +42,9 @@ build() {
     done
 }
 
-# Tries every plan: sets best to the shortest time, in hundredths of a second, and
-# best_plan to how it is done, given the time a fall takes. A plan is a number whose
-# digits, to base 3, are the moves.
+# Tries every plan, given the time that a fall takes. Sets best to the shortest time, in
+# hundredths of a second, and best_plan to its plan. A plan is a number whose base-3 digits
+# are the moves.
 search() {
     local fall=$1 plan moves i move breath elapsed
     best=-1
@@ -86,7 +86,7 @@ optimise() {
 (($# == 2)) || usage 'A level and one or more difficulties are needed.'
 [[ $1 =~ ^[1-9][0-9]{0,8}$ ]] || usage "Not a level: '$1'"
 
-# The comma at the end keeps an empty last name, so that it is seen to be wrong.
+# The extra comma keeps an empty last name, so that it is reported.
 IFS=, read -r -a difficulties <<<"$2,"
 for difficulty in "${difficulties[@]}"; do
     [[ $difficulty =~ ^(Easy|Normal|Hard)$ ]] || usage "Not a difficulty: '$difficulty'"

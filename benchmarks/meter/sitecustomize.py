@@ -1,11 +1,11 @@
-"""Counts what a Python program asks of DynamoDB, from outside.
+"""Log a Python program's requests to DynamoDB, without changes to the program.
 
-With this folder on `PYTHONPATH` and `AWS_METER` naming a file, each call of a botocore client for
-DynamoDB adds a line of JSON to it, whatever process or thread made it: see `benchmarks.metering`,
-which reads them. Calls are asked for the units they consume, which DynamoDB tells of all but
-PartiQL statements (DynamoDB Local; DynamoDB tells of those too).
+If this folder is on `PYTHONPATH` and `AWS_METER` names a file, each call of a botocore client for
+DynamoDB adds a line of JSON to the file, in any process or thread. `benchmarks.metering` reads the
+file. Each line has the capacity units of its request. DynamoDB Local, unlike DynamoDB, doesn't
+report them for PartiQL statements.
 
-Python imports a module of this name at its start. Without `AWS_METER` it does nothing.
+Python imports a module of this name when it starts. Without `AWS_METER` it does nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
 
 
 def metered(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A client's `_make_api_call` that leaves a line of each call."""
+    """Wrap a client's `_make_api_call`, to log each call."""
 
     def make_api_call(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         if client.meta.service_model.service_name != "dynamodb":
@@ -56,14 +56,14 @@ def metered(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def units_of(answer: dict[str, Any]) -> float:
-    """The units of an answer, those of indexes included; a batch has one part a table."""
+    """Return the units of an answer, including indexes; a batch has one part per table."""
     consumed = answer.get("ConsumedCapacity") or []
     parts = consumed if isinstance(consumed, list) else [consumed]
     return float(sum(part.get("CapacityUnits", 0.0) for part in parts))
 
 
 def append(line: dict[str, Any]) -> None:
-    """Add a line to the file: one write, so that no two get mixed."""
+    """Add a line to the file, in a single write, so that lines don't mix."""
     file = os.open(FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.write(file, json.dumps(line).encode() + b"\n")
@@ -72,7 +72,7 @@ def append(line: dict[str, Any]) -> None:
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads botocore.client as it is, then puts the meter in."""
+    """Loads botocore.client, then wraps its method."""
 
     def __init__(self, inner: importlib.abc.Loader) -> None:
         self._inner = inner
@@ -87,7 +87,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Waits for the import of botocore.client, and costs programs without it nothing."""
+    """Waits for the import of botocore.client; other programs don't load it."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,1 +1,1 @@
-"""What tasks print, from the pipe to where it is kept and back."""
+"""The output of tasks: capture it, store it and read it again."""

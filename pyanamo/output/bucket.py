@@ -1,4 +1,4 @@
-"""Whole logs in a bucket of S3."""
+"""Whole logs in an S3 bucket."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 DEFAULT_PREFIX = "PyAnamo"
 CONTENT_TYPE = "application/gzip"
 CHECK_NAME = ".write-check"
-PART_BYTES = 5 * 1024 * 1024  # of an upload: S3's least, but for the last; 10,000 make 52 GB
+PART_BYTES = 5 * 1024 * 1024  # S3's minimum for a part; an upload has at most 10,000 parts (52 GB)
 
 
 class LogBucket:
-    """Logs in a bucket of S3, below a prefix."""
+    """Keeps logs in an S3 bucket, below a prefix."""
 
     def __init__(self, bucket: str, prefix: str, account: Account = Account()) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._account = account
         self._lock = threading.Lock()
-        # Workers inherit the pilot's, with all that it has read: S3's description is large.
+        # Workers inherit the session with S3's API description, which is large and slow to load.
         self._session: Session | None = None
         self._client: Client | None = None
 
     def check(self, table: str) -> None:
-        """Write an empty object: the bucket is there, and one may write to it."""
+        """Write an empty object, to check that the bucket exists and is writable."""
         key = f"{self._prefix}/{table}/{CHECK_NAME}"
         client = self._own_client()
         with translated_errors(client, f"bucket {self._bucket!r}"):
             client.put_object(Bucket=self._bucket, Key=key, Body=b"")
         client.close()
-        self._client = None  # each process makes its own
+        self._client = None  # each process makes its own client
 
     def keep(self, path: str, content: Content) -> str:
-        """Stream a log to its object; the SDK tries requests that fail again."""
+        """Upload a log in parts; the SDK retries failed requests."""
         key = f"{self._prefix}/{path}"
         client = self._own_client()
         with translated_errors(client, f"bucket {self._bucket!r}"):
@@ -51,7 +51,7 @@ class LogBucket:
         return f"s3://{self._bucket}/{key}"
 
     def _upload(self, client: Client, key: str, parts: Iterator[bytearray]) -> None:
-        """Write an object from its parts, one of which is in memory at a time."""
+        """Write an object from its parts, with one part in memory at a time."""
         where = {"Bucket": self._bucket, "Key": key}
         first = next(parts)
         if len(first) < PART_BYTES:
@@ -66,14 +66,14 @@ class LogBucket:
                 **where, UploadId=upload, MultipartUpload={"Parts": sent}
             )
         except BaseException:
-            with suppress(Exception):  # parts of an upload without an end cost money
+            with suppress(Exception):  # the parts of an incomplete upload cost money
                 client.abort_multipart_upload(**where, UploadId=upload)
             raise
 
     def _send_part(
         self, client: Client, key: str, upload: str, number: int, part: bytearray
     ) -> dict[str, str | int]:
-        """Send one part; what the end of the upload must say of it."""
+        """Send one part; return its entry for the request that completes the upload."""
         answer = client.upload_part(
             Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=part
         )
@@ -89,16 +89,16 @@ class LogBucket:
 
 
 def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
-    """The bucket that `-b` and `-k` name: `name`, or `s3://name/prefix`."""
+    """Return the bucket for `-b` (`NAME` or `s3://NAME/PREFIX`) and `-k` (the prefix)."""
     bucket, _, own_prefix = name.removeprefix("s3://").partition("/")
     if not bucket:
-        raise UsageError(f"-b {name!r} names no bucket: give NAME or s3://NAME/PREFIX")
+        raise UsageError(f"-b {name!r} is not a bucket: give NAME or s3://NAME/PREFIX")
     prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
     return LogBucket(bucket, prefix, account)
 
 
 def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
-    """Parts of `PART_BYTES`, the last one of fewer, if any. They share a buffer: one at a time."""
+    """Yield parts of `PART_BYTES` and a shorter last one. All of them share one buffer."""
     part = bytearray()
     for piece in pieces:
         part += piece
@@ -111,7 +111,7 @@ def _parts(pieces: Iterator[bytes]) -> Iterator[bytearray]:
 
 
 def read_object(uri: str, account: Account) -> Iterator[bytes]:
-    """What an object of S3 has, a chunk at a time, by its `s3://` URI."""
+    """Yield the content of an S3 object in chunks, by its `s3://` URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = make_client("s3", account)
     with translated_errors(client, f"the log {uri}"):

@@ -1,8 +1,8 @@
-"""What a task prints: read from pipes into files, as much of it as is to be kept.
+"""Capture what a task prints, up to a limit.
 
-Pipes, not the files themselves, since a script that writes to `/dev/stderr` would truncate a file.
-They are emptied by whoever waits for the task, a chunk at a time, so that the memory doesn't depend
-on how much a task prints.
+A task writes to pipes, and not directly to files: a script that writes to `/dev/stderr` would
+truncate a file. The code that waits for the task reads the pipes in chunks, so memory use doesn't
+depend on how much the task prints.
 """
 
 from __future__ import annotations
@@ -15,60 +15,60 @@ from typing import IO
 
 from pyanamo.output.text import last_bytes, readable
 
-CHUNK = 64 * 1024  # what a pipe holds, as a rule
-WINDOW_BYTES = 64 * 1024  # how far back a tail looks: progress bars draw over one line many times
-IN_MEMORY = 64 * 1024  # an output that isn't larger needs no file
-RESULT_MARK = b"PyAnamo:\t"  # a line that begins so is a result
+CHUNK = 64 * 1024  # the usual capacity of a pipe
+WINDOW_BYTES = 64 * 1024  # raw bytes read for a tail: progress bars overwrite a line many times
+IN_MEMORY = 64 * 1024  # output beyond this goes to a file
+RESULT_MARK = b"PyAnamo:\t"  # a line that begins with this is a result line
 RESULT_LINES = 100
 RESULT_BYTES = 4096
 
 
 class Capture:
-    """One output of a task, up to `limit` bytes; of what is over that, the end and its size."""
+    """One output stream of a task: its first `limit` bytes, its tail and its size."""
 
     def __init__(self, limit: int) -> None:
-        """Raises `OSError` when no more files can be open."""
-        # What the task is to write to stays open here as well: its end is no event to wake for.
+        """Create the pipe. Raises `OSError` if too many files are open."""
+        # We keep the write end open too, so that the pipe never reports end-of-file.
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
-        self.size = 0  # bytes that the task has printed
-        self.kept = 0  # bytes that were kept: the first ones
-        self.error = ""  # why not all within the limit could be kept
+        self.size = 0  # bytes that the task has printed so far
+        self.kept = 0  # how many of these were kept, from the beginning
+        self.error = ""  # why some bytes within the limit could not be kept
         self.results = ResultLines()
         self._limit = limit
         self._beginning = bytearray()
-        self._file: IO[bytes] | None = None  # what follows on that, once there is something
-        self._end = b""  # the last of what was not kept
+        self._file: IO[bytes] | None = None  # what follows `_beginning`; opened when needed
+        self._end = b""  # the last `WINDOW_BYTES` of what was not kept
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it was kept."""
+        """Whether all bytes were kept."""
         return self.kept == self.size
 
     def fileno(self) -> int:
-        """What can be read from, when there is something."""
+        """The read end of the pipe, for polling."""
         return self.reader
 
     def pump(self) -> None:
-        """Take what there is now, 1 MB at the most.
+        """Read what is in the pipe now, at most 1 MB.
 
-        A pipe holds no more than that: what a task had printed when it ended, one call takes.
+        A pipe holds at most that much, so one call after the task's end reads the rest.
         """
         with suppress(BlockingIOError):
             for _ in range(16):
                 self._take(os.read(self.reader, CHUNK))
 
     def tail(self, limit: int) -> str:
-        """The last `limit` bytes (of UTF-8), as a terminal would show them."""
+        """Return the end of the output as a terminal shows it, at most `limit` bytes of UTF-8."""
         return last_bytes(readable(self._last(WINDOW_BYTES)), limit)
 
     def equals(self, tail: str) -> bool:
-        """Whether a tail tells the output byte for byte."""
+        """Return whether a tail is the whole output, byte for byte."""
         encoded = tail.encode()
         return len(encoded) == self.size and b"".join(self.content()) == encoded
 
     def content(self) -> Iterator[bytes]:
-        """What was kept, a chunk at a time."""
+        """Yield what was kept, in chunks."""
         at = 0
         while at < self.kept:
             chunk = self._read(at, CHUNK)
@@ -76,7 +76,7 @@ class Capture:
             yield chunk
 
     def close(self) -> None:
-        """Give back the files."""
+        """Close the pipe and the file."""
         os.close(self.reader)
         os.close(self.writer)
         if self._file is not None:
@@ -95,7 +95,7 @@ class Capture:
             self._end = (self._end + dropped)[-WINDOW_BYTES:]
 
     def _keep(self, chunk: memoryview) -> None:
-        """Keep a chunk. Raises `OSError` when it can't; `kept` counts what was kept of it."""
+        """Keep a chunk. If this raises `OSError`, `kept` counts the part that was kept."""
         beginning = chunk[: IN_MEMORY - len(self._beginning)]
         self._beginning += beginning
         self.kept += len(beginning)
@@ -108,7 +108,7 @@ class Capture:
             rest = rest[written:]
 
     def _read(self, at: int, count: int) -> bytes:
-        """Some of what was kept from there on: as many bytes as that, or fewer."""
+        """Return at most `count` of the kept bytes, from offset `at` on."""
         if at < len(self._beginning):
             return bytes(self._beginning[at : at + count])
         assert self._file is not None
@@ -116,7 +116,7 @@ class Capture:
         return os.pread(self._file.fileno(), min(count, self.kept - at), place)
 
     def _last(self, count: int) -> bytes:
-        """The last bytes of the output, as far as they are known."""
+        """Return the last `count` bytes of the output, or as many as are still available."""
         pieces = []
         at = max(0, self.kept - max(0, count - len(self._end)))
         while at < self.kept:
@@ -126,10 +126,10 @@ class Capture:
 
 
 class TaskOutput:
-    """What a task prints to stdout and stderr, gone when the block ends."""
+    """What a task prints to stdout and stderr. It is deleted when the `with` block ends."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` in bytes, of each. Raises `OSError` when no more files can be open."""
+        """`limit` is in bytes per stream. Raises `OSError` if too many files are open."""
         self.stdout = Capture(limit)
         try:
             self.stderr = Capture(limit)
@@ -146,7 +146,7 @@ class TaskOutput:
 
     @property
     def captures(self) -> tuple[Capture, Capture]:
-        """Both."""
+        """stdout and stderr."""
         return self.stdout, self.stderr
 
     @property
@@ -156,11 +156,11 @@ class TaskOutput:
 
     @property
     def error(self) -> str:
-        """Why not all of it could be kept."""
+        """Why some output could not be kept; empty if it could."""
         return self.stdout.error or self.stderr.error
 
     def results(self, limit: int) -> tuple[str, ...]:
-        """The result lines, up to `limit` bytes; the last one says if there are more."""
+        """Return the result lines, at most `limit` bytes; the last line says if there are more."""
         for capture in self.captures:
             capture.results.end()
         lines = (*self.stdout.results.lines, *self.stderr.results.lines)
@@ -177,16 +177,16 @@ class TaskOutput:
 
 
 class ResultLines:
-    """Picks a task's results out of what it prints, whatever becomes of the rest."""
+    """Collects the result lines from what a task prints."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.cut = False  # there were more than are kept
-        self._partial = b""  # the beginning of a line that hasn't ended
+        self.cut = False  # whether result lines were dropped
+        self._partial = b""  # the beginning of a line that is not complete yet
         self._size = 0
 
     def feed(self, chunk: bytes) -> None:
-        """Look through the next piece of the output."""
+        """Search the next chunk of the output for result lines."""
         text = self._partial + chunk
         ended, newline, rest = text.rpartition(b"\n")
         if newline and RESULT_MARK in ended:
@@ -195,7 +195,7 @@ class ResultLines:
         self._partial = rest[: RESULT_BYTES + len(RESULT_MARK)]
 
     def end(self) -> None:
-        """The output is over; its last line may lack a line end."""
+        """Finish: treat the last line as complete, even without a newline."""
         self._look_at(self._partial)
         self._partial = b""
 

@@ -1,4 +1,4 @@
-"""What of a task's output becomes of its result: the tails, the result lines, the whole logs."""
+"""Make a task's result from its output: tails, result lines and whole logs."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pyanamo.tables.size import MAX_REASON_BYTES
 
 log = logging.getLogger(__name__)
 
-# Of a stop, for a log that is being stored: a container gets 30 s in all.
+# How long a stop waits for a log that is being stored; a container gets 30 s in all.
 STOPPED_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keeper:
-    """Keeps what tasks print."""
+    """Settings for the output of tasks, and how to make results from it."""
 
-    store: LogStore | None = None  # for whole logs; None: the tails are all there is
-    spare_folder: Path = Path("pyanamo-logs")  # for logs that the store doesn't take
-    max_log: int = 10**9  # bytes of each output
+    store: LogStore | None = None  # for whole logs; None: keep only tails
+    spare_folder: Path = Path("pyanamo-logs")  # for logs that can't be written to the store
+    max_log: int = 10**9  # bytes, for each of stdout and stderr
 
     def capture(self) -> TaskOutput:
-        """Where a task's output is to go. Raises `OSError` when no more files can be open."""
+        """Return a place for a task's output. Raises `OSError` if too many files are open."""
         return TaskOutput(self.max_log if self.store else 0)
 
     def result(
@@ -47,10 +47,10 @@ class Keeper:
         halts: Sequence[Halt],
         extra: Mapping[str, str],
     ) -> Result:
-        """The result of a command that ended, with what it printed.
+        """Make the result of a command that ended, and store its logs.
 
-        `room` is for what of that goes into the item. A log that is being stored is waited for
-        until one of `halts` is set. `extra` is for our own log, which tells of trouble.
+        `room` limits what goes into the item. If one of `halts` is set while a log is being
+        stored, the log is given up after `STOPPED_SECONDS`. `extra` goes into the pilot's log.
         """
         reason = _reason(end, output)
         result_with = partial(
@@ -90,7 +90,7 @@ class Keeper:
         halts: Sequence[Halt],
         extra: Mapping[str, str],
     ) -> str:
-        """Store what a tail of `limit` bytes doesn't tell; the address of the first log, if any."""
+        """Store the outputs that don't fit into `limit` bytes; return the first log's address."""
         addresses = [
             self._keep_whole(name.path(stream), capture, halts, extra)
             for stream, capture in (("stdout", output.stdout), ("stderr", output.stderr))
@@ -99,7 +99,7 @@ class Keeper:
         return next(filter(None, addresses), "")
 
     def _tail(self, capture: Capture, limit: int) -> str:
-        """The end of an output; if its log isn't whole, the last line says so."""
+        """Return the tail of an output; if its log is incomplete, the last line says so."""
         if capture.is_whole or self.store is None:
             return capture.tail(limit)
         why = capture.error or "--max-log"
@@ -109,7 +109,7 @@ class Keeper:
     def _keep_whole(
         self, path: str, capture: Capture, halts: Sequence[Halt], extra: Mapping[str, str]
     ) -> str:
-        """Store a log; its address, or nothing if there is no store or it is lost."""
+        """Store a log and return its address; empty if there is no store or the log is lost."""
         if self.store is None:
             return ""
         try:
@@ -126,21 +126,22 @@ class Keeper:
 
 
 def _reason(end: CommandEnd, output: TaskOutput) -> str:
-    """Why the task failed, with what explains it; empty if it did not."""
+    """Return why the task failed; empty if it didn't."""
     reason = end.reason
     if output.error:
         reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
     elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
-        # By these a shell says that it could not run what it was told to; stderr says what.
+        # A shell exits with these codes if it can't run a command; stderr names the command.
         said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
     return first_bytes(reason, MAX_REASON_BYTES)
 
 
 def _store(store: LogStore, path: str, capture: Capture, halts: Sequence[Halt]) -> str:
-    """Store a log, but don't wait much longer once a halt is set: the result must be written too.
+    """Store a log and return its address; give up `STOPPED_SECONDS` after a halt is set.
 
-    What the SDK has begun can't be interrupted, so that it is done in a thread, and left to it.
+    After a halt, time is needed to record the result. A request of the SDK can't be interrupted,
+    so the log is stored in a thread, which is abandoned. Raises `StoreUnavailable` in this case.
     """
     stored: Future[str] = Future()
 

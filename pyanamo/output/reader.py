@@ -1,4 +1,4 @@
-"""What a task printed: the tail from its item, or the whole from where it is kept."""
+"""Read what a task printed: the tail from its item, or the whole log from its store."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ CHUNK = 1024 * 1024
 
 
 def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
-    """The end of an output, and the size of the whole in bytes."""
+    """Return the tail of an output stream, and the size of the whole stream in bytes."""
     if stream == "stdout":
         return result.stdout, result.stdout_bytes
     return result.stderr, result.stderr_bytes
 
 
 def whole_log(result: Result, stream: Stream, account: Account) -> Iterator[bytes]:
-    """The whole output, a chunk at a time. Raises a `PyAnamoError` where it isn't kept."""
+    """Yield the whole output in chunks. Raises `PyAnamoError` if it was not kept."""
     tail, size = tail_of(result, stream)
-    if len(tail.encode()) == size:  # what was kept elsewhere all the same is no more readable
+    if len(tail.encode()) == size:  # the tail is the whole output: no log is needed
         yield tail.encode()
         return
     if not result.log_uri:
         raise PyAnamoError(
-            f"of this {stream} only the tail was kept, {len(tail.encode())} of {size} bytes: run "
-            "pilots with -b or --log-dir to keep the whole"
+            f"only the tail of this {stream} was kept, {len(tail.encode())} of {size} bytes: run "
+            "pilots with -b or --log-dir to keep whole logs"
         )
-    # The address is that of one stream; the other's differs in nothing but the name.
+    # The item has the address of one stream's log; the other address differs only in the name.
     base = result.log_uri.removesuffix(".stdout.gz").removesuffix(".stderr.gz")
     uri = f"{base}.{stream}.gz"
     try:

@@ -1,4 +1,4 @@
-"""Where whole logs are kept: what such a place does, a folder as one, and the names of logs."""
+"""Stores for whole logs: the protocol, the folder, and the names of logs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from urllib.parse import quote
 
 from pyanamo.errors import PyAnamoError
 
-NAME_BYTES = 200  # of one part of a log's name: file systems allow 255 with the ending
-PIECE_BYTES = 1024 * 1024  # of what is unpacked: a little may become very much
+NAME_BYTES = 200  # per part of a log's path; file systems allow 255, including the suffix
+PIECE_BYTES = 1024 * 1024  # decompress at most this much at once, to bound memory use
 _GZIP = 31  # zlib's wbits for a gzip stream
 
-Content = Callable[[], Iterator[bytes]]  # a log from its beginning, each time it is called
+Content = Callable[[], Iterator[bytes]]  # each call yields the log from its beginning
 
 
 @dataclass(frozen=True)
 class LogName:
-    """What a task's log is called, wherever it is kept: TABLE/ITEM/TASK.ATTEMPT."""
+    """The name of a task's log in any store: TABLE/ITEM/TASK.ATTEMPT."""
 
     table: str
     item_id: str
@@ -31,17 +31,17 @@ class LogName:
     attempt: int
 
     def path(self, stream: str) -> str:
-        """The relative path of the log of `stdout` or `stderr`."""
+        """Return the relative path of the log of `stdout` or `stderr`."""
         parts = (self.table, self.item_id, f"{self.task}.{self.attempt}.{stream}.gz")
         return "/".join(safe_name(part) for part in parts)
 
 
 def safe_name(name: str) -> str:
-    """A name as one part of an S3 key or file path; different names stay different.
+    """Encode a name as one part of an S3 key or file path; different names stay different.
 
-    Letters, digits and `_.-` stay, all else is percent-encoded, as in a URL (S3 User Guide,
-    "Naming Amazon S3 objects": safe characters). Of a name that is too long the end is replaced by
-    `~` and its hash.
+    All characters except letters, digits and `_.-` are percent-encoded, as in a URL (S3 User
+    Guide, "Naming Amazon S3 objects": safe characters). If a name is too long, its end is replaced
+    by `~` and a hash of the name.
     """
     safe = quote(name, safe="").replace("~", "%7E")
     if not safe.strip("."):  # "." and ".." mean folders
@@ -53,23 +53,26 @@ def safe_name(name: str) -> str:
 
 
 class LogStore(Protocol):
-    """Keeps logs, gzipped, by their relative paths."""
+    """A place that keeps gzipped logs by their relative paths."""
 
     def check(self, table: str) -> None:
-        """Raise a `PyAnamoError` if the logs of that table can't be written."""
+        """Raise `PyAnamoError` if logs of this table can't be written."""
 
     def keep(self, path: str, content: Content) -> str:
-        """Write a log over what is there, and tell its URI. Raises a `PyAnamoError`."""
+        """Write a log, overwriting any earlier one, and return its URI.
+
+        Raises `PyAnamoError` if it can't be written.
+        """
 
 
 class LogFolder:
-    """Logs in a folder of this machine."""
+    """Keeps logs in a local folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def check(self, table: str) -> None:
-        """Make the folder, and see whether one may write to it."""
+        """Create the folder, and check that it is writable."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder):
@@ -80,7 +83,7 @@ class LogFolder:
             ) from error
 
     def keep(self, path: str, content: Content) -> str:
-        """Write a log; it has its name only once it is whole."""
+        """Write a log under a temporary name, and rename it when it is complete."""
         file = (self._folder / path).absolute()
         scratch = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
@@ -96,7 +99,7 @@ class LogFolder:
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """A gzip stream of the chunks."""
+    """Compress chunks to a gzip stream."""
     compressor = zlib.compressobj(wbits=_GZIP)
     for chunk in chunks:
         if piece := compressor.compress(chunk):
@@ -105,7 +108,7 @@ def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream. Raises `zlib.error` where it is damaged or cut off."""
+    """Decompress a gzip stream. Raises `zlib.error` if it is damaged or cut off."""
     decompressor = zlib.decompressobj(wbits=_GZIP)
     for chunk in chunks:
         while chunk:

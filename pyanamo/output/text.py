@@ -1,15 +1,15 @@
-"""Any bytes as readable text, cut to so many bytes."""
+"""Turn bytes into readable text, and shorten text to a number of bytes."""
 
 from __future__ import annotations
 
 import re
 
-# What no terminal shows and a table's reader can't use; tabs and line ends stay.
+# Control characters, except tabs and newlines.
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def readable(output: bytes) -> str:
-    """Text from any bytes: what is no UTF-8 is replaced, carriage returns draw over their line."""
+    """Decode bytes: invalid UTF-8 is replaced, and carriage returns overwrite their line."""
     text = output.decode(errors="replace").replace("\r\n", "\n")
     if "\r" in text:
         text = "\n".join(_drawn(line) for line in text.split("\n"))
@@ -17,19 +17,19 @@ def readable(output: bytes) -> str:
 
 
 def last_bytes(text: str, limit: int) -> str:
-    """The end of a text, whole characters of at most `limit` bytes in all."""
+    """Return the end of a text: whole characters, at most `limit` bytes."""
     encoded = text.encode()
     start = max(0, len(encoded) - limit)
     return encoded[start:].decode(errors="ignore")
 
 
 def first_bytes(text: str, limit: int) -> str:
-    """The beginning of a text, whole characters of at most `limit` bytes in all."""
+    """Return the beginning of a text: whole characters, at most `limit` bytes."""
     return text.encode()[:limit].decode(errors="ignore")
 
 
 def _drawn(line: str) -> str:
-    """What is seen of a line in the end: each carriage return starts again at its front."""
+    """Return what a terminal finally shows of a line with carriage returns."""
     shown = ""
     for part in line.split("\r"):
         shown = part + shown[len(part) :]

@@ -1,4 +1,4 @@
-"""Run one command: in a process group of its own, its output captured, with an end to it."""
+"""Run one command in its own process group, capture its output, and stop it if necessary."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from pyanamo.shellwords import split_words
 from pyanamo.signals import Halt
 
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
-# How long what a task leaves behind may go on, so that the last of a pipeline can still write.
+# How long background processes may run after the task's end, to finish their output.
 LEFTOVER_SECONDS = 5.0
-BRIEF_SECONDS = 0.05  # what has ended by then has not used up the machine's memory
+BRIEF_SECONDS = 0.05  # a command that ends within this time hasn't exhausted the memory
 
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes: getrusage(2)
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss, in bytes (getrusage(2))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What ends a command before it ends by itself."""
+    """The conditions that stop a command before it ends by itself."""
 
     halts: Sequence[Halt] = ()
     timeout: float | None = None  # seconds
-    kill_at: float | None = None  # monotonic clock: when the wall time is up for good
+    kill_at: float | None = None  # monotonic clock; the wall time plus --kill-after
 
     @property
     def reached_halt(self) -> Halt | None:
-        """The first halt that is set."""
+        """The first halt that is set, if any."""
         return next((halt for halt in self.halts if halt), None)
 
 
@@ -60,9 +60,9 @@ def run_command(
     bounds: Bounds,
     marks: Sequence[str] = (),
 ) -> CommandEnd:
-    """Run a command to its end, or to that of its bounds; nothing of it is left running.
+    """Run a command until it ends or reaches its bounds, and leave no process of it running.
 
-    `marks` are what `kill_marked` finds its processes by.
+    `marks` are passed to `kill_marked`, to find processes that left the process group.
     """
     kills_before = out_of_memory_kills()
     started_at, started = time.time(), time.monotonic()
@@ -89,7 +89,7 @@ class Child:
         environment: Mapping[str, str],
         output: TaskOutput,
     ) -> None:
-        """Start it. Raises `OSError` and `ValueError` where `spawn` does."""
+        """Start the command. Raises `OSError` and `ValueError` as `spawn` does."""
         self._captures = output.captures
         self._start_date = utc_date(time.time())
         self.started = time.monotonic()
@@ -101,7 +101,7 @@ class Child:
         self._brief_until: float | None = self.started + BRIEF_SECONDS
 
     def end(self, ending: Ending, exit_code: int | None = None, reason: str = "") -> CommandEnd:
-        """How it ended, which it must have, and what it used."""
+        """Return how the command ended, and what it used. It must have ended."""
         return CommandEnd(
             ending=ending,
             exit_code=exit_code,
@@ -113,14 +113,14 @@ class Child:
         )
 
     def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
-        """Wait until it has ended; False if a halt or the moment (monotonic) came first."""
+        """Wait for the end; return False if a halt or the time `until` (monotonic) came first."""
         handle = _process_handle(self.pid) if self.status is None else None
         try:
             while not self._reap():
                 left = math.inf if until is None else until - time.monotonic()
                 if left <= 0 or any(halts):
                     return False
-                # Without a handle that wakes us there is nothing but to look again and again.
+                # Without a handle that wakes us, we have to poll.
                 longest = BRIEF_SECONDS if self._brief_until else 3600.0
                 longest = longest if handle is not None else 0.02
                 left = min(left, longest, *(halt.seconds_left for halt in halts))
@@ -134,7 +134,7 @@ class Child:
                 os.close(handle)
 
     def _pump(self, seconds: float, *wakers: Halt | int) -> None:
-        """Take what it prints, until something has happened or so many seconds have passed."""
+        """Read output, until a waker or an output is ready or the seconds have passed."""
         poll = select.poll()
         for waker in wakers:
             poll.register(waker, select.POLLIN)
@@ -146,10 +146,10 @@ class Child:
                 captures[file].pump()
 
     def stop(self, grace: float, marks: Sequence[str]) -> None:
-        """End it and all its descendants: SIGTERM to the group, SIGKILL after `grace` seconds."""
+        """Stop the command and its descendants: SIGTERM, then SIGKILL after `grace` seconds."""
         deadline = time.monotonic() + grace
         self._signal_group(signal.SIGTERM)
-        self._signal_group(signal.SIGCONT)  # a stopped process gets SIGTERM only once it goes on
+        self._signal_group(signal.SIGCONT)  # suspended processes must continue to get it
         self.wait(deadline)
         self.stop_leftovers(deadline - time.monotonic())
         if marks:
@@ -157,7 +157,7 @@ class Child:
         self.wait()
 
     def stop_leftovers(self, grace: float) -> None:
-        """Give the processes of its group that it left behind so many seconds, and kill them."""
+        """Wait `grace` seconds for the other processes of the group, then kill them."""
         deadline = time.monotonic() + grace
         while self._signal_group(0):
             if time.monotonic() >= deadline:
@@ -168,34 +168,34 @@ class Child:
             capture.pump()
 
     def _signal_group(self, number: int) -> bool:
-        """Whether the group had a process to get the signal."""
+        """Send a signal to the group; return whether the group had a process to receive it."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
             return False
-        except PermissionError:  # macOS has it for zombies, all have it for setuid programs
+        except PermissionError:  # for zombies on macOS, and for setuid programs everywhere
             return number != 0
         return True
 
     def _reap(self) -> bool:
-        """Whether it has ended; what it used is known from then on."""
+        """Return whether the command has ended; if so, note its status and what it used."""
         if self.status is None:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
             if pid == self.pid:
                 self.status = os.waitstatus_to_exitcode(status)
-                self._process.returncode = self.status  # it was waited for here, not by Popen
+                self._process.returncode = self.status  # Popen didn't wait for it itself
                 self._cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
                 self._max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
         return self.status is not None
 
 
 def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[str]) -> CommandEnd:
-    """Wait for the command's end, or bring it about."""
+    """Wait for the command to end, or stop it when it reaches its bounds."""
     timeout_at = None if bounds.timeout is None else child.started + bounds.timeout
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         child.stop_leftovers(LEFTOVER_SECONDS)
-        # Somebody else (the guardian, the pilot) may have killed it for a halt.
+        # The guardian or the pilot may have killed it because of a halt.
         halt = bounds.reached_halt if child.status == -signal.SIGKILL else None
         if halt is not None:
             return child.end(Ending.INTERRUPTED, reason=halt.reason)
@@ -211,7 +211,7 @@ def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[
 
 
 def _end_by_status(child: Child, kills_before: int) -> CommandEnd:
-    """What an exit status says; `kills_before` counts the kills for memory before it began."""
+    """Return the end by exit status; `kills_before` is the out-of-memory count at the start."""
     status = child.status or 0
     if status == 0:
         return child.end(Ending.DONE, 0)
@@ -225,13 +225,13 @@ def _end_by_status(child: Child, kills_before: int) -> CommandEnd:
 def _why_not_started(
     error: Exception, command: str, environment: Mapping[str, str]
 ) -> tuple[int, str]:
-    """The exit code and the reason of a command that could not even be started."""
+    """Return the exit code and the reason for a command that could not be started."""
     if not isinstance(error, OSError):
         return NOT_EXECUTABLE, f"not a command: {error}"
     program = split_words(command, environment)[:1]
     name = program[0] if program else ""
     if error.errno == errno.ENOENT and shutil.which(name, path=environment.get("PATH")):
-        return NOT_EXECUTABLE, f"its interpreter is not there: {name}"
+        return NOT_EXECUTABLE, f"its interpreter is missing: {name}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NOT_FOUND, f"command not found: {name}"
     if error.errno == errno.EACCES:
@@ -240,7 +240,7 @@ def _why_not_started(
 
 
 def _process_handle(pid: int) -> int | None:
-    """A file that is readable once the process has ended (pidfd_open(2)), where there is one."""
+    """Return a file that becomes readable when the process ends (pidfd_open(2)), if possible."""
     if hasattr(os, "pidfd_open"):
         with suppress(OSError):
             return os.pidfd_open(pid)

@@ -31,10 +31,10 @@ MOST_AT_A_TIME = 10_000  # each is a process
 
 
 def main(started: float, argv: Sequence[str] | None = None) -> int:
-    """Run a pilot; its exit code.
+    """Run a pilot, and return its exit code.
 
-    `started` is the moment of the start (monotonic clock), from which the wall time counts. `argv`
-    are the words behind the program's name; those of this process where None is given.
+    The wall time counts from `started` (monotonic clock). `argv` are the arguments without the
+    program's name (default: those of this process).
     """
     arguments = pilot_parser().parse_args(argv)
     settings = settings_of(arguments)
@@ -58,7 +58,7 @@ def _exit_code(summary: Summary, fail_on_item_failure: bool) -> int:
 
 
 def keeper_of(arguments: argparse.Namespace) -> Keeper:
-    """Where the command line wants whole logs. An empty value counts as not given."""
+    """Return the keeper for the log flags. An empty value counts as not given."""
     store: LogStore | None = None
     if arguments.bucket:
         from pyanamo.output.bucket import bucket_of
@@ -71,16 +71,16 @@ def keeper_of(arguments: argparse.Namespace) -> Keeper:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """What the command line asks for."""
+    """Return the settings for the given arguments. Raises `UsageError` if they are invalid."""
     if arguments.lease < SHORTEST_SECONDS:
         raise UsageError(
-            f"--lease {arguments.lease:g}: a lease of less than {SHORTEST_SECONDS:g} s can't be "
+            f"--lease {arguments.lease:g}: a lease must be at least {SHORTEST_SECONDS:g} s to be "
             "renewed safely"
         )
     if arguments.kill_after is not None and arguments.wall_time is None:
         raise UsageError("--kill-after counts from the wall time: give -w too")
     if arguments.task_timeout == 0:
-        raise UsageError("--task-timeout 0 leaves a task no time")
+        raise UsageError("--task-timeout 0: a timeout must be more than 0 s")
     check_table_name(arguments.table)
     return Settings(
         store=store_of(arguments),
@@ -102,36 +102,48 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def pilot_parser() -> argparse.ArgumentParser:
-    """What reads a pilot's command line."""
+    """Return the parser of a pilot's command line."""
     parser = argparse.ArgumentParser(
         description="Work on the items of a table until none is left or the wall time is used up.",
-        epilog="Exit codes: 0 it did its job, also where items failed; 1 it could not; 2 wrong "
-        "usage; 3 items failed and --fail-on-item-failure was given; 130 and 143 stopped by "
-        "SIGINT and SIGTERM. A TIME is in seconds, or like 90s, 30m, 2h.",
+        epilog="Exit codes: 0 success, even if items failed; 1 error; 2 wrong usage; 3 items "
+        "failed and --fail-on-item-failure was given; 130 stopped by SIGINT; 143 stopped by "
+        "SIGTERM. A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d.",
     )
     add_version_flag(parser)
     add_store_flags(parser)
-    _add_amount_flags(parser.add_argument_group("how much at a time"))
-    _add_time_flags(parser.add_argument_group("how long"))
-    _add_trouble_flags(parser.add_argument_group("when things go wrong"))
-    _add_log_flags(parser.add_argument_group("where tasks' whole output goes"))
-    talk = parser.add_argument_group("how much to tell")
-    talk.add_argument("-v", "--verbose", action="store_true", help="nested tasks too")
-    talk.add_argument("-q", "--quiet", action="store_true", help="only what is wrong")
+    _add_amount_flags(parser.add_argument_group("parallelism"))
+    _add_time_flags(parser.add_argument_group("time and item limits"))
+    _add_trouble_flags(parser.add_argument_group("failures and interruptions"))
+    _add_log_flags(parser.add_argument_group("whole logs of tasks"))
+    talk = parser.add_argument_group("log of the pilot (stderr)")
+    talk.add_argument("-v", "--verbose", action="store_true", help="log nested tasks too")
+    talk.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
     talk.add_argument(
         "--log-format",
         choices=("text", "json"),
         default="text",
-        help="of this program's own log, on stderr",
+        help="format of the log (default: text)",
     )
     return parser
 
 
 def _add_amount_flags(group: argparse._ArgumentGroup) -> None:
     number = whole_number(1, most=MOST_AT_A_TIME)
-    group.add_argument("-i", "--items", type=number, default=1, metavar="N", help="items (1)")
     group.add_argument(
-        "-n", "--nests", type=number, default=1, metavar="N", help="nested tasks of each item (1)"
+        "-i",
+        "--items",
+        type=number,
+        default=1,
+        metavar="N",
+        help="items to run at a time (default: 1)",
+    )
+    group.add_argument(
+        "-n",
+        "--nests",
+        type=number,
+        default=1,
+        metavar="N",
+        help="nested tasks to run at a time, per item (default: 1)",
     )
 
 
@@ -139,20 +151,23 @@ def _add_time_flags(group: argparse._ArgumentGroup) -> None:
     def add(*names: str, help: str, default: float | None = None) -> None:
         group.add_argument(*names, type=duration, metavar="TIME", default=default, help=help)
 
-    add("-w", "--wall-time", help="start nothing more after that")
+    add("-w", "--wall-time", help="start no more tasks TIME after the start (default: no limit)")
     add(
         "--kill-after",
-        help="how long past the wall time running tasks may go on (else to their end)",
+        help="stop running tasks TIME after the wall time (default: let them finish)",
     )
-    add("--task-timeout", help="the longest that one task may run")
-    add("--idle", default=0.0, help="wait so long for new items when there are none (0)")
+    add("--task-timeout", help="stop a task that runs longer than TIME (default: no limit)")
+    add("--idle", default=0.0, help="wait TIME for new items when there are none (default: 0)")
     add(
         "--lease",
         default=900.0,
-        help="how long an item stays ours if we die; it is renewed while we live (15m)",
+        help="how long an item stays claimed after its pilot dies (default: 15m)",
     )
     group.add_argument(
-        "--max-items", type=whole_number(1), metavar="N", help="stop after so many items"
+        "--max-items",
+        type=whole_number(1),
+        metavar="N",
+        help="stop claiming after N items (default: no limit)",
     )
 
 
@@ -160,13 +175,13 @@ def _add_trouble_flags(group: argparse._ArgumentGroup) -> None:
     def add(name: str, least: int, default: int, help: str) -> None:
         group.add_argument(name, type=whole_number(least), default=default, metavar="N", help=help)
 
-    add("--retries", 0, 0, "how often an item that failed is put back (0)")
-    add("--max-attempts", 1, 3, "how often an item may be lost before it is failed (3)")
+    add("--retries", 0, 0, "retry a failed item up to N times (default: 0)")
+    add("--max-attempts", 1, 3, "mark an item failed once N attempts at it were lost (default: 3)")
     add(
         "--max-failures-in-a-row",
         0,
         10,
-        "claim nothing more after so many quick failures in a row; 0: go on (10)",
+        "stop claiming after N items in a row failed within 5 s (default: 10; 0: never)",
     )
     group.add_argument(
         "--fail-on-item-failure", action="store_true", help="exit with 3 if an item failed"
@@ -174,20 +189,25 @@ def _add_trouble_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--spot-notice",
         action="store_true",
-        help="on a Spot machine: give items back before it is taken away",
+        help="on an EC2 Spot Instance: give items back before it is interrupted",
     )
 
 
 def _add_log_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-b", "--bucket", help="a bucket of S3: NAME, or s3://NAME/PREFIX")
     group.add_argument(
-        "-k", "--bucket-key", metavar="PREFIX", help="its prefix (the bucket's own, or PyAnamo)"
+        "-b", "--bucket", help="keep whole logs in this S3 bucket: NAME, or s3://NAME/PREFIX"
     )
-    group.add_argument("--log-dir", metavar="DIR", help="a folder")
+    group.add_argument(
+        "-k",
+        "--bucket-key",
+        metavar="PREFIX",
+        help="prefix in the bucket (default: the PREFIX of -b, or PyAnamo)",
+    )
+    group.add_argument("--log-dir", metavar="DIR", help="keep whole logs in this folder")
     group.add_argument(
         "--max-log",
         type=size,
         default=10**9,
         metavar="SIZE",
-        help="the most that is kept of each output of a task, in bytes, or like 500MB (1GB)",
+        help="keep at most SIZE per output, in bytes or like 500MB (default: 1GB)",
     )

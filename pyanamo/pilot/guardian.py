@@ -1,8 +1,9 @@
-"""A process that outlives a pilot, to kill what its tasks have left.
+"""A process that outlives the pilot, and kills the tasks that it leaves behind.
 
-A pilot that is killed outright can't stop its tasks, and one that is frozen (SIGSTOP) can't see
-that its lease is over. The guardian can: it waits for the end of all the pilot's processes, and for
-the deadlines that its workers set (see `pyanamo.pilot.lease`), and then kills by mark.
+A pilot that is killed (SIGKILL) can't stop its tasks, and one that is suspended (SIGSTOP) can't see
+that its lease is over. So the guardian does both. It waits for the end of all processes of the
+pilot, and for the deadlines that workers set (see `pyanamo.pilot.lease`). Then it kills the tasks,
+which it finds by their marks.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ LOOK_SECONDS = 0.5
 
 
 class Guardian:
-    """The guardian process, as its pilot sees it."""
+    """The pilot's handle of the guardian process."""
 
     def __init__(self, shared: SharedNumbers, crew: Crew) -> None:
         self._shared = shared
         self._crew = crew
-        # Nobody ever writes: it ends when the last process that has its other end does.
+        # Nobody writes to this pipe. It is closed when the last process of the pilot has ended.
         self._alive, self._hold = os.pipe()
         self.pid = 0
 
     def start(self) -> None:
-        """Fork it."""
+        """Fork the guardian process."""
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -38,22 +39,22 @@ class Guardian:
                 os._exit(0)
 
     def restart_if_dead(self) -> None:
-        """Watch again, where somebody has killed it."""
+        """Start a new guardian if the old one was killed."""
         pid, _ = os.waitpid(self.pid, os.WNOHANG)
         if pid == self.pid:
             self.start()
 
     def end(self) -> None:
-        """Have it kill what is left, and wait for it."""
+        """Make the guardian kill the tasks that are left, and wait for its end."""
         os.close(self._hold)
         os.waitpid(self.pid, 0)
 
     def _guard(self) -> None:
-        os.setsid()  # what is sent to the pilot's group isn't for us
+        os.setsid()  # don't receive signals that are sent to the pilot's group
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         nothing = os.open(os.devnull, os.O_RDWR)
-        for file in (0, 1, 2):  # who reads the pilot's output doesn't wait for us
+        for file in (0, 1, 2):  # readers of the pilot's output must not wait for us
             os.dup2(nothing, file)
         os.close(self._hold)
         poll = select.poll()

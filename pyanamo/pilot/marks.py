@@ -1,8 +1,8 @@
-"""Find and kill the processes that a pilot's tasks have left, whatever they did to hide.
+"""Find and kill the processes that a pilot's tasks have left behind.
 
-Every task carries a mark in its environment, which all its descendants inherit: it tells them from
-the rest of the machine when process groups and parents no longer do. Linux only: elsewhere there is
-no `/proc` to find them in, and the functions here find nothing.
+Every task has a mark in its environment, and all its descendants inherit it. The mark identifies
+them even after they have changed their process group or lost their parent. This works on Linux
+only: other systems have no `/proc`, and the functions here find nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-WORKER_MARK = "PYANAMO_WORKER"  # the name of the mark
+WORKER_MARK = "PYANAMO_WORKER"  # the environment variable that holds the mark
 CAN_FIND = os.path.isdir("/proc/self")
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -25,30 +25,31 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Crew:
-    """The marks of a pilot's workers, which no other pilot's workers have."""
+    """The marks of a pilot's workers. No other pilot uses the same marks."""
 
     size: int
     name: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def mark(self, worker: int) -> str:
-        """What a worker's tasks have as `WORKER_MARK` in their environment."""
+        """Return the value of `WORKER_MARK` in the environment of a worker's tasks."""
         return f"{self.name}-{worker}"
 
     def marks_of(self, worker: int) -> str:
-        """What `kill_marked` takes for that worker's tasks."""
+        """Return the argument of `kill_marked` that matches that worker's tasks."""
         return f"{WORKER_MARK}={self.mark(worker)}"
 
     @property
     def all_marks(self) -> str:
-        """What `kill_marked` takes for the tasks of all workers."""
+        """The argument of `kill_marked` that matches the tasks of all workers."""
         return f"{WORKER_MARK}={self.name}-*"
 
 
 def kill_marked(*marks: str, limit: float = 5.0) -> bool:
-    """SIGKILL every process with all these `NAME=value` in its environment; whether none is left.
+    """Kill (SIGKILL) every process whose environment has all these marks, each `NAME=value`.
 
-    A value that ends in `*` stands for all that begin so. Looks again until none is left, since a
-    process may start another meanwhile; `limit` seconds at the most.
+    A value that ends in `*` matches every value with that prefix. The search is repeated until it
+    finds no process, because a process may start another one in the meantime. Returns whether
+    none is left; gives up after `limit` seconds.
     """
     deadline = time.monotonic() + limit
     while found := list(_marked(marks)):
@@ -74,17 +75,18 @@ def _marked(marks: tuple[str, ...]) -> Iterator[int]:
 
 
 def hidden_orphans(own: Container[int]) -> list[int]:
-    """Descendants of this process whose environment it may not read, so that marks don't find them.
+    """Return the descendants of this process that marks can't find.
 
-    Programs that nobody may read, or that run as another user (ptrace(2), "access mode checking").
-    Those that descend from one of the processes `own` are left out.
+    This process isn't allowed to read their environment: their program file isn't readable, or
+    they run as another user (ptrace(2), "access mode checking"). The processes `own` and their
+    descendants are left out.
     """
     parents = dict(_parents())
     return [pid for pid in parents if _adopted(pid, parents, own) and _is_hidden(pid)]
 
 
 def _adopted(pid: int, parents: Mapping[int, int], own: Container[int]) -> bool:
-    """Whether a process descends from this one, and from none of `own`."""
+    """Return whether a process descends from this one, but not from one of `own`."""
     while pid in parents and pid not in own:
         if parents[pid] == os.getpid():
             return True
@@ -104,17 +106,17 @@ def _is_hidden(pid: int) -> bool:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """The parent of every process that runs."""
+    """Yield the pid of every running process, and of its parent."""
     for entry in filter(str.isdigit, os.listdir("/proc") if CAN_FIND else ()):
         with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
-            # Its name, in brackets, may have brackets and blanks (proc(5)).
+            # The program's name is in brackets, and may have brackets and spaces itself (proc(5)).
             state, parent = file.read().rpartition(b")")[2].split()[:2]
             if state != b"Z":
                 yield int(entry), int(parent)
 
 
 def die_with_parent(number: int) -> None:
-    """Have this process get a signal when its parent dies (prctl(2)). Linux only."""
+    """Make the kernel send this process a signal when its parent dies (prctl(2)). Linux only."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -124,13 +126,13 @@ def adopt_orphans() -> None:
 
 
 def reap_adopted(own: set[int]) -> None:
-    """Reap ended children, other than those of `own`, so that they don't stay as zombies."""
+    """Reap all ended children except `own`, so that they don't stay as zombies."""
     if not hasattr(os, "waitid"):
         return
     with suppress(ChildProcessError):
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid in own:
-                return  # its owner waits for it; those behind it are reaped the next time
+                return  # its owner waits for it; any others are reaped by the next call
             os.waitpid(ended.si_pid, 0)
 
 

@@ -1,4 +1,4 @@
-"""The kernel's out-of-memory killer: whether it struck, and whom it had better take."""
+"""Detect kills by the kernel's out-of-memory killer, and tell it to prefer tasks to pilots."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Of a task, from -1000 to 1000; the pilot's own stays at what it is, 0 as a rule (proc(5)).
+# Processes with a higher score (-1000 to 1000) are killed first. The pilot keeps its own score,
+# which is usually 0 (proc(5)).
 TASK_OOM_SCORE = 500
 
-RECENT_SECONDS = 5.0  # what is at least as long ago twice over isn't recent
+RECENT_SECONDS = 5.0  # a kill is recent for at least this long, at most twice as long
 
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 class OOMCounter:
-    """Counts the processes of our control group that were killed for want of memory.
+    """Counts the processes of our control group that the out-of-memory killer has killed.
 
-    From `memory.events` (cgroup v2) or `memory.oom_control` (v1): see the Linux kernel's
-    documentation, "Control Group v2" and "Memory Resource Controller". Where neither is there, the
-    count stays 0.
+    The count comes from `memory.events` (cgroup v2) or `memory.oom_control` (v1): see the Linux
+    kernel's documentation, "Control Group v2" and "Memory Resource Controller". If neither file
+    exists, the count stays 0.
     """
 
     def __init__(
         self, groups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
     ) -> None:
-        # It is read before every task: opening it each time would cost twice that.
+        # The file is read before every task, so it stays open: reopening it would double the cost.
         self._file: int | None = None
         for file in filter(Path.is_file, _files(groups, membership)):
             with suppress(OSError):
@@ -36,7 +37,7 @@ class OOMCounter:
                 break
 
     def read(self) -> int:
-        """How many so far."""
+        """Return the number of kills so far."""
         if self._file is not None:
             with suppress(OSError, ValueError, IndexError):
                 for line in os.pread(self._file, 4096, 0).splitlines():
@@ -51,14 +52,14 @@ def _own_counter() -> OOMCounter:
 
 
 def out_of_memory_kills() -> int:
-    """How many processes of our control group were killed for want of memory so far."""
+    """Return how many processes of our control group ran out of memory and were killed so far."""
     return _own_counter().read()
 
 
 class RecentKills:
-    """Whether a process of our control group was killed for want of memory a moment ago.
+    """True if a process of our control group was killed for lack of memory recently.
 
-    For processes of which nobody knows when to begin to count.
+    For deaths that are noticed only afterwards, when it is too late to read the counter "before".
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class RecentKills:
         self._read_at = clock()
 
     def look(self) -> None:
-        """Count them. To be called about once a second."""
+        """Update the count. Call this about once a second."""
         if self._clock() - self._read_at >= RECENT_SECONDS:
             self._before, self._latest = self._latest, self._read()
             self._read_at = self._clock()
@@ -82,7 +83,7 @@ class RecentKills:
 
 
 def prefer_as_victim(pid: int) -> None:
-    """Have the kernel, when it is out of memory, kill that process rather than the pilot."""
+    """Make the kernel kill this process rather than the pilot when memory runs out."""
     with suppress(OSError):  # not on Linux, or it has ended
         file = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
         try:
@@ -92,7 +93,7 @@ def prefer_as_victim(pid: int) -> None:
 
 
 def _files(groups: Path, membership: Path) -> Iterator[Path]:
-    """Where the count may be: in a container our group is mounted as the root."""
+    """Yield the files that may hold the count; in a container, our group is mounted as the root."""
     with suppress(OSError):
         for line in membership.read_text().splitlines():
             _, controllers, path = line.split(":", 2)

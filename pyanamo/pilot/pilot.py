@@ -1,4 +1,4 @@
-"""A pilot: start its workers, mind signals and deaths, wait, and sum up."""
+"""The pilot: starts workers, handles signals and dead workers, and counts the outcomes."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from pyanamo.tables import Store
 
 log = logging.getLogger(__name__)
 
-# A container gets 30 s between SIGTERM and SIGKILL: tasks have GRACE_SECONDS of them, their
-# results and releases the next ones.
+# A container gets 30 s between SIGTERM and SIGKILL. Tasks have GRACE_SECONDS of them to end;
+# workers have the next 8 s to record results and to release items.
 STOP_SECONDS = GRACE_SECONDS + 8.0
-HURRY_SECONDS = 3.0  # after a second signal
-OVERDUE_SECONDS = 600.0  # a machine that is still there then won't be taken away
-KILL_SECONDS = 5.0  # for what a dead worker left; more than a moment only if it can't die
-DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
+HURRY_SECONDS = 3.0  # the same time after a second signal
+OVERDUE_SECONDS = 600.0  # how long after the announced time we still wait for the machine's end
+KILL_SECONDS = 5.0  # time limit for killing what a dead worker left behind
+DEATHS_IN_A_ROW = 5  # give up after 5 dead workers without an ended item in between
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a pilot was asked for; times are seconds. See `pyanamo.py --help`."""
+    """A pilot's settings; times are in seconds. See `pyanamo.py --help`."""
 
     store: Store
     table: str
@@ -74,10 +74,10 @@ class Settings:
 
 
 class Pilot:
-    """Runs a table's items with so many workers, each a process of its own."""
+    """Runs the items of a table with several workers, each in its own process."""
 
     def __init__(self, settings: Settings, *, started: float | None = None) -> None:
-        """`started` is the monotonic clock from which the wall time counts; now, if not given."""
+        """The wall time counts from `started` (monotonic clock; default: now)."""
         self._settings = settings
         self._started = time.monotonic() if started is None else started
         self._name = pilot_name()
@@ -93,23 +93,23 @@ class Pilot:
         self._guardian = Guardian(self._shared, self._crew)
         self._spot = SpotNotice() if settings.spot_notice else None
         self._workers: dict[int, WorkerProcess] = {}
-        self._claims: dict[int, Claim] = {}  # what each worker holds, by its number
+        self._claims: dict[int, Claim] = {}  # the claim that each worker holds, by worker number
         self._tally = Tally(settings.max_failures_in_a_row)
         self._summary = self._tally.summary
-        self._deaths = 0  # of workers, since an item has ended
+        self._deaths = 0  # of workers, since the last item ended
         self._memory_kills = RecentKills()
-        self._kill_workers_at: float | None = None  # once we are stopping
-        self._hurried = False  # we were told to stop a second time
+        self._kill_workers_at: float | None = None  # None unless we are stopping
+        self._hurried = False  # whether a second stop signal came
 
     def run(self) -> Summary:
-        """Work until there is nothing left to do, no time left, or a stop signal.
+        """Work until no items or no time is left, or until a stop signal; return the counts.
 
-        Raises a `PyAnamoError` when the table can't be worked with.
+        Raises `PyAnamoError` if the table or the log store can't be used.
         """
         self._check_stores()
-        gc.freeze()  # what there is stays: workers needn't look through it, nor so copy it
+        gc.freeze()  # keeps workers' garbage collector from copying memory shared with us
         if not CAN_FIND:
-            log.warning("no /proc here: if this pilot is killed outright, its tasks go on running")
+            log.warning("no /proc here: if this pilot is killed (SIGKILL), its tasks keep running")
         adopt_orphans()
         self._guardian.start()
         again = Halt()
@@ -128,17 +128,17 @@ class Pilot:
         return self._summary
 
     def _check_stores(self) -> None:
-        """Nobody is to learn of a mistyped table or bucket after a night."""
+        """Check the table and the log store now, so that a mistyped name is found at the start."""
         table = self._settings.store.open(self._settings.table)
         try:
             table.check()
         finally:
-            table.close()  # before the workers are forked: none is to share it
+            table.close()  # before forking: workers must not share the connection
         if self._settings.keeper.store is not None:
             self._settings.keeper.store.check(self._settings.table)
 
     def _wait_for_news(self, stop: Stop, again: Halt, wake: int) -> None:
-        """One turn: until something happens, at most a second."""
+        """Wait at most a second for an event, and handle it."""
         workers = {worker.messages: worker for worker in self._workers.values()}
         for source in wait([*workers, wake], timeout=1.0):
             if isinstance(source, Connection):
@@ -157,7 +157,7 @@ class Pilot:
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and self._kill_workers_at is None:
-            log.info("%s: giving back what is being worked on", stop.reason)
+            log.info("%s: giving back the items in progress", stop.reason)
             self._shared.stop_reason = stop.reason
             self._stop_workers(STOP_SECONDS)
         if again and not self._hurried:
@@ -176,7 +176,7 @@ class Pilot:
             worker.signal(signal.SIGTERM)
 
     def _mind_spot_notice(self) -> None:
-        """Claim nothing more once the machine is to go; stop in time what is still running."""
+        """After a Spot notice, stop claiming, and stop running tasks before the machine goes."""
         goes_at = self._spot.taken_away_at() if self._spot else None
         if goes_at is None:
             return
@@ -188,20 +188,21 @@ class Pilot:
             self._stop_workers(STOP_SECONDS)
 
     def _stay_until_taken_away(self, stop: Stop) -> None:
-        """After a Spot notice, let AWS Batch see this machine go, not this pilot.
+        """After a Spot notice in AWS Batch, keep the container running until the machine goes.
 
-        A job whose container ends has ended for Batch, with whatever code. One whose machine goes
-        has the status reason "Host EC2 (instance i-...) terminated", for which a retry strategy can
-        start it again (AWS Batch User Guide, "Automated job retries").
+        If the container ended first, Batch would see a job that ended, and not retry it. If the
+        machine goes first, the job gets the status reason "Host EC2 (instance i-...) terminated",
+        for which a retry strategy can start it again (AWS Batch User Guide, "Automated job
+        retries").
         """
         goes_at = self._spot.taken_away_at() if self._spot else None
         if goes_at is None or self._summary.error or not runs_in_batch():
             return
-        log.info("%s; staying until this machine goes, for AWS Batch to try again", self._summary)
+        log.info("%s; staying until this machine goes, so that AWS Batch retries", self._summary)
         stop.wait(goes_at + OVERDUE_SECONDS - time.time())
 
     def _hear(self, worker: WorkerProcess, stop: Stop) -> None:
-        """Take one message of a worker; if there is none, it has ended."""
+        """Handle a message from a worker, or its end."""
         try:
             message = worker.messages.recv()
         except (EOFError, OSError):
@@ -217,7 +218,7 @@ class Pilot:
             self._tally.fail(message)
 
     def _count(self, worker: WorkerProcess, ended: ItemEnded) -> None:
-        """Count the end of what a worker held; if that is one failure too many, claim no more."""
+        """Count an ended attempt, and stop claiming after too many failures in a row."""
         del self._claims[worker.number]
         self._deaths = 0
         self._tally.count(ended)
@@ -227,9 +228,9 @@ class Pilot:
             worker.acknowledge()
 
     def _bury(self, worker: WorkerProcess, stop: Stop) -> None:
-        """A worker has ended: if it did not mean to, end what it left, and replace it.
+        """Handle the end of a worker: if it died, kill what it left behind, and replace it.
 
-        Where nothing more is to be done, another one still gives back what it held.
+        If the pilot is stopping, a new worker is started only to give back the dead one's item.
         """
         code = worker.join()
         del self._workers[worker.number]
@@ -250,33 +251,33 @@ class Pilot:
             self._start_worker(worker.number, lost=lost)
             return
         if lost is not None:
-            with suppress(PyAnamoError, OSError):  # then the lease decides
+            with suppress(PyAnamoError, OSError):  # the item stays locked until its lease expires
                 self._start_worker(worker.number, lost=lost, quota=Quota(0))
 
     def _leave_locked(self, claim: Claim) -> None:
-        """Tell what a worker that was killed at the end of a stop has not given back."""
+        """Log the item of a worker that was killed because it didn't stop in time."""
         self._summary.lost += 1
         file = kept_file(self._settings.table, claim)
         results = f"; the results are in {file}" if file else ""
-        words = "not given back in time, so that its lease must run out%s"
+        words = "not given back in time: it stays locked until its lease expires%s"
         log.error(words, results, extra=about(claim.item))
 
     def _how_died(self, code: int) -> str:
-        """How a worker with that exit code has died, as the rest of a sentence."""
+        """Return how a worker with this exit code died, as the end of a sentence."""
         if code > 0:
             return f"ended with exit code {code}"
         for_memory = -code == signal.SIGKILL and self._memory_kills
         return f"was killed by signal {-code}{', out of memory' if for_memory else ''}"
 
     def _lost(self, worker: int, claim: Claim | None, how: str) -> LostClaim | None:
-        """End what a dead worker's tasks have left; the claim that may be given back then."""
+        """Kill a dead worker's tasks, and return its claim if nothing of them can still run."""
         marks = self._crew.marks_of(worker)
         limit = min(KILL_SECONDS, self._seconds_left)
-        # Twice: a task that was just being started has its mark a moment later.
+        # Twice, because a task that was just being started gets its mark a moment later.
         is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
         if hidden := hidden_orphans(self._own_processes):
             pids = ", ".join(map(str, hidden))
-            words = "worker %d's item keeps its lease: its task may run on, hidden from us (pid %s)"
+            words = "worker %d: its item is not given back, since its task may still run (pid %s)"
             log.warning(words, worker, pids)
             is_ended = False
         if claim is not None or self._shared.deadline(worker):
@@ -289,14 +290,14 @@ class Pilot:
 
     @property
     def _seconds_left(self) -> float:
-        """Until workers are killed that still run."""
+        """Seconds until workers that still run are killed; infinity unless we are stopping."""
         kill_at = self._kill_workers_at
         return math.inf if kill_at is None else kill_at - time.monotonic()
 
     def _start_worker(
         self, number: int, *, lost: LostClaim | None = None, quota: Quota | None = None
     ) -> None:
-        """`lost` is what it gives back first; `quota` its own, if that isn't all workers'."""
+        """Start a worker. It first gives back `lost`; `quota` replaces the shared quota."""
         make_worker = partial(self._make_worker, lost=lost, quota=quota or self._quota)
         self._workers[number] = WorkerProcess(number, make_worker, self._shared)
 
@@ -338,7 +339,7 @@ class Pilot:
 
 @contextmanager
 def _child_signals() -> Iterator[int]:
-    """A file that is readable when a signal has come, the death of a child included."""
+    """Yield a file that becomes readable on every signal, including the death of a child."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     previous = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)

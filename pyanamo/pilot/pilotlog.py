@@ -1,4 +1,4 @@
-"""The pilot's own log: one line an event on stderr."""
+"""The pilot's own log: one line per event on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyanamo.model import Item, utc_date
 
 
 def about(item: Item, task: str = "") -> dict[str, str]:
-    """What a line tells of the item (and nested task) it is about; for logging's `extra`."""
+    """Return logging's `extra` for a line about an item, or about a nested task of it."""
     return {"item": item.item_id, "group": item.task_id, "task": task}
 
 
@@ -22,7 +22,7 @@ def start_logging(*, level: int = logging.INFO, json_lines: bool = False) -> Non
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
-    # What no line of ours tells isn't found out either (Python's "Logging HOWTO", "Optimization").
+    # Don't collect data that our format doesn't use (Python's "Logging HOWTO", "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
 
@@ -37,7 +37,7 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
 
 
 class _TextLines(logging.Formatter):
-    """`2026-01-31T23:59:59Z INFO itemID=Sample1 TaskID=Sample1 claimed`."""
+    """Format lines like `2026-01-31T23:59:59Z INFO itemID=Sample1 TaskID=Sample1 claimed`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = _fields(record)
@@ -50,7 +50,7 @@ class _TextLines(logging.Formatter):
 
 
 class _JSONLines(logging.Formatter):
-    """The same fields, as an object a line."""
+    """Format each line as a JSON object with the same fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {**_fields(record), "message": record.getMessage()}
@@ -60,13 +60,13 @@ class _JSONLines(logging.Formatter):
 
 
 def _one_line(text: str) -> str:
-    """A text with all escaped that isn't printable: line ends, above all."""
+    """Escape unprintable characters, such as newlines."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _one_word(value: str) -> str:
-    """A name as one word of a line, quoted where it would not be one."""
+    """Return a name as one word, quoted if necessary."""
     plain = value.isprintable() and not set(value) & set(" \"'=")
     return value if plain else json.dumps(value)

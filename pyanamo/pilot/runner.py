@@ -1,4 +1,4 @@
-"""Run an item: its task, or its nested tasks, several at a time."""
+"""Run an item: its single task, or its nested tasks in parallel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pyanamo.signals import Halt
 
 log = logging.getLogger(__name__)
 
-RECORD_SECONDS = 1.0  # nested results that end within so long are written together
+RECORD_SECONDS = 1.0  # nested results are collected this long, and written together
 
 Results = dict[str, Result]
 Record = Callable[[Mapping[str, Result]], object]
@@ -44,34 +44,34 @@ Record = Callable[[Mapping[str, Result]], object]
 
 @dataclass(frozen=True)
 class Work:
-    """An attempt at an item: what is the same for all of its tasks."""
+    """What all tasks of one attempt at an item share."""
 
     claim: Claim
     bounds: Bounds
 
     @cached_property
     def room(self) -> Room:
-        """For what each of them prints."""
+        """The space in the item for the output of each task."""
         return Room.of(self.claim.item)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """What a worker runs items with."""
+    """Runs the tasks of items for one worker."""
 
     table: str  # the workflow table's name
-    mark: str  # by which what the worker's tasks leave behind is found
+    mark: str  # identifies the processes of the worker's tasks
     nests: int  # nested tasks at a time
     walltime: WallTime
-    count_task: Callable[[float], None]  # told the seconds of each task that was run
+    count_task: Callable[[float], None]  # called with the seconds that each task ran
     task_timeout: float | None = None  # seconds
     keeper: Keeper = field(default_factory=Keeper)
     base_environment: Mapping[str, str] = field(default_factory=lambda: pipeline_environment())
 
     def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
-        """Run what isn't done of the claim's item, until all has ended or a halt is set.
+        """Run the tasks of an item that aren't done, until all have ended or a halt is set.
 
-        `record` is called now and then with all results of this attempt's nested tasks so far.
+        While nested tasks run, `record` is called about once a second with all results so far.
         """
         todo = [task for task in claim.item.tasks if task.status is not TaskStatus.DONE]
         bounds = Bounds(halts=halts, timeout=self.task_timeout, kill_at=self.walltime.kill_at)
@@ -84,12 +84,12 @@ class Runner:
         return outcome_of(claim.item, results, why_stopped)
 
     def _run(self, work: Work, task: Task) -> Result | None:
-        """Run one task; None when it was interrupted."""
+        """Run one task; return None if it was interrupted."""
         try:
             with self.keeper.capture() as output:
                 result = self._run_into(work, task, output)
-        except OSError as error:  # no files for its output: the disk is full, or too many are open
-            reason = f"there is no room for the task's output: {error.strerror}"
+        except OSError as error:  # the output needs a file: the disk is full, or too many are open
+            reason = f"the task's output can't be captured: {error.strerror}"
             result = Result(
                 status=TaskStatus.FAILED,
                 exit_code=NOT_EXECUTABLE,
@@ -135,7 +135,7 @@ class Runner:
         return ended
 
     def _run_several(self, work: Work, todo: Sequence[Task], record: Record) -> Results:
-        """Run nested tasks, `nests` at a time; the results of those that ended."""
+        """Run nested tasks, `nests` at a time; return the results of those that ended."""
         ended: queue.SimpleQueue[tuple[Task, Result] | None] = queue.SimpleQueue()
         startable = self._startable(todo, work.bounds)
         one_at_a_time = threading.Lock()
@@ -148,7 +148,7 @@ class Runner:
                     if task is None:
                         return
                     if result := self._run(work, task):
-                        with one_at_a_time:  # before it asks whether another one fits
+                        with one_at_a_time:  # before the next check of the wall time
                             self.count_task(result.run_seconds)
                         ended.put((task, result))
             finally:
@@ -159,7 +159,7 @@ class Runner:
             threads = [pool.submit(run_while_there_are_any) for _ in range(count)]
             results = self._collect(ended, count, record)
             for thread in threads:
-                thread.result()  # an error in a thread is one here
+                thread.result()  # raises what the thread raised
         return results
 
     def _startable(self, todo: Sequence[Task], bounds: Bounds) -> Iterator[Task]:
@@ -174,7 +174,7 @@ class Runner:
         threads: int,
         record: Record,
     ) -> Results:
-        """Take results until all threads have put their None; record them once a second."""
+        """Collect results until every thread has put None; record them about once a second."""
         results: Results = {}
         record_at: float | None = None
         while threads:
@@ -195,9 +195,10 @@ class Runner:
 
 
 def outcome_of(item: Item, results: Mapping[str, Result], why_stopped: str) -> Outcome:
-    """How an attempt at an item ended, from the results of the tasks that ended in it.
+    """Return the outcome of an attempt, given the results of the tasks that ended in it.
 
-    What is neither done nor failed was interrupted, and `why_stopped` tells why.
+    If a task has neither an earlier `done` nor a result, the attempt was interrupted, and
+    `why_stopped` is the reason.
     """
     tasks = merged_tasks(item, results)
     if all(task.status is TaskStatus.DONE for task in tasks):
@@ -211,7 +212,7 @@ def outcome_of(item: Item, results: Mapping[str, Result], why_stopped: str) -> O
 
 
 def pipeline_environment() -> dict[str, str]:
-    """The environment that tasks get: ours, with the folder `PIPELINE` first on the `PATH`."""
+    """Return our environment, with the folder `PIPELINE` (if set) first on the `PATH`."""
     environment = dict(os.environ)
     pipeline = environment.get("PIPELINE")
     if pipeline and os.path.isdir(pipeline):

@@ -1,4 +1,4 @@
-"""Numbers that a pilot's processes share, any of which may be killed at any moment."""
+"""Numbers that a pilot's processes share. Any process may be killed at any time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
-    """Memory that is shared with processes that are forked later.
+    """Numbers in memory that is shared with processes that are forked later.
 
-    It needs no lock: each number has one writer, and its eight aligned bytes are stored at once.
+    No lock is needed: each number has a single writer, and a write of 8 aligned bytes is atomic.
     """
 
     def __init__(self, workers: int) -> None:
@@ -34,16 +34,16 @@ class SharedNumbers:
 
     @property
     def draining(self) -> bool:
-        """Whether nothing more is to be claimed."""
+        """Whether workers must stop claiming."""
         return self._numbers[_DRAINING] != 0
 
     def drain(self) -> None:
-        """Have nothing more claimed."""
+        """Make workers stop claiming."""
         self._numbers[_DRAINING] = 1
 
     @property
     def stop_reason(self) -> str:
-        """Why the pilot stops its workers, which it does with a SIGTERM whatever the reason."""
+        """Why the pilot stops its workers (with a SIGTERM, whatever the reason)."""
         return STOP_REASONS[int(self._numbers[_STOP_REASON])]
 
     @stop_reason.setter
@@ -51,23 +51,23 @@ class SharedNumbers:
         self._numbers[_STOP_REASON] = STOP_REASONS.index(reason)
 
     def add_task(self, worker: int, seconds: float) -> None:
-        """Count a task that a worker has run. (Called by that worker, one thread at a time.)"""
+        """Count a task that a worker has run. Only that worker calls it, one thread at a time."""
         at = self._at(worker)
         self._numbers[at + _COUNT] += 1
         self._numbers[at + _SECONDS] += seconds
 
     def mean_task_seconds(self) -> float | None:
-        """The mean of the tasks that the pilot has run; None before the first."""
+        """Return the mean run time of the pilot's tasks so far; None before the first."""
         places = [self._at(worker) for worker in range(self._workers)]
         count = sum(self._numbers[at + _COUNT] for at in places)
         return sum(self._numbers[at + _SECONDS] for at in places) / count if count else None
 
     def set_deadline(self, worker: int, when: float) -> None:
-        """When a worker's tasks must be dead unless it says otherwise by then; 0: it has none."""
+        """Set the time at which the guardian kills a worker's tasks; 0 for no deadline."""
         self._numbers[self._at(worker) + _DEADLINE] = when
 
     def deadline(self, worker: int) -> float:
-        """What was set for that worker."""
+        """Return a worker's deadline; 0 if it has none."""
         return self._numbers[self._at(worker) + _DEADLINE]
 
     def _at(self, worker: int) -> int:
@@ -75,7 +75,10 @@ class SharedNumbers:
 
 
 class Quota:
-    """A number of items that all workers together may claim. A process that dies harms nothing."""
+    """The number of items that all workers together may still claim.
+
+    It stays correct if a process dies at any time.
+    """
 
     def __init__(self, limit: int | None) -> None:
         self._file: IO[bytes] | None = None
@@ -84,11 +87,11 @@ class Quota:
             self._file.write(limit.to_bytes(8, "big"))
 
     def take(self) -> bool:
-        """Whether one more may be taken; it counts as taken then."""
+        """Take one item from the quota; return False if none is left."""
         return self._file is None or self._change(-1)
 
     def give_back(self) -> None:
-        """One that was taken isn't used."""
+        """Return one item to the quota."""
         if self._file is not None:
             self._change(+1)
 
@@ -104,10 +107,10 @@ class Quota:
 
 @contextmanager
 def _locked(file: IO[bytes]) -> Iterator[None]:
-    """Let one of the processes that share this file in at a time.
+    """Lock the file against the other processes that share it.
 
-    Locks of lockf belong to the process, not to the open file: forked processes exclude each other,
-    and the kernel frees the lock of a process that dies.
+    A lock of lockf(3) belongs to the process, not to the open file. So it works between forked
+    processes, and the kernel releases it if its process dies.
     """
     fcntl.lockf(file, fcntl.LOCK_EX)
     try:

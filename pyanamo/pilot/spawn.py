@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 def spawn(
     words: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session and process group of its own, with nothing on stdin.
+    """Start a command in its own session and process group, with an empty stdin.
 
-    It has no other file of ours than `stdout` and `stderr`, and is found on the `PATH` of its own
-    environment. Raises `OSError` when it can't be started, `ValueError` when it has a NUL byte.
+    The command inherits no open files except `stdout` and `stderr`. Its program is searched on the
+    `PATH` of `environment`. Raises `OSError` if it can't be started, and `ValueError` if a word has
+    a NUL byte.
     """
     return subprocess.Popen(
         [_encoded(word) for word in words] or [b""],
@@ -25,5 +26,5 @@ def spawn(
 
 
 def _encoded(text: str) -> bytes:
-    """What a command gets: UTF-8, as task files and tables are, whatever the locale."""
+    """Encode a word as UTF-8, as in task files and tables, whatever the locale."""
     return text.encode(errors="surrogateescape")

@@ -1,8 +1,8 @@
-"""Whether this Spot machine is to be taken away.
+"""Find out whether this Spot Instance is about to be interrupted.
 
-Two minutes before, the instance metadata service tells (Amazon EC2 User Guide, "Spot Instance
-interruption notices"). Nobody else does: ECS sends a Batch container nothing but a SIGTERM at the
-very end.
+The instance metadata service announces this two minutes before (Amazon EC2 User Guide, "Spot
+Instance interruption notices"). There is no other source: a Batch container gets only a
+SIGTERM at the very end.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datetime import datetime
 ASK_SECONDS = 5.0
 ANSWER_SECONDS = 1.0  # the service is on the same machine
 TOKEN_SECONDS = 21600
-SPARE_SECONDS = 30.0  # before the machine goes, everything must have been given back
+SPARE_SECONDS = 30.0  # items must be given back this long before the interruption
 
 
 class SpotNotice:
-    """Asks now and then, with a session token (IMDSv2)."""
+    """Asks the metadata service every `ASK_SECONDS`, with a session token (IMDSv2)."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class SpotNotice:
         self._answer: float | None = None
 
     def taken_away_at(self) -> float | None:
-        """The epoch seconds at which the machine goes; None while nothing is known of that."""
+        """Return when the machine goes, in epoch seconds; None if that is not announced."""
         if self._answer is None and self._clock() - self._asked_at >= ASK_SECONDS:
             self._asked_at = self._clock()
             self._answer = self._ask()
@@ -51,13 +51,13 @@ class SpotNotice:
         except urllib.error.HTTPError as error:
             if error.code == 401:  # the token has expired
                 self._token = ""
-            return None  # 404: it is not to be taken away
+            return None  # 404: no interruption is announced
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _fetch(self, path: str, method: str, headers: dict[str, str]) -> str:
         request = urllib.request.Request(f"{self._service}/{path}", method=method, headers=headers)
-        # Never through a proxy: the address is this machine's.
+        # Don't use a proxy: the service is on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=ANSWER_SECONDS) as answer:
             text: str = answer.read().decode()

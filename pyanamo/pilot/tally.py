@@ -1,4 +1,4 @@
-"""Count what a pilot's workers tell, and notice when everything fails."""
+"""Count the outcomes of a pilot's items, and detect that every item fails."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pyanamo.model import Ending
 from pyanamo.pilot.worker import ItemEnded
 
-QUICK_SECONDS = 5.0  # an item that fails sooner says something about the machine
+QUICK_SECONDS = 5.0  # if items fail sooner, the machine may be the cause
 
 
 @dataclass
 class Summary:
-    """What a pilot has done."""
+    """The counts and the end of a pilot's run."""
 
     done: int = 0
     failed: int = 0
     released: int = 0
     lost: int = 0
     seconds: float = 0.0
-    error: str = ""  # why it could not do its job
-    stopped_by: int | None = None  # the signal
+    error: str = ""  # why the pilot failed; empty if it didn't
+    stopped_by: int | None = None  # the number of the stop signal
 
     def __str__(self) -> str:
         lost = f", lost {self.lost}" if self.lost else ""
@@ -30,16 +30,16 @@ class Summary:
 
 
 class Tally:
-    """What has become of a pilot's items, and the failures in a row."""
+    """Counts the ends of attempts, and the failures in a row."""
 
     def __init__(self, max_failures_in_a_row: int) -> None:
-        """0 for no limit."""
+        """Create a tally; `max_failures_in_a_row` is 0 for no limit."""
         self.summary = Summary()
         self._limit = max_failures_in_a_row
-        self._quick_failures: list[str] = []  # the reasons of the last items, while all were quick
+        self._quick_failures: list[str] = []  # reasons of the current row
 
     def count(self, ended: ItemEnded) -> None:
-        """Count an attempt that has ended; too many quick failures in a row are the error."""
+        """Count the end of an attempt; too many quick failures in a row fail the pilot."""
         if ended.put_back:
             self.summary.released += 1
         elif ended.ending is Ending.DONE:
@@ -56,7 +56,7 @@ class Tally:
             self.fail(self._all_failed())
 
     def fail(self, error: str) -> None:
-        """The pilot can't do its job, for this reason; the first one counts."""
+        """Note that the pilot can't do its job; only the first error is kept."""
         self.summary.error = self.summary.error or error
 
     def _all_failed(self) -> str:
@@ -64,5 +64,5 @@ class Tally:
         listed = "; ".join(f"{reason} ({count} times)" for reason, count in reasons)
         return (
             f"the last {self._limit} items all failed within {QUICK_SECONDS:.0f} s of starting, so "
-            f"this machine takes no more of them (--max-failures-in-a-row): {listed}"
+            f"this pilot claims no more (--max-failures-in-a-row): {listed}"
         )

@@ -1,4 +1,4 @@
-"""Results that the table did not take: kept in a file, so that nothing is lost silently."""
+"""Keep results in a file if the table can't be written, so that they aren't lost silently."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class SpareCopy:
-    """A file with an outcome, in this folder or else in the one for temporary files.
+    """A file with an outcome, in the current folder or else in the folder for temporary files.
 
-    Threads may share it.
+    It is thread-safe.
     """
 
     def __init__(self, table: str, claim: Claim, outcome: Outcome) -> None:
-        """Nothing is written yet."""
+        """Take what the file will contain, without writing it."""
         self._table = table
         self._claim = claim
         self._outcome = outcome
@@ -33,7 +33,7 @@ class SpareCopy:
         self._file: Path | None = None
 
     def keep(self) -> Path | None:
-        """Write the file, once; None if there is nothing worth keeping, as no task has ended."""
+        """Write the file, once, and return it; None if no task has ended or writing fails."""
         with self._lock:
             if self._file is None and self._outcome.results:
                 self._file = self._write()
@@ -71,7 +71,7 @@ class SpareCopy:
 
 
 class SpareCopies:
-    """The copies of the outcomes that are just being written to the table. Threads may share it."""
+    """Copies of the outcomes that are being written to the table. It is thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class SpareCopies:
 
     @contextmanager
     def hold(self, copy: SpareCopy, stop: Halt) -> Iterator[None]:
-        """Have `keep` write this copy until the block ends; write it now if `stop` is set."""
+        """Include this copy in `keep` until the block ends; write it now if `stop` is set."""
         with self._lock:
             self._copies.append(copy)
         if stop:
@@ -98,7 +98,7 @@ class SpareCopies:
 
 
 def kept_file(table: str, claim: Claim) -> Path | None:
-    """The file that a worker has left for this claim before it was killed, if there is one."""
+    """Return the file that a killed worker has left for this claim, if there is one."""
     files = ((folder / _name(table, claim)).absolute() for folder in _folders())
     return next(filter(Path.is_file, files), None)
 

@@ -1,4 +1,4 @@
-"""What still fits into the wall time."""
+"""Decide whether another task fits into the wall time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class WallTime:
-    """The time that a pilot has, from `started` on; seconds of a monotonic clock."""
+    """The wall time of a pilot, in seconds of a monotonic clock."""
 
     def __init__(
         self,
@@ -18,14 +18,14 @@ class WallTime:
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`expected` tells how long one more task will probably take; None if nobody knows."""
+        """The time counts from `started`; `expected` estimates the seconds of one more task."""
         self._clock = clock
         self._expected = expected
         self._end = None if limit is None else (clock() if started is None else started) + limit
         self._kill_after = kill_after
 
     def allows_another(self) -> bool:
-        """Whether one more task may be started: there is time left, and it is expected to fit."""
+        """Return whether there is time left, and enough for one more task as estimated."""
         if self._end is None:
             return True
         left = self._end - self._clock()
@@ -33,7 +33,7 @@ class WallTime:
 
     @property
     def kill_at(self) -> float | None:
-        """When running tasks must be stopped; None: never."""
+        """When to stop running tasks (monotonic clock); None: never."""
         if self._end is None or self._kill_after is None:
             return None
         return self._end + self._kill_after

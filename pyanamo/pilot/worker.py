@@ -1,4 +1,4 @@
-"""One of a pilot's workers: claim an item, run it, record what happened, take the next."""
+"""A worker of a pilot: it claims an item, runs it, records the outcome, and repeats."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pyanamo.tables.transitions import is_lost_too_often
 
 log = logging.getLogger(__name__)
 
-FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two looks at an empty table
-LONGEST_BACKOFF = 10.0  # seconds between two tries of what the store did not take
+FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two queries of an empty table
+LONGEST_BACKOFF = 10.0  # seconds between two attempts at a request that failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class LostClaim:
-    """A claim whose worker has died, and how: as much of its item as it takes to end it."""
+    """The claim of a worker that died; its item is without tasks and results."""
 
     claim: Claim
     reason: str
@@ -36,39 +36,39 @@ class LostClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemClaimed:
-    """What a worker tells its pilot of an item that it has claimed."""
+    """Message to the pilot: the worker has claimed an item."""
 
-    claim: Claim  # the item without its tasks and results
+    claim: Claim  # its item is without tasks and results
 
 
 @dataclass(frozen=True, kw_only=True)
 class ItemEnded:
-    """What a worker tells its pilot of an attempt at an item that has ended."""
+    """Message to the pilot: an attempt at an item has ended."""
 
     ending: Ending
-    put_back: bool  # the item is todo again
+    put_back: bool  # whether the item is todo again
     reason: str
-    seconds: float  # since it was claimed
+    seconds: float  # since the claim
 
 
 @dataclass(frozen=True)
 class ItemGivenUp:
-    """What a worker tells its pilot if the item of the worker before it is failed now."""
+    """Message to the pilot: the item of a dead worker was lost too often, and is failed now."""
 
 
 Message = ItemClaimed | ItemEnded | ItemGivenUp
 
 
 class Report(Protocol):
-    """How a worker tells its pilot what happens."""
+    """Sends messages from a worker to its pilot."""
 
     def __call__(self, message: Message, /, *, and_wait: bool = False) -> None:
-        """Send a message; with `and_wait`, wait until the pilot has acted on it."""
+        """Send a message; with `and_wait`, wait until the pilot has handled it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """What one worker works with; `work` is what it does."""
+    """A worker: its settings and tools, and the loop that works on items."""
 
     number: int
     pilot: str  # the InstanceID
@@ -76,7 +76,7 @@ class Worker:
     runner: Runner
     stop: Halt
     shared: SharedNumbers
-    lost: LostClaim | None  # what the worker before it held, if that has died
+    lost: LostClaim | None  # the claim to give back first, if a worker died
     quota: Quota
     report: Report
     lease: float  # seconds
@@ -86,10 +86,10 @@ class Worker:
     unrecorded: SpareCopies = field(default_factory=SpareCopies)
 
     def work(self) -> None:
-        """Claim, run and record items until there is none left, no time left, or a stop."""
+        """Work on items until no items or no time is left, or until a stop."""
         if self.lost is not None and give_back(self.table, self.lost, self.max_attempts):
             self.report(ItemGivenUp())
-        # When we are being stopped, somebody may lose patience and kill us while we still write.
+        # We may be killed during a stop, before the table has the outcome: keep a copy in a file.
         with when_set(self.stop, self.unrecorded.keep):
             while self._may_claim() and self.quota.take():
                 taken = self._next_claim()
@@ -99,7 +99,7 @@ class Worker:
                 self._work_on(*taken)
 
     def _work_on(self, claim: Claim, since: float) -> None:
-        """Run an item that was claimed at `since` (lease clock), and record what happened."""
+        """Run an item that was claimed at `since` (lease clock), and record the outcome."""
         note = replace(claim, item=replace(claim.item, tasks=(), results={}))
         self.report(ItemClaimed(claim=note))
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
@@ -112,9 +112,10 @@ class Worker:
         return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()
 
     def _next_claim(self) -> tuple[Claim, float] | None:
-        """A claim, and the lease clock just before it was made; None when there is nothing.
+        """Return a claim and the lease clock just before it was made; None if there are no items.
 
-        An empty answer is believed when a second one, after the table has settled, is empty too.
+        The table counts as empty only after two empty answers: the second one comes after the time
+        that the table needs to show recent changes.
         """
         give_up_at = time.monotonic() + self.idle
         wait = self.table.settle_seconds
@@ -133,7 +134,7 @@ class Worker:
         return None
 
     def _claim_patiently(self) -> Claim | None:
-        """Claim; while the store can't be reached, try again for as long as a lease lasts."""
+        """Claim an item; if the store can't be reached, keep trying for the length of a lease."""
         give_up_at = time.monotonic() + self.lease
         tries = 0
         while True:
@@ -144,14 +145,14 @@ class Worker:
             except StoreUnavailable as error:
                 if time.monotonic() >= give_up_at:
                     raise
-                log.warning("no item claimed, will try again: %s", error)
+                log.warning("no item claimed, trying again: %s", error)
             tries += 1
             self._wait(backoff(tries))
             if not self._may_claim():
                 return None
 
     def _wait(self, seconds: float) -> None:
-        """Wait, unless nothing is to be claimed any more."""
+        """Wait, but return early if the worker may not claim any more."""
         until = time.monotonic() + seconds
         while self._may_claim() and (left := until - time.monotonic()) > 0:
             self.stop.wait(min(1.0, left))
@@ -160,19 +161,19 @@ class Worker:
         self.shared.set_deadline(self.number, deadline)
 
     def _recorder(self, claim: Claim, held: Held) -> Callable[[Mapping[str, Result]], None]:
-        """What keeps the results of nested tasks while others are still running."""
+        """Return a function that records nested tasks' results while others still run."""
 
         def record(results: Mapping[str, Result]) -> None:
             try:
                 if not held and not self.table.record(claim, results):
                     held.lose("somebody else has the item")
-            except PyAnamoError as error:  # they come again with the next ones
+            except PyAnamoError as error:  # the next call includes these results
                 log.warning("results not recorded yet: %s", error, extra=about(claim.item))
 
         return record
 
     def _settle(self, claim: Claim, since: float, outcome: Outcome, held: Held) -> ItemEnded:
-        """Write how the attempt ended; what can't be written is kept in a file."""
+        """Record the outcome in the table; if that fails, keep it in a file."""
         failed_once_more = outcome.ending is Ending.FAILED and claim.failures < self.retries
         put_back = failed_once_more or outcome.ending is Ending.INTERRUPTED
         spare = SpareCopy(self.table.name, claim, outcome)
@@ -196,14 +197,14 @@ class Worker:
         outcome: Outcome,
         held: Held,
     ) -> bool:
-        """Write for as long as the claim holds, and tell whether it was written."""
+        """Write the outcome, retrying while the claim holds; return whether it was written."""
         tries = 0
         while not held:
             try:
                 if write(claim, outcome):
                     return True
                 held.lose("somebody else has the item")
-            except TableNotFound as error:  # it won't come back
+            except TableNotFound as error:  # retrying won't help
                 held.lose(str(error))
             except PyAnamoError as error:
                 log.warning("not recorded yet: %s", error, extra=about(claim.item))
@@ -212,34 +213,35 @@ class Worker:
         return False
 
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:
-        """Tell the log, in one line, and the pilot."""
+        """Log the end of the attempt, and report it to the pilot."""
         words = ended.ending.value + (", put back" if ended.put_back else "")
         why = f": {ended.reason}" if ended.reason else ""
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
-        # A failure may be the one after which nothing more is to be claimed.
+        # After too many failures the pilot stops claiming: wait for its decision.
         self.report(ended, and_wait=ended.ending is Ending.FAILED)
 
 
 def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:
-    """End the claim, unless its worker has still done so itself; whether the item is failed now.
+    """Give back the item of a dead worker, and return whether it is failed now.
 
-    Tried once.
+    Nothing changes if the worker ended the claim before it died. There is no second attempt if
+    the request fails.
     """
     extra = about(lost.claim.item)
     try:
         if not table.lose(lost.claim, lost.reason, max_attempts=max_attempts):
             return False
     except PyAnamoError as error:
-        log.warning("not given back, so that its lease must run out: %s", error, extra=extra)
+        log.warning("not given back, locked until its lease expires: %s", error, extra=extra)
         return False
     is_failed = is_lost_too_often(lost.claim.item, max_attempts)
-    words = "lost too often (--max-attempts), so that it is failed" if is_failed else "lost"
+    words = "lost too often (--max-attempts), now failed" if is_failed else "lost"
     log.warning("%s: %s", words, lost.reason, extra=extra)
     return is_failed
 
 
 def backoff(tries: int) -> float:
-    """Seconds to wait before the next try: longer each time, and random, so that pilots spread."""
+    """Return the seconds to wait before the next attempt: exponential, with random jitter."""
     return random.uniform(0.5, 1.0) * min(LONGEST_BACKOFF, 0.25 * 2.0**tries)

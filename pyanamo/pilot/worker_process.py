@@ -1,4 +1,4 @@
-"""A worker's process: start it, hear from it, and see it end."""
+"""Run a worker in its own process, and exchange messages with it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ log = logging.getLogger(__name__)
 
 A_BUG = 70  # EX_SOFTWARE of sysexits.h
 PILOT_GONE = "the pilot is gone"
-HEARD_SECONDS = 5.0  # how long a worker waits for its pilot to act on a message
+HEARD_SECONDS = 5.0  # how long a worker waits for its pilot to handle a message
 
 MakeWorker = Callable[[int, Stop, Report], Worker]
 
-# Workers share with their pilot what it has read and made; nothing is sent to them.
+# Forked workers share the memory of the pilot: modules and objects need not be sent to them.
 _FORK = multiprocessing.get_context("fork")
 
 
 class WorkerProcess:
-    """A worker in a process of its own, as its pilot sees it."""
+    """The pilot's handle of a worker in its own process."""
 
     def __init__(self, number: int, make_worker: MakeWorker, shared: SharedNumbers) -> None:
-        """Start the process, and have it make a worker and do its work.
+        """Start a process that makes a worker and runs it.
 
-        Raises `PyAnamoError` when the process can't be started.
+        Raises `PyAnamoError` if the process can't be started.
         """
         self.number = number
-        # What can be read from `messages` is a `Message`, or text: why the worker can't go on.
-        # `EOFError` there means that the worker has ended.
+        # `messages` receives a `Message`, or a text that says why the worker can't go on. An
+        # `EOFError` means that the worker has ended.
         self.messages, messages = _FORK.Pipe()
         self._process = _FORK.Process(
             target=_run, args=(number, make_worker, shared, messages, os.getpid()), daemon=True
         )
         try:
-            with _signals_blocked():  # until the worker has handlers of its own
+            with _signals_blocked():  # until the worker has installed its handlers
                 self._process.start()
         except OSError as error:
             self.messages.close()
@@ -57,16 +57,16 @@ class WorkerProcess:
         self.pid = self._process.pid
 
     def acknowledge(self) -> None:
-        """Let the worker go on: its message was acted on."""
-        with suppress(OSError):  # it has died
+        """Tell the worker that its message was handled, so that it goes on."""
+        with suppress(OSError):  # the worker has died
             self.messages.send(None)
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         os.kill(self.pid, number)
 
     def join(self) -> int:
-        """Wait for its end; its exit code, or minus the signal that ended it."""
+        """Wait for the end; return the exit code, or minus the signal that killed the worker."""
         self.messages.close()
         self._process.join()
         code = self._process.exitcode
@@ -78,14 +78,14 @@ class WorkerProcess:
 def _run(
     number: int, make_worker: MakeWorker, shared: SharedNumbers, messages: Connection, pilot: int
 ) -> None:
-    """What the worker's process does."""
+    """Run the worker's process."""
     with _worker_signals(pilot, shared) as stop:
         code = _work(number, make_worker, stop, messages)
     sys.exit(code)
 
 
 def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection) -> int:
-    """Make a worker and have it work; the exit code."""
+    """Make a worker and run it; return the exit code."""
 
     def report(message: Message, /, *, and_wait: bool = False) -> None:
         try:
@@ -100,7 +100,7 @@ def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection
         try:
             worker.work()
         finally:
-            worker.table.close()  # the last one leaves an embedded table's file whole, for copies
+            worker.table.close()  # makes an embedded table one file, safe to copy
         return 0 if stop.signal is None else exit_code(stop.signal)
     except PyAnamoError as error:
         with suppress(OSError):
@@ -113,7 +113,7 @@ def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Let signals wait until the block ends."""
+    """Block signals until the block ends; they are delivered then."""
     handled = {*STOP_SIGNALS, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, handled)
     try:
@@ -124,21 +124,21 @@ def _signals_blocked() -> Iterator[None]:
 
 @contextmanager
 def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
-    """SIGTERM stops a worker, also when its pilot dies; all else is the pilot's to mind.
+    """Set a worker's halt on SIGTERM, which it also gets when its pilot dies.
 
-    Entered with signals blocked, in the process that was just forked. Signals are not ignored but
-    handled by doing nothing: a task would inherit that they are ignored.
+    Other signals are left to the pilot. This is entered in the forked process with signals blocked.
+    Signals get a handler that does nothing, because tasks would inherit ignored signals.
     """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in STOP_SIGNALS:  # a SIGTERM after the first must not end it at once
+    for number in STOP_SIGNALS:  # a second SIGTERM must not kill the worker
         signal.signal(number, _do_nothing)
 
     def why(_number: int) -> str:
         return shared.stop_reason if os.getppid() == pilot else PILOT_GONE
 
     with stop_signals(grace=GRACE_SECONDS, why=why) as stop:
-        signal.signal(signal.SIGINT, _do_nothing)  # of a terminal: the pilot forwards it
+        signal.signal(signal.SIGINT, _do_nothing)  # Ctrl-C: the pilot sends SIGTERM
         die_with_parent(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
         if os.getppid() != pilot:

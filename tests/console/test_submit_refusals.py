@@ -34,7 +34,7 @@ SHA = "0123456789abcdef" * 4
         ),
         (f"--sha256 {SHA}", "--sha256 needs an archive: give --archive s3://"),
         (f"--archive - --sha256 {SHA}", "--sha256 needs an archive"),
-        ("-b s3://", "-b 's3://' names no bucket"),
+        ("-b s3://", "-b 's3://' is not a bucket"),
         ("--local", "which pilots in AWS Batch can't read: leave out --local"),
         ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is not a URL"),
         ("strange", "'strange' is not a flag: flags for the pilots go after --"),

@@ -84,7 +84,7 @@ def test_an_item_that_kills_its_workers_fails_and_others_go_on(place: Place) -> 
     ended = place.run("--max-attempts", "3", "--fail-on-item-failure")
     assert ended.code == 3
     assert ended.counts == {"done": 1, "failed": 1, "released": 0, "lost": 3}
-    assert "so that it is failed" in ended.stderr
+    assert "now failed" in ended.stderr
     item = place.item("murder")
     assert (item.state, item.reason) == (FAILED, f"lost 3 times: {DIED}")
     assert [past.reason for past in item.history] == [DIED] * 3

@@ -41,7 +41,7 @@ AWKWARD = {  # the command; the exit code, the reason, what stdout ends with, it
     "false": (1, "exit code 1", "", 0),
     "no-such-command --flag": (127, "command not found: no-such-command", "", 0),
     "./not-executable": (126, "not executable: ./not-executable", "", 0),
-    "./no-interpreter": (126, "its interpreter is not there: ./no-interpreter", "", 0),
+    "./no-interpreter": (126, "its interpreter is missing: ./no-interpreter", "", 0),
     "./no-program": (126, "can't be started: ./no-program: Exec format error", "", 0),
     r"printf 'caf\351'": (0, "", NOT_UTF_8, 4),
     "./large": (0, "", "x" * 100, 500_000),

@@ -64,15 +64,15 @@ def test_the_same_settings_make_the_same_cohort(tmp_path: Path) -> None:
     assert b"reference.fa differ" in different.stdout
     again = make_cohort(tmp_path / "a", **settings)
     assert again.code == 1
-    assert "there already: " in again.stderr
+    assert "already exists: " in again.stderr
 
 
 @pytest.mark.parametrize(
     ("settings", "code", "message"),
     [
-        ({"SAMPLES": "1"}, 2, "SAMPLES is '1': 2 at least are needed for a merge"),
-        ({"LENGTH": "100"}, 1, "LENGTH is too small: 100: 1450 bases at least are needed"),
-        ({"PYTHON": "/nope"}, 1, "PYTHON is '/nope', which isn't there: name a Python 3"),
+        ({"SAMPLES": "1"}, 2, "SAMPLES is '1': a merge needs at least 2"),
+        ({"LENGTH": "100"}, 1, "LENGTH is too small: 100: at least 1450 bases are needed"),
+        ({"PYTHON": "/nope"}, 1, "PYTHON is '/nope', which doesn't exist: set it to a Python 3"),
     ],
 )
 def test_a_cohort_that_cannot_be_made(
@@ -91,7 +91,7 @@ def test_a_cohort_where_nothing_can_be_written(tmp_path: Path) -> None:
         made = make_cohort(folder)
         assert made.code == 1
         last = made.stderr.splitlines()[-1]
-        assert last.startswith(f"make-cohort.sh: can't make {folder}: see above; name a folder")
+        assert last.startswith(f"make-cohort.sh: can't make {folder}: see above; choose a folder")
 
 
 def test_a_command_line_in_a_bam_has_no_folder(bench: Bench) -> None:

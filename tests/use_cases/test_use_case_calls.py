@@ -139,7 +139,7 @@ def test_gatk_is_called_where_it_is_there(bench: Bench, named: bool) -> None:
 @pytest.mark.parametrize(
     ("gatk", "message"),
     [
-        ("exit 3", "calling chr1 with gatk failed, with exit code 3"),
+        ("exit 3", "calling chr1 with gatk failed with exit code 3"),
         ("exit 0", "gatk made no gVCF of chr1"),
         (_GATK, "indexing the gVCF of chr1 failed"),  # which isn't a gVCF
     ],
@@ -199,7 +199,7 @@ def test_input_and_results_may_be_in_s3(bench: Bench, moto: str, table_name: str
     ran = bench.call("Sample2", "chr1")
     assert (ran.code, ran.stdout) == (1, "")
     last = ran.stderr.splitlines()[-1]
-    assert f"can't fetch s3://{bucket}/data/Sample2.cram: see above; nor is there a BAM" in last
+    assert f"can't fetch s3://{bucket}/data/Sample2.cram: see above; there is no BAM either" in last
     listed = client.list_objects_v2(Bucket=bucket, Prefix="results/Sample2")
     assert listed["KeyCount"] == 0
     assert not bench.temporary

@@ -34,8 +34,8 @@ def _damage(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda gvcf: _drop_end(gvcf, BGZF_END), "not whole, or not made by bgzip: "),
-        (lambda gvcf: os.truncate(gvcf, 2000), "not whole, or not made by bgzip: "),
+        (lambda gvcf: _drop_end(gvcf, BGZF_END), "not complete, or not made by bgzip: "),
+        (lambda gvcf: os.truncate(gvcf, 2000), "not complete, or not made by bgzip: "),
         (_damage, "damaged: "),
     ],
 )
@@ -86,7 +86,7 @@ def _lines(first: int | None, last: int | None) -> Callable[[bytes], bytes]:
     [
         ([1], _lines(None, -4), "each read needs its mate: "),
         ([2], _lines(None, 400), "in Sample1_2.fastq.gz"),
-        ([1, 2], lambda data: data[:5000], "Sample1_1.fastq.gz failed, with exit code 1"),
+        ([1, 2], lambda data: data[:5000], "Sample1_1.fastq.gz failed with exit code 1"),
         ([1, 2], _lines(None, -1), "reads of Sample1 were aligned: the files must have four lines"),
         ([1, 2], lambda _: gzip.compress(b""), "no reads in "),
     ],
@@ -250,7 +250,7 @@ def _no_scratch(bench: Bench) -> None:
         (_unknown_caller, "CALLER is 'freebayes': set it to gatk or bcftools"),
         (_gatk_that_is_not_there, "CALLER is gatk, which isn't on the PATH: install GATK 4"),
         (_no_alignment, "/Sample1.bam: the first step, align.sh Sample1, makes Sample1.bam"),
-        (_a_folder_for_an_alignment, "no file, but something else: "),
+        (_a_folder_for_an_alignment, "not a regular file: "),
         (_no_index_of_the_alignment, "/Sample1.bam.bai: make this index with samtools index"),
         (_no_reference, "/reference.fa: REFERENCE in job-conf.sh says where it is"),
         (_no_index_of_the_reference, "/reference.fa.fai: make-cohort.sh shows how the indexes"),
@@ -258,15 +258,15 @@ def _no_scratch(bench: Bench) -> None:
         (_without_reads_on_chr1, "no reads of chr1 in "),
         (_without_chr1, "/Sample1.bam: chr1"),
         (_of_another_reference, "is of another reference: chr1 has 4000 bases there, and 3000 in"),
-        (_cut_off, "/Sample1.bam: make it anew; align.sh Sample1 does"),
-        (_without_its_end, "not whole, or no BAM or CRAM: "),
-        (_cram_without_its_end, "not whole, or no BAM or CRAM: "),
-        (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 3"),
-        (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed, with exit code 4"),
+        (_cut_off, "/Sample1.bam: create it again with align.sh Sample1"),
+        (_without_its_end, "not complete, or not a BAM or CRAM: "),
+        (_cram_without_its_end, "not complete, or not a BAM or CRAM: "),
+        (_first_tool_of_the_pipe_dies, "calling chr1 with bcftools failed with exit code 3"),
+        (_second_tool_of_the_pipe_dies, "calling chr1 with bcftools failed with exit code 4"),
         (_results_in_the_way, "in the way: the folder "),
         (_no_number_of_threads, "THREADS is '0': a whole number from 1 to 999 is expected"),
         (_no_quality, "MIN_QUALITY is '20||1': a number from 0 on is expected"),
-        (_no_scratch, "/not/there: make room there, or name another folder"),
+        (_no_scratch, "/not/there: free some space there, or choose another folder"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_left(
@@ -306,5 +306,5 @@ def test_no_room_is_an_error(bench: Bench, room: int) -> None:
     )
     ran = finish(started)
     assert ran.code == 1
-    assert " failed, with exit code " in ran.stderr.splitlines()[-1]
+    assert " failed with exit code " in ran.stderr.splitlines()[-1]
     assert not bench.left

@@ -4,9 +4,9 @@
 #
 #     bash checksum-and-compress.sh ROOT OUT FILE
 #
-# FILE is relative to ROOT. Writes OUT/FILE.gz and OUT/FILE.sha256, and prints the latter,
-# which `sha256sum -c` understands when it is run in ROOT. Both files appear complete or not
-# at all, the checksum last, so that the task can be killed or run again at any time.
+# FILE is relative to ROOT. Writes OUT/FILE.gz and OUT/FILE.sha256, and prints the checksum line.
+# `sha256sum -c` checks it when it is run in ROOT. Both files appear complete or not at all, the
+# checksum last, so the task can be killed or run again at any time.
 
 set -euo pipefail
 
@@ -33,26 +33,26 @@ file=$3
 
 [[ -f $root/$file ]] || fail "not a file: $root/$file"
 
-# With ./ in front no name is taken for an option, nor - for standard input.
+# With ./ in front, a name can't be mistaken for an option, or - for standard input.
 line=$(cd -- "$root" && sha256 "./$file")
 checksum=${line%% *}
-checksum=${checksum#\\} # It has a backslash in front if there is one in the name.
+checksum=${checksum#\\} # It starts with a backslash if the name has one.
 
 folder=$out/$file
 folder=${folder%/*}
 mkdir -p -- "$folder"
 
-# In the same folder, since only within a file system is a rename all or nothing.
+# In the same folder, because a rename is atomic only within a file system.
 temporary=$(mktemp -d "$folder/.part.XXXXXX")
 trap 'rm -rf -- "$temporary"' EXIT
 
-# -n keeps the time out of it: the same file gives the same bytes each time.
+# -n omits the time, so that the same file always gives the same bytes.
 gzip -nc <"$root/$file" >"$temporary/gz"
 unpacked=$(gzip -dc <"$temporary/gz" | sha256)
 [[ ${unpacked%% *} == "$checksum" ]] || fail "changed while it was read: $root/$file"
 printf '%s\n' "$line" >"$temporary/sha256"
 
-# mv would put them into a folder of that name.
+# If this is a folder, mv would move the file into it.
 for suffix in gz sha256; do
     [[ ! -d $out/$file.$suffix ]] || fail "in the way: the folder $out/$file.$suffix"
 done

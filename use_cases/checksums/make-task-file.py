@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# A path never has two slashes in a row, so whatever is made of paths is free of these.
+# A path never has two slashes in a row, so these can't occur in arguments made of paths.
 DELIMITER = "//|"
 NESTED_DELIMITER = "//,"
 
-# What DynamoDB can take: of an item's ID; and of an item, less a margin, with the command of
-# each task, its result and its output. The output is the file's path and its checksum.
+# DynamoDB's limits for an item's ID, and for an item (minus a margin) with the commands, results
+# and outputs of its tasks. An output is the file's path and its checksum.
 MAX_ID_BYTES = 2048
 MAX_ITEM_BYTES = 380_000
 RESULT_AND_CHECKSUM_BYTES = 450
@@ -60,7 +60,7 @@ def main() -> int:
         task_id = shlex.quote(folder.partition("/")[0])
         arguments = [shlex.quote(file) for file in files]
         for number, batch in enumerate(split(arguments, args.max_files, script), start=1):
-            # The quotes tell part two of a folder, a#2, from a folder called that, 'a#2'.
+            # Part two of the folder a is a#2. A folder that is called a#2 gets quotes: 'a#2'.
             item_id = shlex.quote(folder) + (f"#{number}" if number > 1 else "")
             if len(os.fsencode(item_id)) > MAX_ID_BYTES:
                 problems.append(f"the files in {folder!a} (path too long for an item's ID)")
@@ -80,7 +80,7 @@ def positive(text: str) -> int:
 
 
 def fits_on_line(text: str) -> bool:
-    """Tell whether a task file can hold this text."""
+    """Return whether a task file can hold this text."""
     try:
         os.fsencode(text).decode()
     except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def walk(
         problems.append(f"{error.filename!a} ({error.strerror})")
 
     for path, subfolders, names in os.walk(root, onerror=unreadable):
-        # Changing this list in place tells os.walk where to go, and in which order.
+        # os.walk visits the folders in this list, in this order.
         subfolders[:] = sorted(name for name in subfolders if Path(path, name) != output)
 
         folder = os.path.relpath(path, root)
@@ -116,7 +116,7 @@ def walk(
 
 
 def split(arguments: list[str], max_files: int, script: str) -> Iterator[list[str]]:
-    """Split a folder's arguments into as many as an item can take."""
+    """Split a folder's arguments into batches that fit into an item."""
     batch: list[str] = []
     batch_size = 0
     for argument in arguments:
@@ -130,7 +130,7 @@ def split(arguments: list[str], max_files: int, script: str) -> Iterator[list[st
 
 
 def write_line(*fields: str) -> None:
-    # Names go out as the very bytes they came in as, whatever the locale makes of them.
+    # Write names as the same bytes that were read, whatever the locale.
     sys.stdout.buffer.write(os.fsencode(DELIMITER.join(fields) + "\n"))
 
 

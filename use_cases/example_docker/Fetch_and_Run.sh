@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
 #
-# What the container runs: fetches a workflow's scripts, and becomes the pilot that runs them.
+# The container's command: fetches a workflow's scripts, and becomes the pilot that runs them.
 #
 #     Fetch_and_Run.sh ARCHIVE [FLAG OF THE PILOT ...]
 #     Fetch_and_Run.sh s3://BUCKET/scripts.tar.gz --spot-notice
 #
-# ARCHIVE is a .tar.gz, .tgz, .tar or .zip in S3, or - for none: the scripts of the container are
-# used. It is unpacked into a new folder in the current one, which is then the pilot's folder, so
-# that commands of a task file name scripts as the archive has them. From the environment:
+# ARCHIVE is a .tar.gz, .tgz, .tar or .zip in S3, or - to use the container's own scripts. It is
+# unpacked into a new folder below the current one, and the pilot runs there. So task files refer to
+# scripts by their paths in the archive. Environment variables:
 #
-#     PYANAMO_TABLE           the table; this one must be there, and the others may be empty
-#     PYANAMO_ITEMS           items at a time (1)
-#     PYANAMO_NESTS           nested tasks of each at a time (1)
-#     PYANAMO_WALL_TIME       nothing more is started after this time: 3600, 90m, 2h
+#     PYANAMO_TABLE           the table (required; all others are optional)
+#     PYANAMO_ITEMS           items at a time (default: 1)
+#     PYANAMO_NESTS           nested tasks at a time, per item (default: 1)
+#     PYANAMO_WALL_TIME       start no more tasks after this time: 3600, 90m, 2h
 #     S3_BUCKET               where whole logs go: NAME, or s3://NAME/PREFIX
 #     AWS_REGION              where the table is
 #     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have
-#     PIPELINE                a folder that is to come first on the tasks' PATH (that of the scripts)
+#     PIPELINE                the folder that is first on the tasks' PATH (default: that of the scripts)
 #
-# The exit code is the pilot's (see pyanamo.py --help), and before there is one: 1 the scripts can't
-# be had, 2 wrong usage, 130 and 143 stopped by SIGINT and SIGTERM. Then nothing is left behind;
-# a pilot's folder stays where it is, and goes with the container.
+# The exit code is the pilot's (see pyanamo.py --help). Before the pilot starts it is 1 if the scripts
+# can't be fetched or unpacked, 2 for wrong usage, 130 and 143 if stopped by SIGINT and SIGTERM; no
+# files are left behind then. A pilot's folder stays until the container is deleted.
 
 set -euo pipefail
 
@@ -34,10 +34,10 @@ fail() {
 
 stop() {
     trap '' TERM INT
-    exec 2>/dev/null # Bash tells of what was killed.
+    exec 2>/dev/null # Bash reports killed processes.
     local running
     running=$(jobs -p)
-    # Nothing of what it does is worth a wait.
+    # It has no work to finish, so don't wait for it.
     [[ -z $running ]] || kill -KILL "$running" || true
     wait
     exit "$1"
@@ -47,7 +47,7 @@ clean_up() {
     [[ -z $folder ]] || rm -rf -- "$folder"
 }
 
-# Bash heeds a signal only after a command in the foreground, but at once while it waits.
+# Bash handles signals at once while it waits, but only after a foreground command has ended.
 run() {
     "$@" &
     wait "$!"
@@ -64,12 +64,12 @@ check() { # FILE
     local found
     run sha256sum "$1" >"$1.sha256" || fail "$archive: its SHA-256 can't be computed"
     read -r found _ <"$1.sha256"
-    found=${found#\\} # It has a backslash in front if there is one in the name.
+    found=${found#\\} # It starts with a backslash if the name has one.
     [[ $found == "$sha256" ]] \
         || fail "$archive has the SHA-256 $found, but PYANAMO_ARCHIVE_SHA256 is $sha256: one of them is out of date"
 }
 
-# Process 1 of a container gets no signal for which it has no handler.
+# The kernel ignores signals without a handler for process 1 of a container.
 trap clean_up EXIT
 trap 'stop 143' TERM
 trap 'stop 130' INT
@@ -91,7 +91,7 @@ if [[ -n $sha256 ]]; then
     [[ $archive != - ]] || fail 'PYANAMO_ARCHIVE_SHA256 is set, but ARCHIVE is -: give one or the other' 2
 fi
 for setting in PYANAMO_ITEMS PYANAMO_NESTS; do
-    # The pilot minds this too, but only after the archive has been fetched.
+    # The pilot checks this too, but only after the archive was fetched.
     [[ ${!setting:-1} =~ ^0*[1-9][0-9]{0,8}$ ]] \
         || fail "$setting is '${!setting}': give a whole number from 1 on" 2
 done
@@ -108,7 +108,7 @@ folder=$(mktemp -d "$PWD/PyAnamo.XXXXXX") \
 scripts=$folder/scripts
 mkdir "$scripts"
 if [[ $archive == - ]]; then
-    # The container's own files can't be written to, and a pilot leaves files in its folder.
+    # The container's own files are read-only, but a pilot may write files to its folder.
     ln -s "$home/use_cases" "$home"/*.sh "$scripts"
     pipeline=$home/use_cases/example_docker
 else
@@ -128,6 +128,6 @@ pilot=(python "$home/pyanamo.py" -t "$PYANAMO_TABLE" -i "${PYANAMO_ITEMS:-1}" -n
 export PIPELINE=${PIPELINE:-$pipeline}
 cd -- "$scripts"
 
-# From here on a signal is for the pilot.
+# From here on the pilot handles signals.
 trap - TERM INT
 exec "${pilot[@]}" "$@"

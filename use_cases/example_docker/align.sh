@@ -11,14 +11,14 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash align.sh SAMPLE'
 
-# Equal parts of the reads are aligned at a time, however many threads there are: bwa guesses the
-# fragments' length from each part, and so the result doesn't depend on the machine.
+# bwa aligns this many bases at a time, whatever the number of threads. It estimates the fragment
+# length from each part, so parts of a fixed size make the result independent of the machine.
 readonly BASES_AT_A_TIME=10000000
 
 align() {
     local sample=$1 bam=$2 file
     shift 2
-    # bwa writes its command line into the header: without the folder, that is new each time.
+    # bwa writes its command line to the header: omit the temporary folder, which changes each time.
     for file in "$@" "$reference"{.amb,.ann,.bwt,.pac,.sa,.alt}; do
         [[ ! -e $file || $file == "$work"/* ]] || ln -s -- "$(realpath -- "$file")" "$work/${file##*/}"
     done
@@ -33,14 +33,14 @@ align() {
     finish "indexing $bam"
 }
 
-# Sets $expected to how many reads the files have. Of mates without a partner, and of a file that ends
-# too early, bwa only warns, if that, and leaves out the rest.
+# Sets $expected to the number of reads in the files. If reads have no mate or a file is incomplete,
+# bwa at most warns, and omits the rest.
 count_expected() {
     local sample=$1 mate=0 file reads=()
     shift
     for file; do
         ((mate += 1))
-        # Blank lines at the end are no reads.
+        # Blank lines at the end are not reads.
         gzip -cd -- "$file" | awk 'NR % 4 == 1 && NF { reads++ } END { print reads + 0 }' \
             >"$work/expected" &
         finish "reading $READS/${sample}_$mate.fastq.gz"
@@ -63,8 +63,8 @@ count() {
     finish "counting the reads of $sample"
     read -r reads mapped <"$work/counts" || fail "counting the reads of $sample failed$(room_left)"
     ((reads == expected)) || fail "$reads of the $expected reads of $sample were aligned: \
-the files must have four lines a read"
-    ((mapped > 0)) || fail "none of the $reads reads of $sample is like the reference $REFERENCE"
+the files must have four lines per read"
+    ((mapped > 0)) || fail "none of the $reads reads of $sample matches the reference $REFERENCE"
 }
 
 main() {

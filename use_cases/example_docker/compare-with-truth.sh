@@ -4,17 +4,18 @@
 #
 #     bash compare-with-truth.sh CALLS.vcf.gz TRUTH.vcf.gz
 #
-# Of each sample it prints how many variants are known and how many were called, the recall (how many
-# of the known were called), the precision (how many of those called are known), and of how many that
-# are both the genotype is right. A variant is a position with its two alleles, normalised. It exits
-# with 1 unless recall and precision of every sample are above MIN_SHARE, 0.9 if that isn't set.
+# For each sample it prints the number of known and of called variants, the recall (the share of known
+# variants that were called), the precision (the share of called variants that are known), and the
+# share of variants that are both for which the genotype is right. A variant is a position with its two
+# alleles, normalised. The exit code is 1 unless recall and precision of every sample are above
+# MIN_SHARE (default: 0.9).
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash compare-with-truth.sh CALLS.vcf.gz TRUTH.vcf.gz'
 : "${MIN_SHARE:=0.9}"
 
-# Prints a sample's variants, one a line: chromosome, position, alleles, genotype (0/1 or 1/1).
+# Prints a sample's variants, one per line: chromosome, position, alleles, genotype (0/1 or 1/1).
 variants() {
     local sample=$1 vcf=$2
     bcftools view --no-version -a -s "$sample" -Ou "$vcf" |

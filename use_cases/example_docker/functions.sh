@@ -1,19 +1,19 @@
 # shellcheck shell=bash
 #
-# What the steps of the variant-calling workflow have in common; each sources this first.
+# Functions that all steps of the variant-calling workflow share. Each step sources this file first.
 #
-# A task may run twice, also at the same time, and may be stopped at any moment. So a step works in
-# a folder of its own below SCRATCH, $work, which goes when it ends, also where SIGTERM ends it (only
-# SIGKILL leaves it behind), and a result gets its name when it is whole. The tools that take long
-# run in the background, with `finish` after them: Bash minds a signal at once only while it waits.
+# A task may run twice, even at the same time, and may be stopped at any moment. So each step works in
+# its own temporary folder below SCRATCH, $work. The folder is deleted when the step ends, also by
+# SIGTERM; only SIGKILL leaves it behind. A result gets its name when it is complete. Tools that take
+# long run in the background, followed by `finish`: Bash handles signals at once only while it waits.
 
 set -euo pipefail
 export LC_ALL=C # the same order and the same letters everywhere
-unset CDPATH    # with it cd may print where it goes
+unset CDPATH    # with it, cd may print its target
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 step=$(basename -- "$0")
-parts=() # folders beside results that aren't whole yet
+parts=() # folders with results that aren't complete yet
 # shellcheck source-path=SCRIPTDIR source=job-conf.sh
 source "$here/job-conf.sh"
 
@@ -23,13 +23,13 @@ fail() {
     exit 1
 }
 
-# What isn't a number would be an option of a tool, or a part of an expression.
+# Anything else could become an option of a tool, or part of an expression.
 [[ $THREADS =~ ^[1-9][0-9]{0,2}$ ]] ||
     fail "THREADS is '$THREADS': a whole number from 1 to 999 is expected"
 [[ $MIN_QUALITY =~ ^[0-9]+(\.[0-9]+)?$ ]] ||
     fail "MIN_QUALITY is '$MIN_QUALITY': a number from 0 on is expected"
 
-# misused MESSAGE: end it, as it was called wrongly. $usage is the step's.
+# misused MESSAGE: end the step after wrong usage. Each step sets $usage.
 misused() {
     # shellcheck disable=SC2154
     printf '%s\n%s: %s\n' "$usage" "$step" "$1" >&2
@@ -60,14 +60,14 @@ need() {
         ))"
 }
 
-# start_work: make $work, and see to it that it goes in the end.
+# start_work: create $work, and make sure that it is deleted at the end.
 start_work() {
     trap clean_up EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
     work=$(cd -- "$SCRATCH" && mktemp -d -- "$PWD/pyanamo-$step.XXXXXX") ||
-        fail "can't write to SCRATCH, $SCRATCH: make room there, or name another folder"
+        fail "can't write to SCRATCH, $SCRATCH: free some space there, or choose another folder"
 }
 
 clean_up() {
@@ -82,20 +82,20 @@ clean_up() {
     exit "$code"
 }
 
-# finish WHAT: wait for the command or pipeline that was just put in the background; it must succeed.
+# finish WHAT: wait for the last background command or pipeline; it must succeed.
 finish() {
-    wait "$!" || fail "$1 failed, with exit code $?: what it said is above$(room_left)"
+    wait "$!" || fail "$1 failed with exit code $?: see above$(room_left)"
 }
 
-# room_left: where there is next to none in $work, print that: not all tools do.
+# room_left: report if $work is almost full, since not all tools do.
 room_left() {
     local left
     left=$(df -Pk -- "$work" | awk 'NR == 2 { print $4 }')
     ((left >= 1024)) || printf '; %s KB are left in SCRATCH, %s' "$left" "$SCRATCH"
 }
 
-# fetch ADDRESS HINT: set $fetched to a file's path, that of a copy in $work if it is in S3. Where it
-# is missing the message ends with the hint.
+# fetch ADDRESS HINT: set $fetched to the path of a file; a file in S3 is copied to $work. If it is
+# missing, the error message ends with the hint.
 fetch() {
     local address=$1 hint=$2
     fetched=$address
@@ -107,8 +107,8 @@ fetch() {
         wait "$!" || fail "can't fetch $address: see above; $hint"
     else
         [[ -e $fetched ]] || fail "missing, or not readable: $fetched: $hint"
-        [[ -f $fetched ]] || fail "no file, but something else: $fetched"
-        [[ -r $fetched ]] || fail "not readable: $fetched: its mode and owner keep user $(id -un) out"
+        [[ -f $fetched ]] || fail "not a regular file: $fetched"
+        [[ -r $fetched ]] || fail "not readable by user $(id -un): $fetched: check its mode and owner"
     fi
 }
 
@@ -121,7 +121,7 @@ fetch_reference() {
     fetch_with_reference .fai
 }
 
-# fetch_with_reference ENDING...: see to it that the files with these endings are beside it.
+# fetch_with_reference ENDING...: fetch the files beside the reference with these endings.
 fetch_with_reference() {
     local ending
     for ending; do
@@ -129,16 +129,16 @@ fetch_with_reference() {
     done
 }
 
-# check_end FILE ADDRESS: a BGZF file ends with an empty block, by which it is known to be whole (SAM
-# format, 4.1.2). Where it is missing htslib only warns, and takes what there is for all.
+# check_end FILE ADDRESS: check that a BGZF file is complete. A complete file ends with an empty block
+# (SAM format, 4.1.2). If it is missing, htslib only warns, and reads the file as if it were complete.
 readonly BGZF_END=1f8b08040000000000ff0600424302001b0003000000000000000000
 check_end() {
     local end
     end=$(tail -c 28 -- "$1" | od -An -v -tx1 | tr -d ' \n') || fail "reading $2 failed: see above"
-    [[ $end == "$BGZF_END" ]] || fail "not whole, or not made by bgzip: $2: its end is missing"
+    [[ $end == "$BGZF_END" ]] || fail "not complete, or not made by bgzip: $2: its end is missing"
 }
 
-# publish FILE FOLDER NAME: a local folder or one of S3; the file is there whole, or not at all.
+# publish FILE FOLDER NAME: copy a file to a local or S3 folder. It appears complete or not at all.
 publish() {
     local file=$1 folder=$2 name=$3 part
     if [[ $folder == s3://* ]]; then
@@ -149,7 +149,7 @@ publish() {
     fi
     mkdir -p -- "$folder" || fail "can't make the folder $folder"
     [[ ! -d $folder/$name ]] || fail "in the way: the folder $folder/$name"
-    # Only within a file system is a rename all or nothing, and SCRATCH may be in another.
+    # A rename is atomic only within a file system, and SCRATCH may be on another one.
     part=$(mktemp -d -- "$folder/.part.XXXXXX") || fail "can't write to $folder"
     parts+=("$part")
     cp -- "$file" "$part/$name" &
@@ -158,26 +158,26 @@ publish() {
     rmdir -- "$part"
 }
 
-# Names become parts of paths and commands: nothing but these, and no dot or hyphen in front.
+# Names become parts of paths and commands, so only these characters are allowed.
 readonly NAME='^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
 readonly NAME_RULE="letters, digits, '_', '.' and '-', no '.' or '-' in front"
 
-# check_sample NAME
+# check_sample NAME: end the step if this is not a sample's name.
 check_sample() {
     [[ $1 =~ $NAME ]] ||
         misused "not a sample's name: '$1': $NAME_RULE"
 }
 
-# read_samples: set samples to the names in COHORT_SAMPLES, each of which is there once.
+# read_samples: set samples to the names in COHORT_SAMPLES. Names must be unique.
 read_samples() {
     local sample number=0 seen=' ' shown
     fetch "$COHORT_SAMPLES" 'COHORT_SAMPLES in job-conf.sh says where the names are'
-    mapfile -t samples <"$fetched" # also a last line without a line end
-    ((${#samples[@]} > 0)) || fail "no samples in $COHORT_SAMPLES: a name a line is expected"
+    mapfile -t samples <"$fetched" # also reads a last line without a newline
+    ((${#samples[@]} > 0)) || fail "no samples in $COHORT_SAMPLES: one name per line is expected"
     for sample in "${samples[@]}"; do
         printf -v shown '%q in %s, line %s' "$sample" "$COHORT_SAMPLES" "$((number += 1))"
         [[ $sample != *$'\r' ]] || fail "not a sample's name: $shown: \
-the line ends as on Windows, with CR LF: take the CRs out, with sed -i 's/\r\$//'"
+the line ends with CR LF, as on Windows: remove the CRs with sed -i 's/\r\$//'"
         [[ $sample =~ $NAME ]] || fail "not a sample's name: $shown: $NAME_RULE"
         [[ $seen != *" $sample "* ]] || fail "twice in the list: $shown"
         seen+="$sample "
@@ -188,7 +188,7 @@ the line ends as on Windows, with CR LF: take the CRs out, with sed -i 's/\r\$//
 split_chromosomes() {
     local name seen=,
     [[ $1 =~ ^[A-Za-z0-9_.,-]*$ ]] || misused "not a list of chromosomes: '$1'"
-    # The comma at the end keeps an empty last name, so that it is seen to be wrong.
+    # The extra comma keeps an empty last name, so that it is reported.
     IFS=, read -r -a chromosomes <<<"$1,"
     for name in "${chromosomes[@]}"; do
         [[ $name =~ $NAME ]] || misused "not a chromosome's name: '$name' in '$1'"
@@ -205,7 +205,7 @@ check_chromosomes() {
     done
 }
 
-# length_in_reference CHROM: print its length, or nothing where it isn't there.
+# length_in_reference CHROM: print the length of a chromosome; print nothing if it is missing.
 length_in_reference() {
     awk -F '\t' -v name="$1" '$1 == name { print $2 }' "$reference.fai"
 }

@@ -4,13 +4,13 @@
 #
 #     bash make-cohort.sh [FOLDER]
 #
-# FOLDER, COHORT of job-conf.sh if it isn't given, gets reference.fa with its indexes, samples.txt,
-# the samples' paired reads in reads/, and truth.vcf.gz, the variants that they have. Settings:
+# It writes to FOLDER (default: COHORT of job-conf.sh): reference.fa with its indexes, samples.txt, the
+# samples' paired reads in reads/, and truth.vcf.gz with their variants. Settings:
 #
 #     SAMPLES=4 LENGTH=30000 DEPTH=30 SEED=1 CHROMOSOMES=chr1,chr2,chr3
 #
-# LENGTH is that of each chromosome, in bases, DEPTH how often a base is read on average. The same
-# settings make the same files.
+# LENGTH is the length of each chromosome in bases. DEPTH is how often a base is read on average. The
+# same settings make the same files.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
@@ -19,18 +19,18 @@ usage='Usage: bash make-cohort.sh [FOLDER]'
 
 readonly READ_LENGTH=100
 readonly FRAGMENT=300 FRAGMENT_DEVIATION=30 # bases
-readonly READ_ERRORS=0.001                  # of a base
+readonly READ_ERRORS=0.001                  # per base
 
-# What each step's tools need beside the reference.
+# Creates the files that the tools of the steps need beside the reference.
 index_reference() {
     samtools faidx "$1"
     samtools dict -u reference.fa -o "${1%.fa}.dict" "$1"
     bwa index "$1" 2>"$work/bwa.log" || fail "bwa index failed: $(<"$work/bwa.log")"
 }
 
-# Reads both haplotypes of a sample, each half as deep. wgsim can make up variants too, but tells of
-# them in a format of its own, and no two samples would share one; so it reads sequences here in which
-# the variants are, and truth.vcf.gz is exact since the sequences are made from it.
+# Simulates the reads of both haplotypes of a sample, each with half the depth. wgsim could make up
+# variants too, but it reports them in its own format, and samples would not share any. So it gets
+# sequences that already have the variants of truth.vcf.gz, which is therefore exact.
 simulate() {
     local folder=$1 sample=$2 number=$3 haplotype pairs mate
     pairs=$((LENGTH * ${#chromosomes[@]} * DEPTH / (4 * READ_LENGTH)))
@@ -60,13 +60,13 @@ main() {
         [[ ${!setting} =~ ^[1-9][0-9]{0,7}$ ]] ||
             misused "$setting is '${!setting}': a number from 1 on is expected"
     done
-    ((SAMPLES > 1)) || misused "SAMPLES is '$SAMPLES': 2 at least are needed for a merge"
+    ((SAMPLES > 1)) || misused "SAMPLES is '$SAMPLES': a merge needs at least 2"
     split_chromosomes "$CHROMOSOMES"
-    command -v "$PYTHON" >/dev/null || fail "PYTHON is '$PYTHON', which isn't there: name a Python 3"
+    command -v "$PYTHON" >/dev/null || fail "PYTHON is '$PYTHON', which doesn't exist: set it to a Python 3"
     need bwa samtools bcftools wgsim
-    [[ ! -e $folder ]] || fail "there already: $folder: remove it, or name another folder"
+    [[ ! -e $folder ]] || fail "already exists: $folder: remove it, or choose another folder"
     start_work
-    local hint="can't make $folder: see above; name a folder where you can write"
+    local hint="can't make $folder: see above; choose a folder where you can write"
     mkdir -p -- "$(dirname -- "$folder")" || fail "$hint"
     part=$(mktemp -d -- "$folder.part.XXXXXX") || fail "$hint"
     parts+=("$part")

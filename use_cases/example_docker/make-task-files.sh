@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 #
-# Writes the task files of the variant-calling workflow, one a step.
+# Writes the task files of the variant-calling workflow, one per step.
 #
 #     bash make-task-files.sh FOLDER
 #
-# FOLDER gets align.txt, an item a sample; call.txt, a nested item a sample with a task a chromosome;
-# and merge.txt, an item for the cohort. Import them with -d '|' and, for call.txt, -n ','. The samples
-# are those in COHORT_SAMPLES, the chromosomes CHROMOSOMES; see job-conf.sh.
+# It writes three files to FOLDER: align.txt with one item per sample; call.txt with one nested item per
+# sample and one task per chromosome; merge.txt with one item for the cohort. Import them with -d '|'
+# and, for call.txt, -n ','. COHORT_SAMPLES and CHROMOSOMES give the samples and chromosomes; see
+# job-conf.sh.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash make-task-files.sh FOLDER'
 
-# From the folder where pilots run, which has the same files as this repository.
+# Relative to the folder where pilots run, which has the same files as this repository.
 readonly SCRIPTS=use_cases/example_docker
 
 main() {

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASES = "ACGT"
-LINE = 60  # bases a line of the FASTA
+LINE = 60  # bases per line of the FASTA
 MARGIN = 500  # bases at each end of a chromosome without variants: few reads reach there
-GAP = (150, 450)  # bases between variants: what lies closer can be written in several ways
+GAP = (150, 450)  # bases between variants: closer ones can be written in several ways
 INDEL_SHARE = 0.2
 MAX_INDEL = 5  # bases
-# Of a sample, at a site of the cohort: about half of the samples have the variant.
+# Weights of a sample's genotypes: about half of the samples have a variant.
 GENOTYPES = {"0|0": 50, "0|1": 18, "1|0": 18, "1|1": 14}
 
 MIN_LENGTH = 2 * MARGIN + GAP[1]
@@ -30,7 +30,7 @@ class Variant:
     """A site where samples differ from the reference."""
 
     chromosome: str
-    position: int  # from 1 on
+    position: int  # the first base is 1
     ref: str
     alt: str
     genotypes: tuple[str, ...]
@@ -40,14 +40,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make up a reference and variants of it.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--samples", type=int, required=True)
-    parser.add_argument("--chromosomes", required=True, help="names, with commas between them")
+    parser.add_argument("--chromosomes", required=True, help="names, separated by commas")
     parser.add_argument("--length", type=int, required=True, help="bases of each chromosome")
     parser.add_argument("--seed", type=int, required=True)
     args = parser.parse_args()
     if args.samples < 1:
         sys.exit(f"too few samples: {args.samples}")
     if args.length < MIN_LENGTH:
-        sys.exit(f"LENGTH is too small: {args.length}: {MIN_LENGTH} bases at least are needed")
+        sys.exit(f"LENGTH is too small: {args.length}: at least {MIN_LENGTH} bases are needed")
 
     rng = random.Random(args.seed)
     chromosomes = {
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def vary(name: str, sequence: str, samples: int, rng: random.Random) -> Iterator[Variant]:
-    """Variants all along a chromosome, each of which at least one sample has."""
+    """Yield variants along a chromosome. At least one sample has each variant."""
     position = MARGIN
     while (position := position + rng.randint(*GAP)) < len(sequence) - MARGIN:
         ref, alt = alleles(sequence, position, rng)
@@ -77,7 +77,7 @@ def vary(name: str, sequence: str, samples: int, rng: random.Random) -> Iterator
 
 
 def alleles(sequence: str, position: int, rng: random.Random) -> tuple[str, str]:
-    """A SNP, an insertion or a deletion at a position (from 1 on): the old bases, the new."""
+    """Return old and new bases of a random SNP, insertion or deletion at a position."""
     base = sequence[position - 1]
     if rng.random() >= INDEL_SHARE:
         return base, rng.choice(BASES.replace(base, ""))

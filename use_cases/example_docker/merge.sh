@@ -6,28 +6,29 @@
 #
 # Reads the names in COHORT_SAMPLES and their gVCFs in GVCFS; writes NAME.vcf.gz, its index and
 # NAME.counts.tsv in MERGED, and prints how many sites there are. Each sample keeps the genotypes
-# that it was called with: this is no joint genotyping. It was tried with bcftools' gVCFs only, not
-# with GATK's. See job-conf.sh and functions.sh.
+# that it was called with: this is not joint genotyping. It was tested with gVCFs of bcftools only, not
+# with those of GATK. See job-conf.sh and functions.sh.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
 usage='Usage: bash merge.sh NAME CHROM[,CHROM...]'
 
-# A gVCF must be whole, and of this sample and chromosome, or calls would be missing, or another's.
+# Checks that a gVCF is complete, and of this sample and chromosome. Otherwise calls would be missing
+# or wrong.
 check() {
     local sample=$1 chromosome=$2 gvcf=$3 address=$4 found
-    local anew="make it anew, with HaplotypeCaller $sample $chromosome"
+    local again="create it again with HaplotypeCaller $sample $chromosome"
     check_end "$gvcf" "$address"
-    # Damage in the middle may be no more than a line on stderr to bcftools either.
+    # For damage in the middle, bcftools may only print a warning.
     gzip -t -- "$gvcf" &
-    wait "$!" || fail "damaged: $address: $anew"
+    wait "$!" || fail "damaged: $address: $again"
     found=$(bcftools query -l "$gvcf" | paste -sd, -) || fail "reading $address failed: see above"
-    [[ $found == "$sample" ]] || fail "$address is of '$found', not of '$sample': $anew"
+    [[ $found == "$sample" ]] || fail "$address is of '$found', not of '$sample': $again"
     bcftools query -f '%CHROM\n' "$gvcf" | uniq >"$work/found" &
     finish "reading $address"
     found=$(paste -sd, - <"$work/found")
     [[ $found == "$chromosome" ]] ||
-        fail "$address has records of '$found', not of '$chromosome' only: $anew"
+        fail "$address has records of '$found', not of '$chromosome' only: $again"
 }
 
 # Merges the samples' gVCFs of a chromosome.
@@ -48,7 +49,7 @@ merge() {
     finish "merging $chromosome"
 }
 
-# Counts the sites of each sample that aren't as the reference.
+# Counts the sites of each sample that differ from the reference.
 count() {
     local vcf=$1 sample
     printf 'sample\tvariants\thet\thom\tsnps\tindels\n'

@@ -4,11 +4,11 @@
 #
 #     bash run-workflow.sh FOLDER
 #
-# The steps are the tables Align, Call and Merge, which the environment says where to find, as for all
-# commands (PYANAMO_LOCAL, AWS_ENDPOINT_URL_DYNAMODB, ...). FOLDER gets the task files and, in results/,
-# what the steps make. After each step it shows where the samples are, and in the end how the calls
-# compare with what is known. It exits with 1 if an item fails or the calls aren't good enough. CALLER
-# is bcftools unless it is set. Folders are relative to the repository, in which it runs.
+# The steps are the tables Align, Call and Merge. As for all commands, environment variables say where
+# the tables are (PYANAMO_LOCAL, AWS_ENDPOINT_URL_DYNAMODB, ...). Task files go to FOLDER, and results
+# to FOLDER/results. After each step the script shows the progress of the samples. At the end it
+# compares the calls with the known variants. The exit code is 1 if an item fails or the calls aren't
+# good enough. The default CALLER is bcftools. Folders are relative to the repository, where it runs.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 
@@ -21,32 +21,32 @@ where_are_the_samples() {
     "$PYTHON" -m pyanamo samples -t "${STEPS[@]}"
 }
 
-# ended TABLE CODE: its pilots ended, with that exit code. End this too unless all items of the step
-# are done: the next one needs what they make.
+# ended TABLE CODE: check a table after its pilots ended with this exit code. If an item isn't done,
+# end this script, because the next step needs the results of all items.
 ended() {
     local table=$1 code=$2 item state failed=() others=()
     "$PYTHON" -m pyanamo items -t "$table" --columns itemID,ItemState >"$work/items" ||
         fail "the items of $table can't be read: see above"
     while IFS=$'\t' read -r item state; do
         case $state in
-            ItemState | done) ;; # The first line is the columns' names.
+            ItemState | done) ;; # The first line has the column names.
             failed) failed+=("$item") ;;
             *) others+=("$item ($state)") ;;
         esac
     done <"$work/items"
     if ((${#failed[@]} > 0)); then
         printf '%s\n' "$step: failed in $table: ${failed[*]}: python -m pyanamo failures -t $table \
-tells why; then python -m pyanamo restart -t $table --failed, and run this again" >&2
+shows why; then run python -m pyanamo restart -t $table --failed, and this script again" >&2
     fi
     if ((${#others[@]} > 0)); then
-        printf '%s\n' "$step: not done in $table: ${others[*]}: one that is locked is another \
-pilot's, or todo again when its lease ends; python -m pyanamo unhold puts a held one back" >&2
+        printf '%s\n' "$step: not done in $table: ${others[*]}: a locked item belongs to \
+another pilot, or is todo again when its lease expires; python -m pyanamo unhold puts a held one back" >&2
     fi
     ((${#failed[@]} + ${#others[@]} == 0)) || fail "$table isn't done: see above"
     ((code == 0)) || fail "a pilot of $table ended with exit code $code: see above"
 }
 
-# pilots TABLE FLAG...: run two pilots at once until nothing is left to do in a step.
+# pilots TABLE FLAG...: run two pilots at once until the items of a step have ended.
 pilots() {
     local table=$1 pids=() pid code=0
     shift
@@ -67,7 +67,7 @@ main() {
     start_work
     cd -- "$here/../.."
     export RESULTS=$folder/results COHORT CALLER=${CALLER:-bcftools}
-    # What functions.sh has set isn't exported: the tasks find their own settings.
+    # The settings of functions.sh aren't exported: tasks have their own.
     bash "$here/make-task-files.sh" "$folder"
     "$PYTHON" -m pyanamo create -t "${STEPS[@]}"
     "$PYTHON" import-items.py -t Align -i "$folder/align.txt" -d '|'

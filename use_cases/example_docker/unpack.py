@@ -2,10 +2,10 @@
 
     python unpack.py FILE FOLDER NAME
 
-FILE is a tar, compressed or not, or by its suffix a zip; NAME is what messages call it. An archive
-that names anything outside the folder, by itself or by way of a link, is refused as a whole, and so
-is one that isn't whole. Files keep their modes, but are never writable for others. The exit code
-is 1 where the archive can't be unpacked; what is in the folder then is of no use.
+FILE is a zip if its suffix is .zip; otherwise it is a tar, compressed or not. NAME is its name in
+messages. An archive is refused if it is incomplete, or if a path or a link in it leads outside the
+folder. Files keep their modes, except that others can't write to them. The exit code is 1 if the
+archive can't be unpacked; then the content of the folder is unusable.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-_BLOCK = 512  # of a tar; one of zeros ends it
-_DAMAGED = "it is damaged, or no archive of its kind: make it anew"
+_BLOCK = 512  # bytes; a block of zeros ends a tar
+_DAMAGED = "it is damaged, or not an archive of its kind: create it again"
 _DAMAGE = (
     EOFError,
-    NotImplementedError,  # zipfile's, for ways of packing that it doesn't know
+    NotImplementedError,  # zipfile's, for unsupported compression methods
     lzma.LZMAError,
     tarfile.TarError,
-    ValueError,  # tarfile's, for names with a zero byte in them
+    ValueError,  # tarfile's, for names that contain a NUL byte
     zipfile.BadZipFile,
     zlib.error,
 )
-# The system's errors for which the archive is to blame, not the folder.
+# System errors that are caused by the archive, not by the folder.
 _CLASH = "there is both a file and a folder of this name in it"
 _OF_ITS_NAMES = {
     errno.ENAMETOOLONG: "this name in it is too long",
@@ -41,24 +41,24 @@ _OF_ITS_NAMES = {
 
 
 class BadArchive(Exception):
-    """Its message is what is wrong with the archive."""
+    """The archive can't be used; the message says why."""
 
 
 def main() -> int:
-    """Unpack; the exit code."""
+    """Unpack the archive, and return the exit code."""
     file, folder, name = sys.argv[1:]
     try:
         (unpack_zip if file.endswith(".zip") else unpack_tar)(Path(file), Path(folder))
     except BadArchive as error:
-        problem = f"{error}: make the archive anew"
+        problem = f"{error}: create the archive again"
     except _DAMAGE:
         problem = _DAMAGED
     except OSError as error:
         reason = _OF_ITS_NAMES.get(error.errno or 0)
-        problem = f"{error.strerror}: see to it that {folder} can be written to and has space"
+        problem = f"{error.strerror}: make sure that {folder} is writable and has space"
         if reason is not None:
-            problem = f"{error.filename!r}: {reason}: make the archive anew"
-        elif error.errno is None:  # of gzip and bz2, not of the system
+            problem = f"{error.filename!r}: {reason}: create the archive again"
+        elif error.errno is None:  # raised by gzip or bz2, not by the system
             problem = _DAMAGED
     else:
         return 0
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def unpack_tar(file: Path, folder: Path) -> None:
-    """Unpack a tar, of any compression. Raises `BadArchive`, and what tarfile raises."""
+    """Unpack a tar with any compression. Raises `BadArchive`, and tarfile's errors."""
     if not hasattr(tarfile, "data_filter"):
         raise SystemExit("unpack.py needs Python 3.12, 3.11.4, 3.10.12 or newer")
     with tarfile.open(file) as tar:
@@ -78,9 +78,9 @@ def unpack_tar(file: Path, folder: Path) -> None:
 
 
 def check_end(tar: tarfile.TarFile) -> None:
-    """Raise `BadArchive` where reading ended elsewhere than at the archive's end.
+    """Raise `BadArchive` if reading stopped before the end of the archive.
 
-    tarfile takes whatever it can't read, after the first member, for the end.
+    After the first member, tarfile treats anything that it can't read as the end.
     """
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
@@ -89,10 +89,11 @@ def check_end(tar: tarfile.TarFile) -> None:
 
 
 def check_members(members: list[tarfile.TarInfo]) -> None:
-    """Raise `BadArchive` for one that would, or could, write outside the folder.
+    """Raise `BadArchive` if a member would, or could, be written outside the folder.
 
-    tarfile's own filter is to find these too, but has had holes (CVE-2025-4517 and others), which
-    all need a path through a link. With none of these allowed it is enough to look at the names.
+    tarfile's own filter should prevent this too, but had vulnerabilities (CVE-2025-4517 and
+    others). All of them need a path through a link. Such paths are refused here, so it is enough
+    to check the names.
     """
     if not members:
         raise BadArchive("there is nothing in it")
@@ -107,18 +108,18 @@ def check_members(members: list[tarfile.TarInfo]) -> None:
         elif member.islnk():
             target = path_of(member.linkname)
             if target not in files or target in links:
-                raise BadArchive(f"{member.name!r} in it is a link to what isn't a file in it")
+                raise BadArchive(f"{member.name!r} in it is a link, but not to a file in it")
         elif member.isfile():
             files.add(path)
         elif not member.isdir():
-            raise BadArchive(f"{member.name!r} in it is no file, folder or link")
+            raise BadArchive(f"{member.name!r} in it is not a file, folder or link")
 
 
 def check_symlink(path: PurePosixPath, target: str) -> None:
-    """Raise `BadArchive` for a link to what isn't, or might not be, below the folder.
+    """Raise `BadArchive` for a link that leads, or might lead, outside the folder.
 
-    Each `..` in the beginning leaves one of the folders of `path`, none of which is a link; a later
-    one might follow a link, and then lead anywhere.
+    A leading `..` leaves one of the folders of `path`, none of which is a link. A later `..` might
+    follow a link, and then lead anywhere.
     """
     parts = PurePosixPath(target).parts
     ups = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
@@ -128,7 +129,7 @@ def check_symlink(path: PurePosixPath, target: str) -> None:
 
 
 def path_of(name: str) -> PurePosixPath:
-    """The path of a member. Raises `BadArchive` for one that leads out of the folder."""
+    """Return the path of a member. Raises `BadArchive` if it leads outside the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise BadArchive(f"{name!r} in it is outside its folder")
@@ -136,14 +137,14 @@ def path_of(name: str) -> PurePosixPath:
 
 
 def unpack_zip(file: Path, folder: Path) -> None:
-    """Unpack a zip. Raises `BadArchive`, and what zipfile raises."""
+    """Unpack a zip. Raises `BadArchive`, and zipfile's errors."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if not members:
             raise BadArchive("there is nothing in it")
         for member in members:
             path_of(member.filename)
-            mode = member.external_attr >> 16  # zero where it wasn't made on Unix
+            mode = member.external_attr >> 16  # zero if the zip wasn't created on Unix
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise BadArchive(f"{member.filename!r} in it is a link, which only a tar may have")
             if member.flag_bits & 1:
@@ -152,7 +153,7 @@ def unpack_zip(file: Path, folder: Path) -> None:
             extracted = Path(archive.extract(member, folder))
             mode = member.external_attr >> 16
             if mode and not member.is_dir():
-                extracted.chmod(mode & 0o755 | 0o600)  # as tarfile's filter has it
+                extracted.chmod(mode & 0o755 | 0o600)  # as tarfile's filter does
 
 
 if __name__ == "__main__":
