@@ -188,6 +188,8 @@ class Outcome:
     results: Mapping[str, Result] = field(default_factory=dict)  # of tasks that ended in it
     reason: str = ""
     exit_code: int | None = None
+    spent: bool = False  # of an interrupted attempt: it counts all the same
+    short: bool = False  # it was interrupted because the machine was short of something
 
 
 def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:

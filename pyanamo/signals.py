@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def heeded_signals() -> list[signal.Signals]:
+    """The stop signals, without SIGHUP if it is ignored: nohup(1) starts a program so."""
+    return [
+        number
+        for number in STOP_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
 
 class Halt:
@@ -102,15 +111,13 @@ def stop_signals(
     *,
     grace: float = 0.0,
     again: Halt | None = None,
-    why: Callable[[int], str] = lambda number: f"stopped by {signal.Signals(number).name}",
 ) -> Iterator[Stop]:
-    """Set a halt on the first SIGTERM or SIGINT, and `again` (if given) on the second.
+    """Set a halt on the first stop signal, and `again` on the second, if it is given.
 
-    The previous signal handlers are restored after the last signal that is expected, and when the
-    block ends. `why` returns the reason for a signal.
+    From the last of these on, as after the block, the signals act as they did before.
     """
     stop = Stop()
-    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    previous = {number: signal.getsignal(number) for number in heeded_signals()}
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -123,9 +130,9 @@ def stop_signals(
         if again is not None and stop:
             again.set("stopped again", grace=0.0)
         stop.signal = stop.signal or number
-        stop.set(why(number), grace=grace)
+        stop.set(f"stopped by {signal.Signals(number).name}", grace=grace)
 
-    for number in STOP_SIGNALS:
+    for number in previous:
         signal.signal(number, on_signal)
     try:
         yield stop
@@ -144,15 +151,15 @@ class StoppedBySignal(BaseException):
 
 @contextmanager
 def raising_signals() -> Iterator[None]:
-    """Raise `StoppedBySignal` in the block when a stop signal comes, so that it can clean up."""
-    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    """Raise `StoppedBySignal` for a stop signal wherever the block is, so that it can clean up."""
+    previous = {number: signal.getsignal(number) for number in heeded_signals()}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        for known in STOP_SIGNALS:
-            signal.signal(known, signal.SIG_IGN)  # don't interrupt the cleanup
+        for known in previous:
+            signal.signal(known, signal.SIG_IGN)  # one is enough: let it clean up
         raise StoppedBySignal(number)
 
-    for number in STOP_SIGNALS:
+    for number in previous:
         signal.signal(number, on_signal)
     try:
         yield
@@ -167,10 +174,10 @@ def exit_at_once_on_signals() -> None:
     Without a handler, the kernel would ignore these signals for process 1. Handlers that are
     installed later replace these.
     """
-    for number in STOP_SIGNALS:
+    for number in heeded_signals():
         signal.signal(number, lambda received, _frame: os._exit(exit_code(received)))
 
 
 def exit_code(number: int) -> int:
-    """Return the exit code for a signal, as shells do: 130 for SIGINT, 143 for SIGTERM."""
+    """The exit code that tells of a signal, as a shell has it: 130 for SIGINT, for example."""
     return 128 + number

@@ -26,14 +26,20 @@ from pyanamo.model import (
 from pyanamo.output.capture import TaskOutput
 from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
+from pyanamo.pilot.shortage import shortage_of
 from pyanamo.pilot.spawn import spawn
 from pyanamo.shellwords import split_words
-from pyanamo.signals import Halt
+from pyanamo.signals import STOP_SIGNALS, Halt
 
+TIME_IS_UP = "the wall time is used up"
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # How long background processes may run after the task's end, to finish their output.
 LEFTOVER_SECONDS = 5.0
 BRIEF_SECONDS = 0.05  # a command that ends within this time hasn't exhausted the memory
+
+TOLD_SECONDS = 0.5  # within which the pilot tells its workers of a stop signal
+# Of a command that ends by a stop signal, and of a shell that tells of such an end.
+_STOPPED_STATUSES = {*(-n for n in STOP_SIGNALS), *(SIGNALLED + n for n in STOP_SIGNALS)}
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss, in bytes (getrusage(2))
 
@@ -51,6 +57,14 @@ class Bounds:
         """The first halt that is set, if any."""
         return next((halt for halt in self.halts if halt), None)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until a halt is set, but at most `seconds`; whether one is."""
+        poll = select.poll()
+        for halt in self.halts:
+            poll.register(halt, select.POLLIN)
+        poll.poll(1000 * min([seconds, *(halt.seconds_left for halt in self.halts)]))
+        return any(self.halts)
+
 
 def run_command(
     command: str,
@@ -62,13 +76,16 @@ def run_command(
 ) -> CommandEnd:
     """Run a command until it ends or reaches its bounds, and leave no process of it running.
 
-    `marks` are passed to `kill_marked`, to find processes that left the process group.
+    `marks` are passed to `kill_marked`, to find processes that left the process group. Raises
+    `Shortage` when the command can't be started because the machine is short of something.
     """
     kills_before = out_of_memory_kills()
     started_at, started = time.time(), time.monotonic()
     try:
         child = Child(split_words(command, environment), environment, output)
     except (OSError, ValueError) as error:
+        if shortage := shortage_of(error):
+            raise shortage from error
         exit_code, reason = _why_not_started(error, command, environment)
         return CommandEnd(
             ending=Ending.FAILED,
@@ -195,9 +212,7 @@ def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         child.stop_leftovers(LEFTOVER_SECONDS)
-        # The guardian or the pilot may have killed it because of a halt.
-        halt = bounds.reached_halt if child.status == -signal.SIGKILL else None
-        if halt is not None:
+        if halt := _stopped_by(child, bounds):
             return child.end(Ending.INTERRUPTED, reason=halt.reason)
         return _end_by_status(child, kills_before)
     halt = bounds.reached_halt
@@ -207,7 +222,21 @@ def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[
         return child.end(Ending.INTERRUPTED, reason=halt.reason)
     if timed_out:
         return child.end(Ending.FAILED, TIMED_OUT, f"timed out after {bounds.timeout:g} s")
-    return child.end(Ending.INTERRUPTED, reason="the wall time is used up")
+    return child.end(Ending.INTERRUPTED, reason=TIME_IS_UP)
+
+
+def _stopped_by(child: Child, bounds: Bounds) -> Halt | None:
+    """The halt for which somebody else has ended the command; None if it ended by itself.
+
+    The guardian or the pilot kills it, or whoever stops the pilot sends the same signal to all
+    processes at once (systemd, Slurm, a machine that shuts down): then the command may end before
+    its pilot has told us.
+    """
+    if child.status == 0:
+        return None
+    if child.status in _STOPPED_STATUSES:
+        bounds.wait(TOLD_SECONDS)
+    return bounds.reached_halt
 
 
 def _end_by_status(child: Child, kills_before: int) -> CommandEnd:

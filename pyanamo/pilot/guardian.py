@@ -8,15 +8,22 @@ which it finds by their marks.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import select
 import signal
+from multiprocessing.context import ForkProcess
 
 from pyanamo.pilot.lease import lease_clock
 from pyanamo.pilot.marks import Crew, kill_marked
 from pyanamo.pilot.shared import SharedNumbers
+from pyanamo.pilot.shortage import shortage_of, tell
+from pyanamo.signals import STOP_SIGNALS
 
 LOOK_SECONDS = 0.5
+END_SECONDS = 6.0  # for its end: `kill_marked` takes 5 at most
+
+_FORK = multiprocessing.get_context("fork")
 
 
 class Guardian:
@@ -27,31 +34,45 @@ class Guardian:
         self._crew = crew
         # Nobody writes to this pipe. It is closed when the last process of the pilot has ended.
         self._alive, self._hold = os.pipe()
-        self.pid = 0
+        self._process: ForkProcess | None = None
 
-    def start(self) -> None:
-        """Fork the guardian process."""
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self._guard()
-            finally:
-                os._exit(0)
+    @property
+    def pids(self) -> set[int]:
+        """The process, if it was started."""
+        return {self._process.pid} if self._process and self._process.pid else set()
 
-    def restart_if_dead(self) -> None:
-        """Start a new guardian if the old one was killed."""
-        pid, _ = os.waitpid(self.pid, os.WNOHANG)
-        if pid == self.pid:
-            self.start()
+    def start_if_needed(self) -> None:
+        """Start the process, also in place of one that somebody has killed.
+
+        If the machine has no room for it, the next call tries again.
+        """
+        if self._process is not None and self._process.is_alive():
+            return
+        process = _FORK.Process(target=self._guard)
+        try:
+            process.start()
+        except OSError as error:
+            shortage = shortage_of(error)
+            if shortage is None:
+                raise
+            tell(shortage)
+        else:
+            self._process = process
 
     def end(self) -> None:
-        """Make the guardian kill the tasks that are left, and wait for its end."""
+        """Make the guardian kill the tasks that are left, and wait for its end; else kill them."""
         os.close(self._hold)
-        os.waitpid(self.pid, 0)
+        if self._process is not None:
+            self._process.join(END_SECONDS)
+            if self._process.exitcode == 0:
+                return
+            self._process.kill()  # it was stopped, say
+            self._process.join()
+        kill_marked(self._crew.all_marks)
 
     def _guard(self) -> None:
         os.setsid()  # don't receive signals that are sent to the pilot's group
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         nothing = os.open(os.devnull, os.O_RDWR)
         for file in (0, 1, 2):  # readers of the pilot's output must not wait for us

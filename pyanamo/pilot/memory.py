@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from pyanamo.pilot.cgroup import CGROUPS, MEMBERSHIP, cgroup_files
 
 # Processes with a higher score (-1000 to 1000) are killed first. The pilot keeps its own score,
 # which is usually 0 (proc(5)).
 TASK_OOM_SCORE = 500
 
 RECENT_SECONDS = 5.0  # a kill is recent for at least this long, at most twice as long
-
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 class OOMCounter:
@@ -26,12 +26,13 @@ class OOMCounter:
     exists, the count stays 0.
     """
 
-    def __init__(
-        self, groups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
-    ) -> None:
+    def __init__(self, groups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> None:
         # The file is read before every task, so it stays open: reopening it would double the cost.
         self._file: int | None = None
-        for file in filter(Path.is_file, _files(groups, membership)):
+        places = cgroup_files(
+            "memory", "memory.events", "memory.oom_control", groups=groups, membership=membership
+        )
+        for file in filter(Path.is_file, places):
             with suppress(OSError):
                 self._file = os.open(file, os.O_RDONLY)
                 break
@@ -90,16 +91,3 @@ def prefer_as_victim(pid: int) -> None:
             os.write(file, str(TASK_OOM_SCORE).encode())
         finally:
             os.close(file)
-
-
-def _files(groups: Path, membership: Path) -> Iterator[Path]:
-    """Yield the files that may hold the count; in a container, our group is mounted as the root."""
-    with suppress(OSError):
-        for line in membership.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if not controllers:
-                yield groups / path.lstrip("/") / "memory.events"
-            if "memory" in controllers.split(","):
-                yield groups / "memory" / path.lstrip("/") / "memory.oom_control"
-    yield groups / "memory.events"
-    yield groups / "memory" / "memory.oom_control"

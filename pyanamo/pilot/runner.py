@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pyanamo.model import (
-    NOT_EXECUTABLE,
     Claim,
     Ending,
     Item,
@@ -22,37 +20,46 @@ from pyanamo.model import (
     Task,
     TaskStatus,
     merged_tasks,
-    utc_date,
 )
 from pyanamo.output.capture import TaskOutput
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.room import Room
 from pyanamo.output.stores import LogName
-from pyanamo.pilot.command import Bounds, run_command
+from pyanamo.pilot.command import TIME_IS_UP, Bounds, run_command
 from pyanamo.pilot.marks import WORKER_MARK
+from pyanamo.pilot.nested import NestedTasks, Record, Results
 from pyanamo.pilot.pilotlog import about
+from pyanamo.pilot.shortage import Shortage, shortage_of, tell
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.signals import Halt
 
 log = logging.getLogger(__name__)
 
-RECORD_SECONDS = 1.0  # nested results are collected this long, and written together
-
-Results = dict[str, Result]
-Record = Callable[[Mapping[str, Result]], object]
+ROOM_SECONDS = 4.0  # how long a task waits for files, processes or memory that are short
+LOOK_SECONDS = 0.1  # from one try to the next meanwhile
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """What all tasks of one attempt at an item share."""
 
     claim: Claim
     bounds: Bounds
+    lock: threading.Lock = field(default_factory=threading.Lock)  # for `count_task`
+    ran_out_of_time: bool = False  # a task was stopped because the wall time was up
+    shortage: Shortage | None = None  # for which a task could not be started
 
     @cached_property
     def room(self) -> Room:
         """The space in the item for the output of each task."""
         return Room.of(self.claim.item)
+
+    @property
+    def why_stopped(self) -> str:
+        """Why tasks that haven't ended were stopped, or not started."""
+        if halt := self.bounds.reached_halt:
+            return halt.reason
+        return str(self.shortage or TIME_IS_UP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,31 +83,70 @@ class Runner:
         todo = [task for task in claim.item.tasks if task.status is not TaskStatus.DONE]
         bounds = Bounds(halts=halts, timeout=self.task_timeout, kill_at=self.walltime.kill_at)
         work = Work(claim, bounds)
-        if claim.item.nested:
-            results = self._run_several(work, todo, record)
-        else:
-            results = self._run_single(work, todo)
-        why_stopped = next((halt.reason for halt in halts if halt), "the wall time is used up")
-        return outcome_of(claim.item, results, why_stopped)
+        results = self._run_all(work, todo, record)
+        outcome = outcome_of(claim.item, results, work.why_stopped)
+        if outcome.ending is not Ending.INTERRUPTED:
+            return outcome
+        spent = work.ran_out_of_time and not results
+        return replace(outcome, spent=spent, short=work.shortage is not None)
+
+    def _run_all(self, work: Work, todo: Sequence[Task], record: Record) -> Results:
+        """Run the tasks, `nests` at a time; the results of those that ended."""
+
+        def may_start() -> bool:  # claiming may have taken long
+            return not any(work.bounds.halts) and self.walltime.allows_another()
+
+        def run(task: Task) -> Result | None:
+            return self._wait_and_run(work, task)
+
+        if work.claim.item.nested:
+            nested = NestedTasks(todo, run, may_start)
+            results = nested.work(self.nests, record)
+            work.shortage = nested.shortage
+            return results
+        (task,) = todo
+        try:
+            result = run(task) if may_start() else None
+        except Shortage as shortage:
+            work.shortage, result = shortage, None
+        return {} if result is None else {task.name: result}
+
+    def _wait_and_run(self, work: Work, task: Task) -> Result | None:
+        """Run one task as soon as the machine has room for it; None when it was interrupted.
+
+        Raises `Shortage` if there is none for a while.
+        """
+        give_up_at = time.monotonic() + random.uniform(0.5, 1.0) * ROOM_SECONDS
+        while True:
+            try:
+                result = self._run(work, task)
+            except Shortage as shortage:
+                tell(shortage)
+                if time.monotonic() >= give_up_at:
+                    raise
+            else:
+                if result is not None:
+                    with work.lock:
+                        self.count_task(result.run_seconds)
+                return result
+            if work.bounds.wait(LOOK_SECONDS):
+                return None
 
     def _run(self, work: Work, task: Task) -> Result | None:
-        """Run one task; return None if it was interrupted."""
-        try:
-            with self.keeper.capture() as output:
-                result = self._run_into(work, task, output)
-        except OSError as error:  # the output needs a file: the disk is full, or too many are open
-            reason = f"the task's output can't be captured: {error.strerror}"
-            result = Result(
-                status=TaskStatus.FAILED,
-                exit_code=NOT_EXECUTABLE,
-                reason=reason,
-                start_date=utc_date(time.time()),
-            )
+        """Run one task; None when it was interrupted. Raises `Shortage`."""
+        with self._captured() as output:
+            result = self._run_into(work, task, output)
         if work.claim.item.nested and result is not None:
             how = f"{result.status.value} in {result.run_seconds:.1f} s"
             why = f": {result.reason}" if result.reason else ""
             log.debug("%s%s", how, why, extra=about(work.claim.item, task.name))
         return result
+
+    def _captured(self) -> TaskOutput:
+        try:
+            return self.keeper.capture()
+        except OSError as error:
+            raise shortage_of(error) or error from error
 
     def _run_into(self, work: Work, task: Task, output: TaskOutput) -> Result | None:
         item = work.claim.item
@@ -121,77 +167,11 @@ class Runner:
             marks=[f"{name}={own[name]}" for name in names_of_marks],
         )
         if end.ending is Ending.INTERRUPTED:
+            work.ran_out_of_time |= end.reason == TIME_IS_UP
             return None
         name = LogName(self.table, item.item_id, task.name, item.attempts)
         extra = about(item, task.name)
         return self.keeper.result(end, output, name, work.room, work.bounds.halts, extra)
-
-    def _run_single(self, work: Work, todo: Sequence[Task]) -> Results:
-        startable = self._startable(todo, work.bounds)  # claiming may have taken long
-        results = {task.name: self._run(work, task) for task in startable}
-        ended = {name: result for name, result in results.items() if result is not None}
-        for result in ended.values():
-            self.count_task(result.run_seconds)
-        return ended
-
-    def _run_several(self, work: Work, todo: Sequence[Task], record: Record) -> Results:
-        """Run nested tasks, `nests` at a time; return the results of those that ended."""
-        ended: queue.SimpleQueue[tuple[Task, Result] | None] = queue.SimpleQueue()
-        startable = self._startable(todo, work.bounds)
-        one_at_a_time = threading.Lock()
-
-        def run_while_there_are_any() -> None:
-            try:
-                while True:
-                    with one_at_a_time:
-                        task = next(startable, None)
-                    if task is None:
-                        return
-                    if result := self._run(work, task):
-                        with one_at_a_time:  # before the next check of the wall time
-                            self.count_task(result.run_seconds)
-                        ended.put((task, result))
-            finally:
-                ended.put(None)
-
-        count = min(self.nests, len(todo))
-        with ThreadPoolExecutor(max(1, count)) as pool:
-            threads = [pool.submit(run_while_there_are_any) for _ in range(count)]
-            results = self._collect(ended, count, record)
-            for thread in threads:
-                thread.result()  # raises what the thread raised
-        return results
-
-    def _startable(self, todo: Sequence[Task], bounds: Bounds) -> Iterator[Task]:
-        for task in todo:
-            if any(bounds.halts) or not self.walltime.allows_another():
-                return
-            yield task
-
-    def _collect(
-        self,
-        ended: queue.SimpleQueue[tuple[Task, Result] | None],
-        threads: int,
-        record: Record,
-    ) -> Results:
-        """Collect results until every thread has put None; record them about once a second."""
-        results: Results = {}
-        record_at: float | None = None
-        while threads:
-            try:
-                wait = None if record_at is None else max(0.0, record_at - time.monotonic())
-                entry = ended.get(timeout=wait)
-            except queue.Empty:
-                record(results)
-                record_at = None
-                continue
-            if entry is None:
-                threads -= 1
-                continue
-            task, result = entry
-            results[task.name] = result
-            record_at = record_at or time.monotonic() + RECORD_SECONDS
-        return results
 
 
 def outcome_of(item: Item, results: Mapping[str, Result], why_stopped: str) -> Outcome:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import IO
 
 STOP_REASONS = (
+    "",  # there is no stop
     "stopped by SIGTERM",
     "stopped by SIGINT",
+    "stopped by SIGHUP",
     "this machine is to be taken away",
 )
 _PILOT_NUMBERS = 2
@@ -43,7 +45,7 @@ class SharedNumbers:
 
     @property
     def stop_reason(self) -> str:
-        """Why the pilot stops its workers (with a SIGTERM, whatever the reason)."""
+        """Why the pilot stops its workers; empty while it doesn't."""
         return STOP_REASONS[int(self._numbers[_STOP_REASON])]
 
     @stop_reason.setter

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from pyanamo.pilot.lease import Held, keep_alive, lease_clock
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.shortage import Shortage, shortage_of
 from pyanamo.pilot.unrecorded import SpareCopies, SpareCopy
 from pyanamo.signals import Halt, when_set
 from pyanamo.tables import WorkflowTable
@@ -99,14 +101,34 @@ class Worker:
                 self._work_on(*taken)
 
     def _work_on(self, claim: Claim, since: float) -> None:
-        """Run an item that was claimed at `since` (lease clock), and record the outcome."""
+        """Run an item that was claimed at `since` (lease clock), and record what happened.
+
+        Raises `Shortage`, with the item given back, if the machine had no room for it.
+        """
         note = replace(claim, item=replace(claim.item, tasks=(), results={}))
         self.report(ItemClaimed(claim=note))
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
-        with keep_alive(self.table, claim, self.lease, since=since, watch=self._watch) as held:
+        with self._kept_alive(claim, since) as held:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
             ended = self._settle(claim, since, outcome, held)
         self._tell(claim, ended)
+        if outcome.short:
+            raise Shortage(outcome.reason)
+
+    @contextmanager
+    def _kept_alive(self, claim: Claim, since: float) -> Iterator[Held]:
+        """Keep the claim alive; if there can't be a thread for that, give the item back."""
+        with ExitStack() as stack:
+            keeping = keep_alive(self.table, claim, self.lease, since=since, watch=self._watch)
+            try:
+                held = stack.enter_context(keeping)
+            except RuntimeError as error:
+                if not (shortage := shortage_of(error)):
+                    raise
+                outcome = Outcome(ending=Ending.INTERRUPTED, reason=str(shortage))
+                self.table.release(claim, outcome)
+                raise shortage from error
+            yield held
 
     def _may_claim(self) -> bool:
         return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()
@@ -173,9 +195,15 @@ class Worker:
         return record
 
     def _settle(self, claim: Claim, since: float, outcome: Outcome, held: Held) -> ItemEnded:
-        """Record the outcome in the table; if that fails, keep it in a file."""
-        failed_once_more = outcome.ending is Ending.FAILED and claim.failures < self.retries
-        put_back = failed_once_more or outcome.ending is Ending.INTERRUPTED
+        """Write how the attempt ended; what can't be written is kept in a file."""
+        attempts = claim.item.attempts
+        put_back = outcome.ending is Ending.INTERRUPTED
+        if outcome.ending is Ending.FAILED:
+            put_back = claim.failures < self.retries
+        elif outcome.spent and attempts >= self.max_attempts:
+            reason = f"did not end within the wall time ({attempts} attempts, --max-attempts)"
+            outcome = replace(outcome, ending=Ending.FAILED, reason=reason)
+            put_back = False
         spare = SpareCopy(self.table.name, claim, outcome)
         with self.unrecorded.hold(spare, self.stop):
             write = self.table.release if put_back else self.table.finish

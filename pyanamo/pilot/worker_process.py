@@ -15,16 +15,20 @@ from pyanamo.errors import PyAnamoError
 from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.marks import die_with_parent
 from pyanamo.pilot.shared import SharedNumbers
+from pyanamo.pilot.shortage import EXIT_CODE, shortage_of, tell
 from pyanamo.pilot.worker import Message, Report, Worker
-from pyanamo.signals import STOP_SIGNALS, Stop, exit_code, stop_signals
+from pyanamo.signals import STOP_SIGNALS, Halt, heeded_signals
 
 log = logging.getLogger(__name__)
 
 A_BUG = 70  # EX_SOFTWARE of sysexits.h
 PILOT_GONE = "the pilot is gone"
-HEARD_SECONDS = 5.0  # how long a worker waits for its pilot to handle a message
+ORDER_SECONDS = 1.0  # within which a pilot that is being stopped tells its workers
+HEARD_SECONDS = 5.0  # how long a worker waits for its pilot to act on a message
 
-MakeWorker = Callable[[int, Stop, Report], Worker]
+BLOCKED = {*STOP_SIGNALS, signal.SIGCHLD}  # while a worker is forked
+
+MakeWorker = Callable[[int, Halt, Report], Worker]
 
 # Forked workers share the memory of the pilot: modules and objects need not be sent to them.
 _FORK = multiprocessing.get_context("fork")
@@ -36,12 +40,15 @@ class WorkerProcess:
     def __init__(self, number: int, make_worker: MakeWorker, shared: SharedNumbers) -> None:
         """Start a process that makes a worker and runs it.
 
-        Raises `PyAnamoError` if the process can't be started.
+        Raises `Shortage` when there can't be one more process.
         """
         self.number = number
-        # `messages` receives a `Message`, or a text that says why the worker can't go on. An
-        # `EOFError` means that the worker has ended.
-        self.messages, messages = _FORK.Pipe()
+        # What can be read from `messages` is a `Message`, or text: why the worker can't go on.
+        # `EOFError` there means that the worker has ended.
+        try:
+            self.messages, messages = _FORK.Pipe()
+        except OSError as error:
+            raise shortage_of(error) or error from error
         self._process = _FORK.Process(
             target=_run, args=(number, make_worker, shared, messages, os.getpid()), daemon=True
         )
@@ -50,7 +57,7 @@ class WorkerProcess:
                 self._process.start()
         except OSError as error:
             self.messages.close()
-            raise PyAnamoError(f"a worker can't be started: {error.strerror}") from error
+            raise shortage_of(error) or error from error
         finally:
             messages.close()
         assert self._process.pid is not None
@@ -78,14 +85,21 @@ class WorkerProcess:
 def _run(
     number: int, make_worker: MakeWorker, shared: SharedNumbers, messages: Connection, pilot: int
 ) -> None:
-    """Run the worker's process."""
-    with _worker_signals(pilot, shared) as stop:
-        code = _work(number, make_worker, stop, messages)
+    """What the worker's process does."""
+    try:
+        with _worker_signals(pilot, shared) as stop:
+            code = _work(number, make_worker, stop, messages)
+    except OSError as error:
+        shortage = shortage_of(error)
+        if shortage is None:
+            raise
+        tell(shortage)
+        code = EXIT_CODE
     sys.exit(code)
 
 
-def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection) -> int:
-    """Make a worker and run it; return the exit code."""
+def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection) -> int:
+    """Make a worker and have it work; the exit code."""
 
     def report(message: Message, /, *, and_wait: bool = False) -> None:
         try:
@@ -100,51 +114,73 @@ def _work(number: int, make_worker: MakeWorker, stop: Stop, messages: Connection
         try:
             worker.work()
         finally:
-            worker.table.close()  # makes an embedded table one file, safe to copy
-        return 0 if stop.signal is None else exit_code(stop.signal)
+            worker.table.close()  # the last one leaves an embedded table's file whole, for copies
+        return 0
     except PyAnamoError as error:
         with suppress(OSError):
             messages.send(str(error))
         return error.exit_code
-    except BaseException:
+    except BaseException as error:
+        if shortage := shortage_of(error):
+            tell(shortage)
+            return EXIT_CODE
         log.exception("worker %d: this is a bug in PyAnamo", number)
         return A_BUG
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals until the block ends; they are delivered then."""
-    handled = {*STOP_SIGNALS, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    """Let signals wait until the block ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
 
 @contextmanager
-def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Stop]:
-    """Set a worker's halt on SIGTERM, which it also gets when its pilot dies.
+def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Halt]:
+    """Set a halt on a SIGTERM that the pilot has ordered, and when the pilot is gone.
 
-    Other signals are left to the pilot. This is entered in the forked process with signals blocked.
-    Signals get a handler that does nothing, because tasks would inherit ignored signals.
+    A worker that somebody else sends a SIGTERM dies of it; but the same signal may be on its way to
+    all processes of this pilot, so the pilot has a moment to order it. All else is the pilot's to
+    mind: signals are handled by doing nothing, as a task would inherit that they are ignored.
+
+    Entered with signals blocked, in the process that was just forked.
     """
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in STOP_SIGNALS:  # a second SIGTERM must not kill the worker
-        signal.signal(number, _do_nothing)
+    stop = Halt()
 
-    def why(_number: int) -> str:
-        return shared.stop_reason if os.getppid() == pilot else PILOT_GONE
-
-    with stop_signals(grace=GRACE_SECONDS, why=why) as stop:
-        signal.signal(signal.SIGINT, _do_nothing)  # Ctrl-C: the pilot sends SIGTERM
-        die_with_parent(signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+    def stop_if_ordered(*_: object) -> None:
         if os.getppid() != pilot:
             stop.set(PILOT_GONE, grace=GRACE_SECONDS)
+        elif shared.stop_reason:
+            stop.set(shared.stop_reason, grace=GRACE_SECONDS)
+
+    def on_terminate(*_: object) -> None:
+        stop_if_ordered()
+        if not stop:
+            signal.setitimer(signal.ITIMER_REAL, ORDER_SECONDS)
+
+    def on_alarm(*_: object) -> None:
+        stop_if_ordered()
+        if not stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in heeded_signals():
+        signal.signal(number, _do_nothing)
+    signal.signal(signal.SIGTERM, on_terminate)
+    signal.signal(signal.SIGALRM, on_alarm)
+    die_with_parent(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
+    stop_if_ordered()
+    try:
         yield stop
+    finally:
+        stop.close()
 
 
-def _do_nothing(_number: int, _frame: object) -> None:
+def _do_nothing(*_: object) -> None:
     pass

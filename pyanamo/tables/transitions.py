@@ -138,7 +138,7 @@ def finished(claim: Claim, outcome: Outcome, now: float) -> Changes:
 
 def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
     """`locked` to `todo`. An interrupted attempt doesn't count; a failed one does."""
-    spent = outcome.ending is not Ending.INTERRUPTED
+    spent = outcome.spent or outcome.ending is not Ending.INTERRUPTED
     return {
         **_ended(claim, outcome, now),
         "ItemState": ItemState.TODO.value,

@@ -1,0 +1,249 @@
+"""A pilot's workers: start them, hear from them, and replace those that died."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+from pyanamo.model import Claim, Ending
+from pyanamo.pilot.marks import CAN_FIND, Crew, hidden_orphans, kill_marked
+from pyanamo.pilot.memory import RecentKills
+from pyanamo.pilot.pilotlog import about
+from pyanamo.pilot.shared import Quota, SharedNumbers
+from pyanamo.pilot.shortage import EXIT_CODE, Shortage, tell
+from pyanamo.pilot.tally import Tally
+from pyanamo.pilot.unrecorded import kept_file
+from pyanamo.pilot.worker import ItemClaimed, ItemEnded, ItemGivenUp, LostClaim, Report, Worker
+from pyanamo.pilot.worker_process import WorkerProcess
+from pyanamo.signals import Halt
+
+log = logging.getLogger(__name__)
+
+KILL_SECONDS = 5.0  # for what a dead worker left; more than a moment only if it can't die
+DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
+
+# How long the place of a worker stays empty if the machine had no room for it: longer each time, as
+# each try may take from the others what they need.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+ROOM_SECONDS = 60.0  # how long a pilot waits for room for its first worker, or for its last
+
+MakeWorker = Callable[[int, Halt, Report, LostClaim | None, Quota], Worker]
+
+
+@dataclass
+class _Vacancy:
+    """The place of a worker that is to be started."""
+
+    lost: LostClaim | None = None  # what the worker before it held
+    start_at: float = 0.0  # monotonic clock
+    pause: float = FIRST_PAUSE  # before the next try, if there is no room
+
+
+@dataclass(kw_only=True)
+class Workers:
+    """The processes of a pilot's workers, by their numbers.
+
+    Nothing here waits for a worker, but for one that has ended.
+    """
+
+    table: str  # the workflow table's name
+    crew: Crew
+    shared: SharedNumbers
+    tally: Tally
+    quota: Quota
+    make_worker: MakeWorker
+    kill_at: float = math.inf  # monotonic clock: when workers are killed that still run
+    _processes: dict[int, WorkerProcess] = field(default_factory=dict)
+    _vacancies: dict[int, _Vacancy] = field(default_factory=dict)
+    _claims: dict[int, Claim] = field(default_factory=dict)  # what each worker holds
+    _deaths: int = 0  # since an item has ended
+    _memory_kills: RecentKills = field(default_factory=RecentKills)
+    _worked_at: float = field(default_factory=time.monotonic)  # when a worker was there
+
+    def __post_init__(self) -> None:
+        self._vacancies = {number: _Vacancy() for number in range(self.crew.size)}
+
+    def __bool__(self) -> bool:
+        """Whether a worker runs, or is to be started."""
+        return bool(self._processes or self._vacancies)
+
+    @property
+    def messages(self) -> list[Connection]:
+        """What can be read from when a worker says something, or has ended."""
+        return [process.messages for process in self._processes.values()]
+
+    @property
+    def pids(self) -> set[int]:
+        """The processes that run."""
+        return {process.pid for process in self._processes.values()}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the workers were told to stop."""
+        return self.kill_at < math.inf
+
+    def start_due(self) -> None:
+        """Start workers where a place is empty, if the machine has room."""
+        self._memory_kills.look()
+        now = time.monotonic()
+        for number, vacancy in list(self._vacancies.items()):
+            if self._is_over and (vacancy.lost is None or now >= self.kill_at):
+                self._close(number, vacancy)
+            elif now >= vacancy.start_at and not self._start(number, vacancy):
+                return  # there is no room for the others either
+        if self._processes or not self._vacancies:
+            self._worked_at = now
+
+    def stop(self, reason: str, seconds: float) -> None:
+        """Have nothing more claimed, and all given back within so many seconds, or be killed."""
+        self.shared.drain()
+        self.shared.stop_reason = reason
+        self.kill_at = min(time.monotonic() + seconds, self.kill_at)
+        self.signal(signal.SIGTERM)
+
+    def kill_if_due(self) -> None:
+        """Kill the workers that have not ended in time."""
+        if time.monotonic() >= self.kill_at:
+            self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send all workers a signal."""
+        for process in self._processes.values():
+            process.signal(number)
+
+    def hear(self, sources: Iterable[object]) -> None:
+        """Take a message from each of these connections; if there is none, its worker has ended."""
+        processes = {process.messages: process for process in self._processes.values()}
+        for source in sources:
+            if isinstance(source, Connection):
+                self._hear(processes[source])
+
+    def _hear(self, process: WorkerProcess) -> None:
+        try:
+            message = process.messages.recv()
+        except (EOFError, OSError):
+            self._bury(process)
+            return
+        if isinstance(message, ItemClaimed):
+            self._claims[process.number] = message.claim
+        elif isinstance(message, ItemEnded):
+            self._count(process, message)
+        elif isinstance(message, ItemGivenUp):
+            self.tally.summary.failed += 1
+        else:
+            self.tally.fail(message)
+
+    def _count(self, process: WorkerProcess, ended: ItemEnded) -> None:
+        """Count the end of what a worker held; if that is one failure too many, claim no more."""
+        self._claims.pop(process.number, None)
+        self._deaths = 0
+        self.tally.count(ended)
+        if self.tally.summary.error:
+            self.shared.drain()
+        if ended.ending is Ending.FAILED:
+            process.acknowledge()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no worker is to be replaced, but to give back what the one before it held."""
+        return self.is_stopping or bool(self.tally.summary.error)
+
+    def _start(self, number: int, vacancy: _Vacancy) -> bool:
+        """Start a worker in an empty place; whether there was room for it."""
+        quota = Quota(0) if self._is_over else self.quota
+
+        def make(number: int, stop: Halt, report: Report) -> Worker:
+            return self.make_worker(number, stop, report, vacancy.lost, quota)
+
+        try:
+            self._processes[number] = WorkerProcess(number, make, self.shared)
+        except Shortage as shortage:
+            self._pause(vacancy, shortage)
+            return False
+        del self._vacancies[number]
+        return True
+
+    def _pause(self, vacancy: _Vacancy, shortage: Shortage) -> None:
+        """Try again later; give up if nothing has run for long."""
+        tell(shortage)
+        now = time.monotonic()
+        vacancy.start_at = now + vacancy.pause
+        vacancy.pause = min(2 * vacancy.pause, LONGEST_PAUSE)
+        if not self._processes and now - self._worked_at >= ROOM_SECONDS:
+            self.tally.fail(f"no worker could be started for {ROOM_SECONDS:.0f} s: {shortage}")
+
+    def _close(self, number: int, vacancy: _Vacancy) -> None:
+        """Leave a place empty for good."""
+        del self._vacancies[number]
+        if vacancy.lost is not None:
+            self._leave_locked(vacancy.lost.claim)
+
+    def _bury(self, process: WorkerProcess) -> None:
+        """A worker has ended: if it did not mean to, end what it left, and have it replaced."""
+        code = process.join()
+        number = process.number
+        del self._processes[number]
+        claim = self._claims.pop(number, None)
+        if code == 0 or (claim is None and self._is_over):
+            return
+        if claim is not None and time.monotonic() >= self.kill_at:
+            self.tally.summary.lost += 1
+            self._leave_locked(claim)
+            return
+        vacancy = _Vacancy()
+        if code == EXIT_CODE:
+            vacancy.start_at = time.monotonic() + FIRST_PAUSE
+            vacancy.pause = 2 * FIRST_PAUSE
+        if code != EXIT_CODE or claim is not None:
+            how = self._how_died(code)
+            vacancy.lost = self._lost(number, claim, how)
+            self._count_death(process, how)
+        if vacancy.lost is not None or not self._is_over:
+            self._vacancies[number] = vacancy
+
+    def _count_death(self, process: WorkerProcess, how: str) -> None:
+        """Tell of a worker that died; too many of them in a row are the pilot's error."""
+        self._deaths += 1
+        if self._deaths >= DEATHS_IN_A_ROW:
+            self.tally.fail(f"{self._deaths} workers in a row died; the last one {how}")
+            self.shared.drain()
+        if not self._is_over:
+            log.warning("worker %d (pid %d) %s: replaced", process.number, process.pid, how)
+
+    def _leave_locked(self, claim: Claim) -> None:
+        """Tell what could not be given back in time."""
+        file = kept_file(self.table, claim)
+        results = f"; the results are in {file}" if file else ""
+        words = "not given back in time, so that its lease must run out%s"
+        log.error(words, results, extra=about(claim.item))
+
+    def _how_died(self, code: int) -> str:
+        """How a worker with that exit code has died, as the rest of a sentence."""
+        if code >= 0:
+            return f"ended with exit code {code}"
+        for_memory = -code == signal.SIGKILL and self._memory_kills
+        return f"was killed by signal {-code}{', out of memory' if for_memory else ''}"
+
+    def _lost(self, number: int, claim: Claim | None, how: str) -> LostClaim | None:
+        """End what a dead worker's tasks have left; the claim that may be given back then."""
+        marks = self.crew.marks_of(number)
+        limit = min(KILL_SECONDS, self.kill_at - time.monotonic())
+        # Twice: a task that was just being started has its mark a moment later.
+        is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
+        if hidden := hidden_orphans(self.pids):
+            pids = ", ".join(map(str, hidden))
+            words = "worker %d's item keeps its lease: its task may run on, hidden from us (pid %s)"
+            log.warning(words, number, pids)
+            is_ended = False
+        if claim is not None or self.shared.deadline(number):
+            self.tally.summary.lost += 1
+        self.shared.set_deadline(number, 0.0)
+        if claim is None or not (CAN_FIND and is_ended):
+            return None
+        reason = f"the worker died while running it ({how.removeprefix('was ')})"
+        return LostClaim(claim=claim, reason=reason)
