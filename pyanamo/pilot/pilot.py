@@ -72,9 +72,9 @@ class Pilot:
         self._settings = settings
         self._started = time.monotonic() if started is None else started
         self._name = pilot_name()
-        self._nests = settings.nests
-        self._shared = SharedNumbers(settings.items)
-        self._crew = Crew(settings.items)
+        items, self._nests = allow_files(settings.items, settings.nests)
+        self._shared = SharedNumbers(items)
+        self._crew = Crew(items)
         self._walltime = WallTime(
             settings.wall_time,
             settings.kill_after,
@@ -101,8 +101,7 @@ class Pilot:
         Raises `PyAnamoError` if the table or the log store can't be used.
         """
         self._check_stores()
-        self._nests = allow_files(self._settings.items, self._settings.nests)
-        check_processes(self._settings.items, self._nests)
+        check_processes(self._crew.size, self._nests)
         gc.freeze()  # what there is stays: workers needn't look through it, nor so copy it
         if not CAN_FIND:
             log.warning("no /proc here: if this pilot is killed (SIGKILL), its tasks keep running")
@@ -142,7 +141,7 @@ class Pilot:
         reap_adopted(self._workers.pids | self._guardian.pids)
         self._mind_spot_notice()
         self._mind_stop(stop, again)
-        self._workers.kill_if_due()
+        self._workers.remind()
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:
@@ -199,7 +198,7 @@ class Pilot:
         return Worker(
             number=number,
             pilot=self._name,
-            table=settings.store.open(settings.table, worker=number, workers=settings.items),
+            table=settings.store.open(settings.table, worker=number, workers=self._crew.size),
             runner=runner,
             stop=stop,
             shared=self._shared,

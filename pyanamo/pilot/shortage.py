@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import mmap
 import resource
+import tempfile
 from contextlib import suppress
 
 from pyanamo.pilot.cgroup import cgroup_files
@@ -17,18 +19,29 @@ log = logging.getLogger(__name__)
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: of a worker that ends for a shortage
 
-# Open files that a process has beside those of its tasks: standard streams, logs, the table's
-# files or connections, and those that are open for a moment.
-OWN_FILES = 40
-# For each task: two pipes, two temporary files, its process's handle, and what starting it takes.
-FILES_OF_A_TASK = 11
-FILES_OF_A_WORKER = 4  # in the pilot
+# Open files of a process: its own (standard streams, the table's files or connections, what is
+# open for a moment); for each worker, which workers inherit from their pilot; and for each task
+# (two pipes, two temporary files, a handle of its process, and what starting it takes).
+OWN_FILES, FILES_OF_A_WORKER, FILES_OF_A_TASK = 32, 3, 11
 
-_PROCESSES = "processes or threads"
+KINDS = FILES, PROCESSES, MEMORY, DISK = (
+    "open files",
+    "processes or threads",
+    "memory",
+    "disk space",
+)
 
 
 class Shortage(Exception):
     """The machine has none left of something that PyAnamo needs for itself; says what, and why."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        super().__init__(
+            f"no more {what} can be had ({limit}): raise the limit, or lower -i or -n"
+            if limit
+            else f"no more {what} can be had: lower -i or -n"
+        )
+        self.what = what
 
 
 def shortage_of(error: BaseException) -> Shortage | None:
@@ -36,61 +49,65 @@ def shortage_of(error: BaseException) -> Shortage | None:
     if isinstance(error, Shortage):
         return error
     if isinstance(error, MemoryError):
-        return Shortage("no memory is left: lower -i or -n")
+        return Shortage(MEMORY, "")
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return Shortage(_too_few(_PROCESSES, _process_limits()))
-    known = {
-        errno.EMFILE: (
-            "open files",
-            f"ulimit -n is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}",
-        ),
-        errno.ENFILE: ("open files", "see /proc/sys/fs/file-max"),
-        errno.EAGAIN: (_PROCESSES, _process_limits()),
-        errno.ENOMEM: ("memory", ""),
-        errno.ENOSPC: ("disk space", "for temporary files: see TMPDIR"),
-        errno.EDQUOT: ("disk space", "your quota is used up"),
-    }
-    if isinstance(error, OSError) and error.errno in known:
-        return Shortage(_too_few(*known[error.errno]))
+        return Shortage(PROCESSES, _process_limits())
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.EMFILE:
+        return Shortage(FILES, f"ulimit -n is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}")
+    if error.errno == errno.ENFILE:
+        return Shortage(FILES, "all of this machine's are in use, see /proc/sys/fs/file-max")
+    if error.errno == errno.EAGAIN:
+        return Shortage(PROCESSES, _process_limits())
+    if error.errno == errno.ENOMEM:
+        return Shortage(MEMORY, "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Shortage(DISK, f"in {tempfile.gettempdir()}, see TMPDIR")
     return None
 
 
 def tell(shortage: Shortage) -> None:
-    """Tell the log of a shortage, once for each kind in a process."""
-    if str(shortage) not in _told:
-        _told.add(str(shortage))
+    """Tell the log of a shortage, once for each kind in a pilot and its workers."""
+    kind = KINDS.index(shortage.what)
+    if not _told[kind]:
+        _told[kind] = 1
         log.warning("%s", shortage)
 
 
-_told: set[str] = set()
+_told = mmap.mmap(-1, len(KINDS))  # shared by the processes that are forked later
 
 
-def allow_files(items: int, nests: int) -> int:
-    """Raise this process's limit of open files as far as needed; how many tasks an item may run.
+def allow_files(items: int, nests: int) -> tuple[int, int]:
+    """Raise the limit of open files as far as needed; the `-i` and `-n` that it is enough for.
 
-    That is `nests`, or fewer if there can't be files for that many.
+    These are the ones given, or less if there can't be files for that many.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = OWN_FILES + max(items * FILES_OF_A_WORKER, nests * FILES_OF_A_TASK)
+    needed = OWN_FILES + items * FILES_OF_A_WORKER + nests * FILES_OF_A_TASK
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return nests
+        return items, nests
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     if soft >= needed:
-        return nests
-    possible = max(1, min(nests, (soft - OWN_FILES) // FILES_OF_A_TASK))
+        return items, nests
+    spare = soft - OWN_FILES
+    fewer_items = max(1, min(items, (spare - FILES_OF_A_TASK) // FILES_OF_A_WORKER))
+    fewer_nests = (spare - fewer_items * FILES_OF_A_WORKER) // FILES_OF_A_TASK
+    fewer_nests = max(1, min(nests, fewer_nests))
     log.warning(
-        "-i %d -n %d needs up to %d open files in a process, and ulimit -n is %d: each item runs "
-        "at most %d tasks at a time; raise the limit for more",
+        "-i %d -n %d needs up to %d open files in a process, and ulimit -n is %d: going on with "
+        "-i %d -n %d; raise the limit for more",
         items,
         nests,
         needed,
         soft,
-        possible,
+        fewer_items,
+        fewer_nests,
     )
-    return possible
+    return fewer_items, fewer_nests
 
 
 def check_processes(items: int, nests: int) -> None:
@@ -108,11 +125,6 @@ def check_processes(items: int, nests: int) -> None:
             needed,
             told,
         )
-
-
-def _too_few(what: str, limit: str) -> str:
-    where = f" ({limit})" if limit else ""
-    return f"no more {what} can be had{where}: raise the limit, or lower -i or -n"
 
 
 def _process_limits() -> str:

@@ -16,7 +16,7 @@ from pyanamo.pilot.lease import Held, keep_alive, lease_clock
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
-from pyanamo.pilot.shortage import Shortage, shortage_of
+from pyanamo.pilot.shortage import shortage_of
 from pyanamo.pilot.unrecorded import SpareCopies, SpareCopy
 from pyanamo.signals import Halt, when_set
 from pyanamo.tables import WorkflowTable
@@ -87,8 +87,12 @@ class Worker:
     idle: float  # seconds
     unrecorded: SpareCopies = field(default_factory=SpareCopies)
 
-    def work(self) -> None:
-        """Work on items until no items or no time is left, or until a stop."""
+    def work(self) -> bool:
+        """Work on items until no items or no time is left, or until a stop.
+
+        False if the machine had no room for an item: the worker should end, and leave its own room
+        to others.
+        """
         if self.lost is not None and give_back(self.table, self.lost, self.max_attempts):
             self.report(ItemGivenUp())
         # We may be killed during a stop, before the table has the outcome: keep a copy in a file.
@@ -98,12 +102,14 @@ class Worker:
                 if taken is None:
                     self.quota.give_back()
                     break
-                self._work_on(*taken)
+                if not self._work_on(*taken):
+                    return False
+        return True
 
-    def _work_on(self, claim: Claim, since: float) -> None:
+    def _work_on(self, claim: Claim, since: float) -> bool:
         """Run an item that was claimed at `since` (lease clock), and record what happened.
 
-        Raises `Shortage`, with the item given back, if the machine had no room for it.
+        False if the machine had no room for it, and it was given back.
         """
         note = replace(claim, item=replace(claim.item, tasks=(), results={}))
         self.report(ItemClaimed(claim=note))
@@ -112,8 +118,7 @@ class Worker:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
             ended = self._settle(claim, since, outcome, held)
         self._tell(claim, ended)
-        if outcome.short:
-            raise Shortage(outcome.reason)
+        return not outcome.short
 
     @contextmanager
     def _kept_alive(self, claim: Claim, since: float) -> Iterator[Held]:

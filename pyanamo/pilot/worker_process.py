@@ -112,10 +112,9 @@ def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection
     try:
         worker = make_worker(number, stop, report)
         try:
-            worker.work()
+            return 0 if worker.work() else EXIT_CODE
         finally:
             worker.table.close()  # the last one leaves an embedded table's file whole, for copies
-        return 0
     except PyAnamoError as error:
         with suppress(OSError):
             messages.send(str(error))

@@ -106,10 +106,15 @@ class Workers:
         self.kill_at = min(time.monotonic() + seconds, self.kill_at)
         self.signal(signal.SIGTERM)
 
-    def kill_if_due(self) -> None:
-        """Kill the workers that have not ended in time."""
-        if time.monotonic() >= self.kill_at:
-            self.signal(signal.SIGKILL)
+    def remind(self) -> None:
+        """Tell workers that still run again to stop, or kill them if their time is up.
+
+        A signal that arrives just before a process waits for something doesn't wake it up: Python
+        runs the handler only after that.
+        """
+        if self.is_stopping:
+            is_due = time.monotonic() >= self.kill_at
+            self.signal(signal.SIGKILL if is_due else signal.SIGTERM)
 
     def signal(self, number: int) -> None:
         """Send all workers a signal."""
