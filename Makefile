@@ -12,17 +12,18 @@ CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo use-case test chaos bench bench-quick lint clean check-python check-tools dynamodb-local
+.PHONY: help demo use-case check test coverage chaos bench bench-quick lint types clean
+.PHONY: check-python check-tools dynamodb-local
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PYTHON=python3.12    the Python to make the environments with (here: $(PYTHON))"
-	@echo "  ARGS='-k name'       arguments for pytest, with make test"
-	@echo "  MINUTES=30 SEED=7    how long make chaos goes on, and the seed of its first round"
-	@echo "  WORKERS=4            the processes that run tests at once (here: $(WORKERS))"
+	@echo "  PYTHON=python3.12    the Python that makes the environments (default: $(PYTHON))"
+	@echo "  ARGS='-k name'       arguments for pytest in make check, test and coverage"
+	@echo "  WORKERS=4            how many tests make test and coverage run at once (default: $(WORKERS))"
+	@echo "  MINUTES=30 SEED=7    how long make chaos runs, and the seed of its first round"
 
 demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS account
 	rm -f $(DEMO_DB)*
@@ -32,8 +33,8 @@ demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS accou
 	.venv/bin/python pyanamo.py --local $(DEMO_DB) -t Demo -i 2 -n 4 -w 60
 	.venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
 
-# The same workflow with the tables in a file, and then in DynamoDB: what comes out must be the same.
-use-case: check-tools dynamodb-local .venv/.installed  ## Call a small cohort's variants, on both tables
+# The workflow runs with tables in a file, then with tables in DynamoDB: both make the same files.
+use-case: check-tools dynamodb-local .venv/.installed  ## Call the variants of a small cohort, with both kinds of table
 	rm -rf $(USE_CASE)
 	PYTHON=$(PYTHON) bash $(CASE_SCRIPTS)/make-cohort.sh $(USE_CASE)/cohort
 	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python PYANAMO_LOCAL=$(USE_CASE)/embedded.db \
@@ -44,28 +45,40 @@ use-case: check-tools dynamodb-local .venv/.installed  ## Call a small cohort's 
 	diff -r $(USE_CASE)/embedded/results $(USE_CASE)/dynamodb/results
 	@echo 'Both runs made the same files.'
 
-test: check-python check-tools dynamodb-local lint  ## Check everything: lint, then all tests
+check: lint  ## Run the linters, the unit tests and the tests of the tables on SQLite (a minute)
+	.venv-test/bin/python -m pytest -p no:xdist -m 'not services' $(ARGS) tests/unit tests/tables
+
+test: check-tools dynamodb-local lint  ## Run the linters and all tests (7 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
-chaos: check-python dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
+coverage: check-tools dynamodb-local .venv-test/.installed  ## Run all tests, and list the lines that none runs
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	-.venv-test/bin/coverage run -m pytest -n $(WORKERS) $(ARGS)
+	.venv-test/bin/coverage combine --quiet
+	.venv-test/bin/coverage report
+
+chaos: dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
 		-s --timeout=0 tests/slow/test_chaos.py $(ARGS)
 
-bench: check-python dynamodb-local .venv-test/.installed  ## Measure all, into benchmarks/README.md (10 minutes)
+bench: dynamodb-local .venv-test/.installed  ## Run the benchmarks, and write benchmarks/README.md (10 minutes)
 	.venv-test/bin/python -m benchmarks.bench
 
-bench-quick: check-python dynamodb-local .venv-test/.installed  ## Measure less, and check what is counted
+bench-quick: dynamodb-local .venv-test/.installed  ## Run short benchmarks, and check what they count
 	.venv-test/bin/python -m benchmarks.bench --quick
 
-# The script pyanamo.py has the package's module name, which mypy takes for one thing at a time:
-# so it gets the script as text, and the error messages for it say "<string>".
-lint: .venv-test/.installed  ## Check style, formatting and types
+lint: .venv-test/.installed types  ## Check style, formatting and types
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
+
+# mypy takes pyanamo.py and the package pyanamo for the same module, so the script is checked as
+# text: error messages for it say "<string>".
+types: .venv-test/.installed
 	.venv-test/bin/mypy $(TYPED)
 	.venv-test/bin/mypy -c "$$(cat pyanamo.py)"
 
-clean:  ## Remove all that make and the tools made
+clean:  ## Remove what make and the tools made
 	rm -rf .venv .venv-test build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -82,7 +95,7 @@ check-python:
 check-tools:
 	@bash -c '. $(CASE_SCRIPTS)/functions.sh; need bwa samtools bcftools wgsim' make
 
-dynamodb-local:
+dynamodb-local: check-python
 	@$(PYTHON) -m tests.support.dynamodb_local fetch
 
 .venv/.installed: requirements.txt | check-python

@@ -91,6 +91,13 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["dynamodb"] = _start_server()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server of any kind, for those who have none."""
+    for item in items:
+        if {"dynamodb", "moto"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
+
+
 def pytest_unconfigure() -> None:
     _server.stop()
 
@@ -144,7 +151,7 @@ def remote(folder: Path, table_name: str, dynamodb: str) -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.services)])
 def place(request: pytest.FixtureRequest) -> Place:
     """A place with each kind of table: the test runs once for each."""
     chosen: Place = request.getfixturevalue(request.param)

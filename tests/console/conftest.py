@@ -29,7 +29,7 @@ def hosted(tmp_path: Path, table_name: str, dynamodb: str) -> Iterator[Operator]
         yield operator
 
 
-@pytest.fixture(params=["embedded", "hosted"])
+@pytest.fixture(params=["embedded", pytest.param("hosted", marks=pytest.mark.services)])
 def either(request: pytest.FixtureRequest) -> Operator:
     """An operator with either kind of table, which isn't there yet."""
     chosen: Operator = request.getfixturevalue(request.param)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.place import Place
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.services)])
 def new_place(
     request: pytest.FixtureRequest, tmp_path: Path, table_name: str
 ) -> Callable[[int], Place]:

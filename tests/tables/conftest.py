@@ -9,7 +9,7 @@ import botocore.endpoint
 import pytest
 
 from pyanamo import aws
-from tests.support.backends import KINDS, Backend, Clock, DynamoDBBackend, SQLiteBackend
+from tests.support.backends import Backend, Clock, DynamoDBBackend, SQLiteBackend
 from tests.support.lossy import READ_SECONDS
 from tests.support.step import Step, make_step
 
@@ -20,7 +20,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.services)])
 def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Backend]:
     """Where the tables are: the test runs once for each kind."""
     made: Backend

@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.programs import ROOT
 
 
+@pytest.mark.services
 def test_a_command_gets_a_dynamodb_of_its_own() -> None:
     show = "import json, os; print(json.dumps(dict(os.environ))); raise SystemExit(7)"
     ran = subprocess.run(
