@@ -65,6 +65,8 @@ class Keeper:
         )
         if output.is_empty:
             return result_with()
+        if output.error:  # the machine's failure, not the task's
+            log.error("its output could not be kept whole: %s", output.error, extra=extra)
         result_with = partial(
             result_with,
             stdout_bytes=output.stdout.size,
@@ -128,9 +130,7 @@ class Keeper:
 def _reason(end: CommandEnd, output: TaskOutput) -> str:
     """Return why the task failed; empty if it didn't."""
     reason = end.reason
-    if output.error:
-        reason += f"{', and ' if reason else ''}its output could not be kept: {output.error}"
-    elif reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
+    if reason in (f"exit code {NOT_EXECUTABLE}", f"exit code {NOT_FOUND}"):
         # A shell exits with these codes if it can't run a command; stderr names the command.
         said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
@@ -151,7 +151,10 @@ def _store(store: LogStore, path: str, capture: Capture, halts: Sequence[Halt]) 
         except BaseException as error:
             stored.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # there can't be one more thread: then nothing ends the wait
+        run()
     give_up_at: float | None = None
     while not wait([stored], timeout=0.2).done:
         if give_up_at is None and any(halts):

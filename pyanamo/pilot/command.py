@@ -35,6 +35,7 @@ TIME_IS_UP = "the wall time is used up"
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 # How long background processes may run after the task's end, to finish their output.
 LEFTOVER_SECONDS = 5.0
+DYING_SECONDS = 1.0  # for processes that were killed; zombies may stay until they are reaped
 BRIEF_SECONDS = 0.05  # a command that ends within this time hasn't exhausted the memory
 
 TOLD_SECONDS = 0.5  # within which the pilot tells its workers of a stop signal
@@ -176,10 +177,13 @@ class Child:
     def stop_leftovers(self, grace: float) -> None:
         """Wait `grace` seconds for the other processes of the group, then kill them."""
         deadline = time.monotonic() + grace
+        is_killed = False
         while self._signal_group(0):
             if time.monotonic() >= deadline:
+                if is_killed:
+                    break
                 self._signal_group(signal.SIGKILL)
-                break
+                is_killed, deadline = True, time.monotonic() + DYING_SECONDS
             self._pump(0.01)
         for capture in self._captures:
             capture.pump()

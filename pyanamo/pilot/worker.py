@@ -131,7 +131,12 @@ class Worker:
                 if not (shortage := shortage_of(error)):
                     raise
                 outcome = Outcome(ending=Ending.INTERRUPTED, reason=str(shortage))
-                self.table.release(claim, outcome)
+                if self.table.release(claim, outcome):
+                    seconds = lease_clock() - since
+                    ended = ItemEnded(
+                        ending=outcome.ending, put_back=True, reason=outcome.reason, seconds=seconds
+                    )
+                    self._tell(claim, ended)
                 raise shortage from error
             yield held
 

@@ -1,0 +1,123 @@
+"""A machine that is short of files or processes: fewer tasks run at a time, and none fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from pyanamo.model import Ending, ItemState
+from tests.support.limits import allow_processes, with_files, with_processes
+from tests.support.pilots import Ended, endings
+from tests.support.place import Place
+from tests.support.processes import with_environment
+from tests.support.waiting import wait_until
+
+TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
+
+
+def warnings(ended: Ended, text: str) -> list[str]:
+    return [line for line in ended.stderr.splitlines() if " WARNING " in line and text in line]
+
+
+def test_too_few_files(local: Place) -> None:
+    """The limit can't be raised: the pilot says so, and goes on with what there is."""
+    local.fill({name: ["sleep 0.1"] * 30 for name in ("one", "two")})
+    ended = local.start("-i", "2", "-n", "30", prefix=with_files(110)).wait()
+    assert (ended.code, ended.counts["done"]) == (0, 2)
+    (line,) = warnings(ended, "open files")
+    assert "-i 2 -n 30 needs up to " in line
+    assert "ulimit -n is 110: going on with -i 2 -n " in line
+    assert "raise the limit" in line
+
+
+def test_a_soft_limit_of_files_is_raised(local: Place) -> None:
+    local.fill({"nested": ["sleep 0.2"] * 40})
+    prefix = ["bash", "-c", 'ulimit -Sn 64; exec "$@"', "bash"]
+    ended = local.start("-n", "40", prefix=prefix).wait()
+    assert (ended.code, ended.counts["done"]) == (0, 1)
+    assert warnings(ended, "") == []
+
+
+def test_too_few_processes_for_nested_tasks(local: Place) -> None:
+    """Each of them runs once, fewer at a time."""
+    local.script("note.sh", "echo $id >> ran; sleep 0.2")
+    local.fill({"nested": ["./note.sh"] * 40})
+    ended = local.start("-n", "40", prefix=with_processes(30)).wait()
+    assert (ended.code, ended.counts["done"]) == (0, 1)
+    assert local.lines("ran") == sorted(f"nested.Task_{number}" for number in range(40))
+    assert len(warnings(ended, "may need")) == 1
+    assert len(warnings(ended, "no more processes or threads can be had (ulimit -u is ")) == 1
+
+
+def test_too_few_processes_for_workers(local: Place) -> None:
+    """Workers that find no room leave theirs to the others; no attempt counts."""
+    local.fill({f"item{number}": "sleep 0.2" for number in range(20)})
+    ended = local.start("-i", "15", prefix=with_processes(14)).wait()
+    assert ended.code == 0
+    assert (ended.counts["done"], ended.counts["failed"], ended.counts["lost"]) == (20, 0, 0)
+    assert {item.attempts for item in local.items().values()} == {1}
+    assert len(warnings(ended, "no more processes or threads can be had")) == 1
+
+
+def test_a_stop_while_workers_have_no_room(local: Place) -> None:
+    """What the others hold is given back."""
+    local.fill({f"item{number}": "bash -c 'touch ready; sleep 60'" for number in range(20)})
+    pilot = local.start("-i", "15", prefix=with_processes(14))
+    local.wait_for("ready")
+    pilot.wait_for_log("no more processes or threads can be had")
+    pilot.signal(signal.SIGTERM)
+    assert pilot.wait(20).code == 143
+    assert {item.state for item in local.items().values()} == {TODO}
+    assert {item.attempts for item in local.items().values()} == {0}
+
+
+def test_a_worker_that_can_not_be_replaced_at_once_is_replaced_later(local: Place) -> None:
+    local.script("wait.sh", "touch ready.$PYANAMO_ITEM_ID; wait_for go")
+    local.fill(dict.fromkeys(("one", "two"), "./wait.sh"))
+    pilot = local.start("-i", "2", prefix=with_processes(60))
+    local.wait_for("ready.one", "ready.two")
+    worker = local.worker_of("one")
+    allow_processes(pilot.pid, 1)
+    os.kill(worker, signal.SIGKILL)
+    pilot.wait_for_log("no more processes or threads can be had")
+    allow_processes(pilot.pid, 60)
+    wait_until(lambda: local.item("one").attempts == 2, "another worker runs it again")
+    local.touch("go")
+    ended = pilot.wait()
+    assert (ended.counts["done"], ended.counts["lost"]) == (2, 1)
+    assert endings(local.item("one")) == [Ending.LOST, Ending.DONE]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (f"true {'x' * 200_000}", "can't be started: true: Argument list too long"),
+        ("./none", "command not found: ./none"),
+        ("./plain", "not executable: ./plain"),
+    ],
+    ids=["E2BIG", "ENOENT", "EACCES"],
+)
+def test_what_a_command_is_itself_to_blame_for_is_its_failure(
+    local: Place, command: str, reason: str
+) -> None:
+    local.touch("plain")
+    local.fill({"item": command})
+    assert local.run().counts["failed"] == 1
+    assert local.item("item").reason == reason
+
+
+def test_a_guardian_that_is_stopped_holds_nobody_up(local: Place) -> None:
+    local.script("wait.sh", "touch ready; wait_for go")
+    local.fill({"item": "./wait.sh"})
+    pilot = local.start()
+    local.wait_for("ready")
+    (guardian,) = (child.pid for child in pilot.children if child.group != pilot.pid)
+    os.kill(guardian, signal.SIGSTOP)
+    local.touch("go")
+    ended = pilot.wait(30)
+    assert (ended.code, ended.counts["done"]) == (0, 1)
+    assert guardian not in with_environment(f"TEST_MARK={local.mark}")
+    assert time.monotonic() - pilot.started < 30
