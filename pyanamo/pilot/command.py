@@ -215,9 +215,10 @@ def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[
     timeout_at = None if bounds.timeout is None else child.started + bounds.timeout
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
-        child.stop_leftovers(LEFTOVER_SECONDS)
         if halt := _stopped_by(child, bounds):
+            child.stop(halt.grace, marks)  # what it has left behind
             return child.end(Ending.INTERRUPTED, reason=halt.reason)
+        child.stop_leftovers(LEFTOVER_SECONDS)
         return _end_by_status(child, kills_before)
     halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at

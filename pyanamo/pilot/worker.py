@@ -122,12 +122,12 @@ class Worker:
 
     @contextmanager
     def _kept_alive(self, claim: Claim, since: float) -> Iterator[Held]:
-        """Keep the claim alive; if there can't be a thread for that, give the item back."""
+        """Keep the claim alive; if there is no room for a thread, give the item back."""
         with ExitStack() as stack:
             keeping = keep_alive(self.table, claim, self.lease, since=since, watch=self._watch)
             try:
                 held = stack.enter_context(keeping)
-            except RuntimeError as error:
+            except (OSError, RuntimeError) as error:
                 if not (shortage := shortage_of(error)):
                     raise
                 outcome = Outcome(ending=Ending.INTERRUPTED, reason=str(shortage))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from datetime import datetime
 from pyanamo.model import Ending, Item, ItemState, TaskStatus
 from tests.support.pilots import PilotProcess
 from tests.support.place import Place
+from tests.support.processes import processes
 
 PILOTS = 6
 SINGLES, NESTED, TASKS = 150, 50, 4
@@ -25,6 +27,8 @@ LEASE = 10
 FLAGS = ["-i", "2", "-n", "2", "--lease", f"{LEASE}s", "--idle", "60", "-q"]
 FLAGS += ["--max-attempts", "1000", "--max-failures-in-a-row", "0"]
 FROZEN_SECONDS = (LEASE + 1, LEASE + 4)  # longer than a lease
+STARVED_SECONDS = (0.5, 8.0)
+FEW_FILES = 10  # fewer than a worker has open
 LONGEST_HISTORY = 10
 
 # A task holds a lock as long as it, or a child of it, lives; every fourth has one that hides.
@@ -49,6 +53,7 @@ class Round:
     events: Counter[str] = field(default_factory=Counter)
     recorded: dict[TaskName, tuple[str, float]] = field(default_factory=dict)
     _frozen: list[tuple[float, list[int]]] = field(default_factory=list)  # until when
+    _starved: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -66,6 +71,7 @@ class Round:
             if now - started > limit:
                 raise AssertionError(f"after {limit:g} s not all items are done: {self}")
             self._thaw(now)
+            self._feed(now)
             self._man()
             if now >= next_event and now - started < chaos_seconds:
                 self._cause_trouble()
@@ -113,6 +119,9 @@ class Round:
             "pilots frozen": self._freeze_pilot,
             "workers killed": self._kill_worker,
             "workers frozen": self._freeze_worker,
+            "workers told to stop": self._terminate_worker,
+            "all told to stop at once": self._terminate_all,
+            "workers short of files": self._starve_worker,
         }
         name = self._random.choice(list(events))
         with suppress(ProcessLookupError):  # it has ended just now
@@ -121,6 +130,32 @@ class Round:
 
     def _kill_worker(self, pilot: PilotProcess) -> None:
         os.kill(self._a_worker(pilot), signal.SIGKILL)
+
+    def _terminate_worker(self, pilot: PilotProcess) -> None:
+        """The pilot has not ordered it, so that the worker dies of it."""
+        os.kill(self._a_worker(pilot), signal.SIGTERM)
+
+    def _terminate_all(self, pilot: PilotProcess) -> None:
+        """Signal the pilot, its workers and their tasks, as systemd or a machine's end does."""
+        workers = set(pilot.workers)
+        tasks = [process.pid for process in processes() if process.parent in workers]
+        for pid in (*tasks, *workers, pilot.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _starve_worker(self, pilot: PilotProcess) -> None:
+        """Let a worker open no more files, until it ends for it or can go on."""
+        worker = self._a_worker(pilot)
+        _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (FEW_FILES, hard))
+        self._starved.append((time.monotonic() + self._random.uniform(*STARVED_SECONDS), worker))
+
+    def _feed(self, now: float) -> None:
+        for until, worker in [entry for entry in self._starved if entry[0] <= now]:
+            self._starved.remove((until, worker))
+            with suppress(ProcessLookupError):
+                _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+                resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
 
     def _freeze_worker(self, pilot: PilotProcess) -> None:
         self._freeze([self._a_worker(pilot)])
@@ -149,6 +184,7 @@ class Round:
 
     def _end_all(self) -> None:
         self._thaw(time.monotonic() + 1000)
+        self._feed(time.monotonic() + 1000)
         for pilot in self.place.pilots:
             pilot.signal(signal.SIGTERM)
         for pilot in self.place.pilots:
