@@ -50,8 +50,8 @@ def import_parser() -> argparse.ArgumentParser:
         description="Import the items of a task file into a table. The table is created if it "
         "isn't there. Items that are already in the table stay as they are. A file with a mistake "
         "imports nothing.",
-        epilog="Exit codes: 0 all items are in the table; 1 some are not; 2 wrong usage; 130 and "
-        "143 stopped by SIGINT and SIGTERM.",
+        epilog="Exit codes: 0 all items are in the table; 1 some are not; 2 wrong usage; 129, "
+        "130 and 143 stopped by SIGHUP, SIGINT and SIGTERM.",
     )
     add_version_flag(parser)
     add_store_flags(parser)

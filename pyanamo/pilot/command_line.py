@@ -106,8 +106,8 @@ def pilot_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Work on the items of a table until none is left or the wall time is used up.",
         epilog="Exit codes: 0 success, even if items failed; 1 error; 2 wrong usage; 3 items "
-        "failed and --fail-on-item-failure was given; 130 stopped by SIGINT; 143 stopped by "
-        "SIGTERM. A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d.",
+        "failed and --fail-on-item-failure was given; 129, 130 and 143 stopped by SIGHUP, "
+        "SIGINT and SIGTERM. A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d.",
     )
     add_version_flag(parser)
     add_store_flags(parser)
