@@ -79,9 +79,9 @@ class Operator(Place):
 
     # --- import-items.py ---
 
-    def imports(self, *words: str | Path, stdin: bytes = b"", impatient: bool = False) -> Finished:
-        """Import into the table. Impatient: all pauses are a hundredth as long."""
-        with mock.patch("time.sleep", _hundredth) if impatient else nullcontext():
+    def imports(self, *words: str | Path, stdin: bytes = b"", hasty: bool = False) -> Finished:
+        """Import into the table. Hasty: all pauses are a hundredth as long."""
+        with mock.patch("time.sleep", _hundredth) if hasty else nullcontext():
             return run_main(
                 importer.main,
                 [*self.flags, *words],

@@ -19,6 +19,7 @@ from pyanamo.account import Account
 from pyanamo.model import Item, ItemState, Result
 from pyanamo.tables import Store, WorkflowTable
 from pyanamo.workflow import Workflow
+from tests.support.hasty import PREFIX as HASTY
 from tests.support.makers import nested, single
 from tests.support.pilots import Ended, PilotProcess, result
 from tests.support.processes import processes, with_environment
@@ -28,20 +29,6 @@ from tests.support.waiting import wait_until
 MARK = "TEST_MARK"  # in the environment of all that a test starts, and so of all that this starts
 
 P = TypeVar("P", bound="Place")
-
-# Runs a script with all its pauses a thousandth as long: those of the SDK between the tries of a
-# request, above all, which can come to minutes. What it would have paused is printed in the end.
-_IMPATIENT = """
-import atexit, os, runpy, sys, time
-sleep = time.sleep
-def short(seconds):
-    os.write(2, f"PAUSE {seconds}\\n".encode())
-    sleep(seconds / 1000)
-time.sleep = short
-sys.argv = sys.argv[2:]  # without the interpreter, which comes first
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @dataclass
@@ -161,11 +148,16 @@ class Place:
     # --- Pilots ---
 
     def start(
-        self, *flags: str, prefix: Sequence[str] = (), table: Sequence[str] | None = None
+        self,
+        *flags: str,
+        prefix: Sequence[str] = (),
+        table: Sequence[str] | None = None,
+        hasty: bool = False,
     ) -> PilotProcess:
         """Start a pilot; `table` are the flags that name another table."""
         where = self.flags if table is None else table
-        command = [*prefix, sys.executable, str(PILOT), *where, *flags]
+        hurry = HASTY if hasty else ()
+        command = [*prefix, *hurry, sys.executable, str(PILOT), *where, *flags]
         environment = {**os.environ, **self.environment, MARK: self.mark}
         self.pilots.append(PilotProcess(command, self.folder, environment))
         return self.pilots[-1]
@@ -175,13 +167,13 @@ class Place:
         *flags: str | Path,
         table: Sequence[str] | None = None,
         seconds: float = 90.0,
-        impatient: bool = False,
+        hasty: bool = False,
         file_limit: int | None = None,
     ) -> Ended:
         """Run a pilot to its end. No file of it may be larger than `file_limit`."""
         prefix = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
-        prefix += [sys.executable, "-c", _IMPATIENT] if impatient else []
-        return self.start(*map(str, flags), prefix=prefix, table=table).wait(seconds)
+        words = map(str, flags)
+        return self.start(*words, prefix=prefix, table=table, hasty=hasty).wait(seconds)
 
     # --- Processes ---
 

@@ -56,8 +56,8 @@ def step(backend: Backend, table_name: str) -> Step:
 
 @pytest.fixture
 def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK waits seconds before it tries again: here a twentieth of that."""
-    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 20))
+    """The SDK waits seconds before it tries again: here a hundredth of that."""
+    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
     monkeypatch.setattr(botocore.endpoint, "time", patient)
 
 
