@@ -11,7 +11,7 @@ import pytest
 from pyanamo.model import Ending, ItemState, TaskStatus
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, TIDY, assert_given_back, hanging
 from tests.support.hasty import LEASE, STOP
-from tests.support.pilots import endings, result
+from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
@@ -55,7 +55,7 @@ def test_a_signal_stops_everything_and_gives_the_items_back(
     assert_given_back(place, *STUBBORN, "nested", reason=f"stopped by {number.name}")
     nested = place.item("nested")
     assert [task.status for task in nested.tasks] == [TaskStatus.DONE] + [TaskStatus.TODO] * 2
-    assert result(nested, "Task_0").stdout == "first\n"
+    assert nested.results["Task_0"].stdout == "first\n"
 
 
 def test_a_stop_takes_no_longer_than_the_tasks_need(local: Place) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.model import Ending, Item, Result
+from pyanamo.model import Ending, Item
 from tests.support.processes import Process, processes
 from tests.support.waiting import wait_until
 
@@ -107,12 +107,6 @@ class PilotProcess:
             pytest.fail(f"the pilot still runs after {seconds:g} s; it said:\n{self.stderr}")
         stdout, stderr = (file.read_text() for file in self._files)
         return Ended(code, stdout, stderr, time.monotonic() - self.started)
-
-
-def result(item: Item, task: str = "Task_0") -> Result:
-    """The result of an item's task."""
-    assert task in item.results, f"{item} has no result of {task}"
-    return item.results[task]
 
 
 def endings(item: Item) -> list[Ending]:

@@ -21,7 +21,7 @@ from pyanamo.tables import Store, WorkflowTable
 from pyanamo.workflow import Workflow
 from tests.support.hasty import PREFIX as HASTY
 from tests.support.makers import nested, single
-from tests.support.pilots import Ended, PilotProcess, result
+from tests.support.pilots import Ended, PilotProcess
 from tests.support.processes import processes, with_environment
 from tests.support.programs import PILOT
 from tests.support.waiting import wait_until
@@ -93,7 +93,9 @@ class Place:
 
     def result(self, item_id: str = "item", task: str = "Task_0") -> Result:
         """The result of an item's task."""
-        return result(self.item(item_id), task)
+        item = self.item(item_id)
+        assert task in item.results, f"{item} has no result of {task}"
+        return item.results[task]
 
     def items(self) -> dict[str, Item]:
         """All items as they are now, by name."""
