@@ -1,16 +1,17 @@
-"""A pilot in a hurry: what it waits for takes less time, so that a test of it does too."""
+"""Hasty pilots: their time limits and pauses are shorter, so that tests of them are quick."""
 
 from __future__ import annotations
 
 import sys
 
-LEASE = 3.0  # seconds, of the shortest lease
+# In seconds:
+LEASE = 3.0  # the shortest lease that --lease takes
 GRACE = 2.0  # from SIGTERM to SIGKILL
-STOP = 5.0  # for a whole stop
-BUSY = 1.0  # for a SQLite file that somebody else has
-BACKOFF = 1.0  # between two attempts of a worker at a request that failed
+STOP = 5.0  # limit for a whole stop
+BUSY = 1.0  # how long SQLite waits for a file that is locked
+BACKOFF = 1.0  # the longest pause before a worker repeats a request that failed
 
-# Pauses are those of the SDK between the tries of a request, above all, which can come to minutes.
+# The pauses are mostly the SDK's between two attempts at a request, which can add up to minutes.
 _PRELUDE = f"""
 import importlib, os, runpy, sys, time
 
