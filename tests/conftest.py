@@ -89,7 +89,11 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need DynamoDB Local or moto, so that `make check` can leave them out."""
+    """Mark the tests that need DynamoDB Local or moto, so that `make check` can leave them out.
+
+    The folders with the longest tests come first, so that no long test is the last one to run.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in ("slow", "use_cases"))
     for item in items:
         if {"dynamodb", "moto"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)

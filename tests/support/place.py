@@ -18,7 +18,9 @@ from typing import TypeVar
 from pyanamo.account import Account
 from pyanamo.model import Item, ItemState, Result
 from pyanamo.tables import Store, WorkflowTable
+from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.workflow import Workflow
+from tests.support.backends import shared_client
 from tests.support.hasty import PREFIX as HASTY
 from tests.support.makers import nested, single
 from tests.support.pilots import Ended, PilotProcess
@@ -61,13 +63,19 @@ class Place:
     @cached_property
     def table(self) -> WorkflowTable:
         """The table, for the test's own use."""
-        return self.store.open(self.table_name)
+        return self._open()
 
     @contextmanager
     def opened(self) -> Iterator[WorkflowTable]:
         """The table as a new object, as another process would have it."""
-        with closing(self.store.open(self.table_name)) as table:
+        with closing(self._open()) as table:
             yield table
+
+    def _open(self) -> WorkflowTable:
+        endpoint = self.store.account.endpoint_url
+        if endpoint is None:
+            return self.store.open(self.table_name)
+        return DynamoDBTable(self.table_name, client=shared_client(endpoint))
 
     @property
     def flags(self) -> list[str]:
