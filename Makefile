@@ -49,12 +49,12 @@ check: lint  ## Run the linters, the unit tests and the tests of the tables on S
 	.venv-test/bin/python -m pytest -p no:xdist -m 'not services' $(ARGS) tests/unit tests/tables
 
 test: check-tools dynamodb-local lint  ## Run the linters and all tests (7 minutes)
-	.venv-test/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: check-tools dynamodb-local .venv-test/.installed  ## Run all tests, and list the lines that none runs
 	rm -rf build/coverage
 	mkdir -p build/coverage
-	-.venv-test/bin/coverage run -m pytest -n $(WORKERS) $(ARGS)
+	-.venv-test/bin/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	.venv-test/bin/coverage combine --quiet
 	.venv-test/bin/coverage report
 

@@ -1,7 +1,4 @@
-"""What every test gets: an environment of its own.
-
-For those that ask: DynamoDB Local, and moto for the rest of AWS, each started once; and places.
-"""
+"""Fixtures for all tests: an isolated environment, the servers, and places with a table."""
 
 import functools
 import os
@@ -21,12 +18,12 @@ from tests.support.faulty_proxy import FaultyProxy
 from tests.support.moto_server import running_moto
 from tests.support.place import Place, cleaned_up
 
-# How long an example takes says more about the machine's other work than about the code.
+# The time that an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
 hypothesis.settings.load_profile("pyanamo")
 
-# A shell has its background jobs ignore it, and all that they start: a pilot too, until it has a
-# handler of its own.
+# A background job of a shell ignores SIGINT, and so does every process that it starts. Pilots in
+# tests must get it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -46,7 +43,7 @@ ENVIRONMENT = {
 
 
 def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the developer's own AWS and PyAnamo settings reaches the tests."""
+    """Replace the developer's own settings of AWS and PyAnamo."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "PYANAMO_")) or name == "PIPELINE":
             monkeypatch.delenv(name)
@@ -56,7 +53,7 @@ def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _isolated_session() -> Iterator[None]:
-    """For the fixtures that outlive a test."""
+    """Isolate the fixtures that live longer than a test."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         _isolate(monkeypatch)
         yield
@@ -64,21 +61,21 @@ def _isolated_session() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _isolated_environment(_isolated_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each test, whatever the test before it left behind."""
+    """Isolate each test, also from the tests before it."""
     _isolate(monkeypatch)
 
 
 # --- DynamoDB Local -----------------------------------------------------------------------------
 #
-# One server serves the whole run. Without pytest-xdist, the first test that needs it starts it.
-# With it, the controller does before it starts the workers, and tells each of them the endpoint.
+# One server serves the whole run. Without pytest-xdist, the first test that needs the server starts
+# it. With pytest-xdist, the controller starts it before the workers, and gives them the endpoint.
 
 _server = DynamoDBLocal()
 
 
 @functools.cache
 def _start_server() -> dict[str, str]:
-    """The server's endpoint, or why there is none."""
+    """Start the server once; return its endpoint, or the error."""
     try:
         _server.start()
     except DynamoDBLocalError as error:
@@ -92,7 +89,11 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server of any kind, for those who have none."""
+    """Mark the tests that need DynamoDB Local or moto, so that `make check` can leave them out.
+
+    The folders with the longest tests come first, so that no long test is the last one to run.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in ("slow", "use_cases"))
     for item in items:
         if {"dynamodb", "moto"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
@@ -104,7 +105,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def dynamodb(pytestconfig: pytest.Config) -> str:
-    """The endpoint URL of a running DynamoDB Local, which all tests share."""
+    """The endpoint URL of DynamoDB Local. All tests share it."""
     workerinput = getattr(pytestconfig, "workerinput", None)
     server: dict[str, str] = workerinput["dynamodb"] if workerinput else _start_server()
     if "error" in server:
@@ -114,14 +115,14 @@ def dynamodb(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture
 def proxy(dynamodb: str) -> Iterator[FaultyProxy]:
-    """A proxy in front of it, for tests that count requests or have some go wrong."""
+    """A proxy for DynamoDB Local that counts requests, and can make them fail."""
     with FaultyProxy(dynamodb) as running:
         yield running
 
 
 @pytest.fixture
 def table_name(request: pytest.FixtureRequest) -> str:
-    """A valid name for a DynamoDB table that no other test uses, in this run or another."""
+    """A name for a DynamoDB table that no other test uses, in this run or another."""
     test = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name)
     return f"{test[:200]}-{uuid.uuid4().hex[:12]}"
 
@@ -131,7 +132,7 @@ def table_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder of a place, in one for what a test has beside it."""
+    """The folder of a place, inside `tmp_path`: tests can put files next to it."""
     folder = tmp_path / "work"
     folder.mkdir()
     return folder
@@ -139,30 +140,30 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def local(folder: Path) -> Iterator[Place]:
-    """A place with an embedded table, for what has nothing to do with the table's kind."""
+    """A place with an embedded table, for tests of what doesn't depend on the kind of table."""
     with cleaned_up(Place.in_file(folder)) as place:
         yield place
 
 
 @pytest.fixture
 def remote(folder: Path, table_name: str, dynamodb: str) -> Iterator[Place]:
-    """A place with a table of DynamoDB."""
+    """A place with a table in DynamoDB."""
     with cleaned_up(Place.at(dynamodb, folder, table_name)) as place:
         yield place
 
 
 @pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.services)])
 def place(request: pytest.FixtureRequest) -> Place:
-    """A place with each kind of table: the test runs once for each."""
+    """A place with either kind of table: the test runs once for each."""
     chosen: Place = request.getfixturevalue(request.param)
     return chosen
 
 
-# --- Moto: AWS as far as tests need it ---------------------------------------------------------
+# --- Moto, which plays the rest of AWS ----------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def moto(_isolated_session: None) -> Iterator[str]:
-    """The URL of a server that plays AWS, which the tests of this process share."""
+    """The URL of a moto server. The tests of this process share it."""
     with running_moto() as endpoint:
         yield endpoint

@@ -1,4 +1,4 @@
-"""Operators, with a table that isn't there yet, or with one that has items in every state."""
+"""Fixtures for tests of commands: operators with tables of either kind."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from tests.support.submitter import Submitter
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Operator]:
-    """An operator with an embedded table, which isn't there yet."""
+    """An operator with an embedded table that doesn't exist yet."""
     with cleaned_up(Operator.in_file(tmp_path, "Align")) as operator:
         yield operator
 
 
 @pytest.fixture
 def hosted(tmp_path: Path, table_name: str, dynamodb: str) -> Iterator[Operator]:
-    """An operator with a table of DynamoDB, which isn't there yet."""
+    """An operator with a table in DynamoDB that doesn't exist yet."""
     with cleaned_up(Operator.at(dynamodb, tmp_path, table_name)) as operator:
         yield operator
 
 
 @pytest.fixture(params=["embedded", pytest.param("hosted", marks=pytest.mark.services)])
 def either(request: pytest.FixtureRequest) -> Operator:
-    """An operator with either kind of table, which isn't there yet."""
+    """An operator with either kind of table: the test runs once for each."""
     chosen: Operator = request.getfixturevalue(request.param)
     return chosen
 
 
 @pytest.fixture
 def stocked(either: Operator) -> Operator:
-    """The same with items in every state."""
+    """An operator with either kind of table, which has items in every state."""
     stock(either.table)
     return either
 
 
 @pytest.fixture
 def shelf(embedded: Operator) -> Operator:
-    """The same for what needs one kind only."""
+    """An operator with an embedded table, which has items in every state."""
     stock(embedded.table)
     return embedded
 
@@ -71,7 +71,7 @@ def batch(submitter: Submitter) -> Iterator[FakeBatch]:
 
 @pytest.fixture
 def submitter(hosted: Operator, moto: str, queue: str) -> Submitter:
-    """Somebody with an empty table."""
+    """An operator with an empty table, who submits pilots."""
     hosted.environment["AWS_ENDPOINT_URL_BATCH"] = moto
     hosted.table.create()
     return Submitter(hosted, queue, moto)

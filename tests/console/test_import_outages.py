@@ -61,7 +61,7 @@ def test_requests_that_go_wrong(
     fault: str, hosted: Operator, dynamodb: str, tmp_path: Path
 ) -> None:
     with FaultyProxy(dynamodb, REQUEST_FAULTS[fault]()) as proxy:
-        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), hasty=True)
     assert (finished.code, finished.last_line) == (0, f"imported {ROWS}, already there 0")
     assert hosted.names() == names(ROWS)
     assert FAULTLESS_REQUESTS <= len(proxy.operations) <= 2 * FAULTLESS_REQUESTS
@@ -82,7 +82,7 @@ def test_statements_that_go_wrong(
         return decide(operation, body, count)
 
     with FaultyProxy(dynamodb, counting) as proxy:
-        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), hasty=True)
     assert (finished.code, finished.last_line) == (0, f"imported {ROWS}, already there 0")
     assert hosted.names() == names(ROWS)
     assert ROWS < statements <= 2 * ROWS
@@ -94,14 +94,14 @@ def test_lost_replies_do_not_make_others_items_ours(
 ) -> None:
     hosted.imports("-i", large(tmp_path, 500))
     with FaultyProxy(dynamodb, every_fourth_batch(Fault.DROP_AFTER)) as proxy:
-        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), impatient=True)
+        finished = through(proxy, hosted).imports("-i", large(tmp_path, ROWS), hasty=True)
     assert (finished.code, finished.last_line) == (0, "imported 500, already there 500")
     assert hosted.names() == names(ROWS)
 
 
 def test_statements_that_are_refused_for_good(hosted: Operator, dynamodb: str, five: Path) -> None:
     with FaultyProxy(dynamodb, refuse_statements(1, "ThrottlingError")) as proxy:
-        finished = through(proxy, hosted).imports("-i", five, impatient=True)
+        finished = through(proxy, hosted).imports("-i", five, hasty=True)
     assert (finished.code, finished.stdout) == (1, "")
     assert re.search(r"5 items, 'A' among them, were refused \d+ times in a row", finished.stderr)
     assert "Traceback" not in finished.stderr
@@ -116,7 +116,7 @@ def test_dynamodb_goes_away(hosted: Operator, dynamodb: str, tmp_path: Path) -> 
         return Fault.DROP_BEFORE if count > 12 else Fault.NONE
 
     with FaultyProxy(dynamodb, decide) as proxy:
-        finished = through(proxy, hosted).imports("-i", file, impatient=True)
+        finished = through(proxy, hosted).imports("-i", file, hasty=True)
     assert (finished.code, finished.stdout) == (1, "")
     assert "Traceback" not in finished.stderr
     error, count = finished.stderr.splitlines()[-2:]

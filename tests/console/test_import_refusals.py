@@ -121,7 +121,7 @@ def test_an_unknown_profile(hosted: Operator, five: Path) -> None:
 
 def test_an_endpoint_that_cannot_be_reached(tmp_path: Path, five: Path) -> None:
     endpoint = f"http://127.0.0.1:{closed_port()}"
-    finished = Operator.at(endpoint, tmp_path, "Example").imports("-i", five, impatient=True)
+    finished = Operator.at(endpoint, tmp_path, "Example").imports("-i", five, hasty=True)
     assert_refused(finished, f"^DynamoDB can't be reached at {endpoint}: .*us-east-1")
 
 

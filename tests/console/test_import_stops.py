@@ -24,7 +24,7 @@ CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 def test_stopping_an_import_to_a_file(
     embedded: Operator, tmp_path: Path, number: signal.Signals
 ) -> None:
-    rows = 40_000  # enough for the lock to come in between
+    rows = 15_000  # enough for the lock to come in between
     file = large(tmp_path, rows)
     embedded.table.create()
     process = embedded.starts_import("-i", file)
@@ -49,7 +49,7 @@ def locked_file(file: Path) -> Iterator[None]:
 def test_stopping_an_import_to_dynamodb(
     hosted: Operator, dynamodb: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    rows = 1500
+    rows = 1000
 
     def decide(operation: str, body: Any, count: int) -> Action:
         return Hang(0.5) if operation == "BatchExecuteStatement" and count > 8 else Fault.NONE

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 FAILED = Selection(states=(ItemState.FAILED,))
 PILOTS = 4
-COUNTS = {"local": 2000, "remote": 500}
+COUNTS = {"local": 800, "remote": 200}
 
 
 @pytest.fixture

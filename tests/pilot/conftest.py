@@ -1,4 +1,4 @@
-"""A bucket for the logs of pilots."""
+"""Fixtures for tests of pilots: a bucket for their logs."""
 
 from __future__ import annotations
 

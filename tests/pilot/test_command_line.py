@@ -150,7 +150,7 @@ def test_access_denied(local: Place) -> None:
 
 def test_an_endpoint_where_nobody_is(local: Place) -> None:
     url = "http://127.0.0.1:9"
-    ended = local.run(table=["-t", "Table", "--endpoint-url", url], seconds=110)
+    ended = local.run(table=["-t", "Table", "--endpoint-url", url], hasty=True)
     assert (ended.code, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     assert url in line

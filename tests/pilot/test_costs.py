@@ -49,7 +49,7 @@ def test_throttling_costs_no_more_than_the_requests_it_refuses(
         return Fault.THROTTLE if rng.random() < 0.3 else Fault.NONE
 
     proxy.decide = decide
-    ended = remote.run("-i", "4", "-q", seconds=110)
+    ended = remote.run("-i", "4", "-q", hasty=True)
     assert ended.counts == {"done": 60, "failed": 0, "released": 0, "lost": 0}
     assert all(item.attempts == 1 for item in remote.items().values())
     without_faults = 2 * 60 + 45  # and what four workers ask at the end: see the first test

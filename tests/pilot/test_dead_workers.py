@@ -7,6 +7,7 @@ import signal
 import time
 
 from pyanamo.model import Ending, ItemState
+from tests.support.hasty import LEASE
 from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.processes import is_alive
@@ -157,10 +158,11 @@ def test_an_item_keeps_its_lease_however_long_it_runs(local: Place) -> None:
     """Another pilot finds nothing to take, though the item runs longer than a lease."""
     local.script("long.sh", "echo $id >> ran; wait_for go")
     local.fill({"item": "./long.sh"})
-    pilot = local.start("--lease", "10s")
+    lease = ["--lease", f"{LEASE}s"]
+    pilot = local.start(*lease, hasty=True)
     wait_until(lambda: local.lines("ran"), "the task runs")
 
-    other = local.run("--lease", "10s", "--idle", "12")
+    other = local.run(*lease, "--idle", f"{LEASE + 2}s", hasty=True)
 
     local.touch("go")
     assert (other.code, other.counts["done"]) == (0, 0)

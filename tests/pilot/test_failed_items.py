@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import endings, result
+from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.waiting import wait_until
 
@@ -84,7 +84,7 @@ def test_nested_results_are_recorded_while_other_tasks_run(place: Place) -> None
     item = place.item("nested")
     assert item.state is LOCKED
     assert [task.status.value for task in item.tasks] == ["done", "todo", "failed", "todo"]
-    assert result(item, "Task_0").stdout == "early\n"
+    assert item.results["Task_0"].stdout == "early\n"
     (summary,) = place.table.summaries(LOCKED)
     assert (summary.nested_tasks, summary.nested_done) == (4, 1)
     place.touch("go")

@@ -14,11 +14,12 @@ import pytest
 
 from pyanamo.model import Ending, ItemState
 from tests.support.dynamodb_local import DynamoDBLocal
+from tests.support.hasty import LEASE, STOP
 from tests.support.pilots import Ended, endings
 from tests.support.place import Place, cleaned_up
 from tests.support.waiting import wait_until
 
-OUTAGE_SECONDS = 20.0
+OUTAGE_SECONDS = 3.0  # a hasty pilot's SDK and SQLite give up a request earlier
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def assert_all_ran_once(place: Place, ended: Ended, expected: list[str]) -> None
 
 def test_a_pilot_outlives_an_outage(place: Place, server: DynamoDBLocal) -> None:
     expected = fill_with_many(place)
-    pilot = place.start("-i", "3", "-n", "2")
+    pilot = place.start("-i", "3", "-n", "2", hasty=True)
     wait_until(lambda: len(place.lines("ran")) >= 10, "some tasks have run")
 
     server.kill()
@@ -70,11 +71,11 @@ def test_a_pilot_outlives_an_outage(place: Place, server: DynamoDBLocal) -> None
 def test_a_pilot_outlives_a_file_that_is_locked(local: Place) -> None:
     """Another program holds the embedded table's file for a few seconds."""
     expected = fill_with_many(local)
-    pilot = local.start("-i", "3", "-n", "2")
+    pilot = local.start("-i", "3", "-n", "2", hasty=True)
     wait_until(lambda: len(local.lines("ran")) >= 10, "some tasks have run")
     database = sqlite3.connect(local.folder / "table.db", timeout=30, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
-    time.sleep(6)
+    time.sleep(OUTAGE_SECONDS)
     assert len(local.lines("ran")) < len(expected)
     database.execute("ROLLBACK")
     database.close()
@@ -92,7 +93,7 @@ def test_a_table_that_is_gone_for_good(place: Place, server: DynamoDBLocal) -> N
     """What was done is kept in files. Then the pilot, which finds nothing to claim, gives up."""
     place.script("wait.sh", "touch ready.$id; wait_for go; echo the result of $id")
     place.fill({"single": "./wait.sh", "nested": ["./wait.sh", "./wait.sh", "./wait.sh"]})
-    pilot = place.start("-i", "2", "-n", "3", "--lease", "10s")
+    pilot = place.start("-i", "2", "-n", "3", "--lease", f"{LEASE}s", hasty=True)
     place.wait_for("ready.single.Task_0", *(f"ready.nested.Task_{n}" for n in range(3)))
     token = place.item("single").token
 
@@ -122,7 +123,7 @@ def test_tasks_do_not_outlive_a_lease_that_cannot_be_renewed(
 ) -> None:
     """Somebody else may run them from then on, though we can't know whether they do."""
     place.fill({"item": "bash -c 'sleep 300 & touch ready; sleep 300'"})
-    pilot = place.start("--lease", "10s", "--max-items", "1")
+    pilot = place.start("--lease", f"{LEASE}s", "--max-items", "1", hasty=True)
     place.wait_for("ready")
     expires = place.item("item").lease_expires
     assert expires is not None
@@ -130,7 +131,7 @@ def test_tasks_do_not_outlive_a_lease_that_cannot_be_renewed(
     server.kill()
     wait_until(lambda: not place.task("item"), "the tasks are dead")
 
-    assert time.time() < expires + 10 / 3  # renewed at most once more, at a third
+    assert time.time() < expires + LEASE / 3  # renewed at most once more, at a third
     ended = pilot.wait()
     assert (ended.code, ended.counts["lost"]) == (0, 1)
     assert "the lease could not be renewed in time" in ended.stderr
@@ -143,7 +144,7 @@ def test_a_stop_while_a_result_cannot_be_written(place: Place, server: DynamoDBL
     """The result is kept in a file, though there is no time left to try again."""
     place.script("wait.sh", "touch ready; wait_for go; echo the result")
     place.fill({"item": "./wait.sh"})
-    pilot = place.start()
+    pilot = place.start(hasty=True)
     place.wait_for("ready")
     server.kill()
     with socket.create_server(("127.0.0.1", server.port)) as nobody:
@@ -154,6 +155,6 @@ def test_a_stop_while_a_result_cannot_be_written(place: Place, server: DynamoDBL
         pilot.signal(signal.SIGTERM)
         ended = pilot.wait(25)
 
-    assert time.monotonic() - signalled < 20
+    assert time.monotonic() - signalled < STOP + 2
     assert ended.code == 143
     assert unrecorded(place)["item"]["Log"]["stdout"] == "the result\n"  # type: ignore[index]

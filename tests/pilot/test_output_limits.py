@@ -38,7 +38,7 @@ print(f"PyAnamo:\\t{sum(peaks)}")
     ("command", "size", "to_bucket"),
     [
         pytest.param("head -c 2000000000 /dev/zero", 2_000_000_000, False, id="2 GB, no log"),
-        pytest.param("head -c 120000000 /dev/urandom", 120_000_000, True, id="120 MB to a bucket"),
+        pytest.param("head -c 60000000 /dev/urandom", 60_000_000, True, id="60 MB to a bucket"),
     ],
 )
 def test_a_pilots_memory_does_not_depend_on_the_output(

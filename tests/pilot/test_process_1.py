@@ -13,6 +13,7 @@ import pytest
 
 from pyanamo.model import ItemState
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, assert_given_back, hanging
+from tests.support.hasty import STOP
 from tests.support.pilots import PilotProcess
 from tests.support.place import Place
 from tests.support.processes import processes, unshared
@@ -64,12 +65,12 @@ def handles(pid: int, number: int) -> bool:
 
 def test_a_pilot_that_is_process_1_stops_like_any_other(local: Place) -> None:
     ready = hanging(local, plain=PLAIN, **STUBBORN)
-    unshare = local.start("-i", "7", prefix=unshared())
+    unshare = local.start("-i", "7", prefix=unshared(), hasty=True)
     local.wait_for(*ready)
     signalled = time.monotonic()
     os.kill(process_one(unshare), signal.SIGTERM)
     ended = unshare.wait(20)
-    assert time.monotonic() - signalled < 20
+    assert time.monotonic() - signalled < STOP + 2
     assert ended.code == 143
     assert ended.counts["released"] == 7
     assert_given_back(local, "plain", *STUBBORN, reason="stopped by SIGTERM")
@@ -79,7 +80,7 @@ def test_a_signal_to_process_1_in_the_first_second(local: Place) -> None:
     """Later and later, from its first lines on: before them the kernel ignores the signal."""
     local.script("plain.sh", PLAIN)
     local.fill({"one": "./plain.sh", "two": ["./plain.sh"]})
-    for delay in DELAYS:
+    for delay in DELAYS[::2]:
         unshare = local.start("-i", "2", prefix=unshared())
         pilot = process_one(unshare)
         wait_until(partial(handles, pilot, signal.SIGTERM), "it has a handler")

@@ -11,7 +11,7 @@ from itertools import chain
 import pytest
 
 from pyanamo.model import Ending, ItemState
-from tests.support.pilots import endings, result
+from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.waiting import wait_until
 
@@ -25,8 +25,8 @@ def test_a_task_starts_with_the_signals_of_a_shells_command(local: Place) -> Non
     assert local.run("-n", "2").counts["done"] == 2
     expected = subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
     assert "SigIgn" in expected
-    assert result(local.item("single")).stdout == expected
-    assert result(local.item("nested"), "Task_1").stdout == expected
+    assert local.result("single").stdout == expected
+    assert local.result("nested", "Task_1").stdout == expected
 
 
 def test_a_task_can_be_interrupted(local: Place) -> None:
@@ -34,7 +34,7 @@ def test_a_task_can_be_interrupted(local: Place) -> None:
     local.script("trap.sh", trap)
     local.fill({"item": "./trap.sh"})
     local.run()
-    assert result(local.item("item")).stdout == "interrupted\n"
+    assert local.result("item").stdout == "interrupted\n"
     assert local.item("item").exit_code == 5
 
 

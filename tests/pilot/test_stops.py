@@ -10,7 +10,8 @@ import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
 from tests.support.hanging import DELAYS, PLAIN, STUBBORN, TIDY, assert_given_back, hanging
-from tests.support.pilots import endings, result
+from tests.support.hasty import LEASE, STOP
+from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
@@ -22,16 +23,16 @@ TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, I
 
 
 @pytest.mark.parametrize(
-    ("place", "number", "code"),
+    ("place", "number", "code", "hasty"),
     [
-        ("local", signal.SIGTERM, 143),
-        ("local", signal.SIGINT, 130),
-        ("remote", signal.SIGTERM, 143),
+        ("local", signal.SIGTERM, 143, False),
+        ("local", signal.SIGINT, 130, True),
+        ("remote", signal.SIGTERM, 143, True),
     ],
     indirect=["place"],
 )
 def test_a_signal_stops_everything_and_gives_the_items_back(
-    place: Place, number: signal.Signals, code: int
+    place: Place, number: signal.Signals, code: int, hasty: bool
 ) -> None:
     """Whatever the tasks do; and what a nested item's tasks have just done is recorded."""
     ready = hanging(place, **STUBBORN)
@@ -39,7 +40,7 @@ def test_a_signal_stops_everything_and_gives_the_items_back(
     place.script("plain.sh", PLAIN)
     place.fill({"nested": ["./first.sh", "./plain.sh", "./plain.sh"]})
 
-    pilot = place.start("-i", "7", "-n", "2")
+    pilot = place.start("-i", "7", "-n", "2", hasty=hasty)
     place.wait_for(*ready, "ready.nested.Task_0", "ready.nested.Task_1")
     place.touch("go")
     wait_until(lambda: not place.task("nested", "Task_0"), "the first task has ended")
@@ -47,14 +48,14 @@ def test_a_signal_stops_everything_and_gives_the_items_back(
     pilot.signal(number)
     ended = pilot.wait(20)
 
-    assert time.monotonic() - signalled < 20
+    assert time.monotonic() - signalled < (STOP + 2 if hasty else 20)
     assert ended.code == code
     assert place.processes() == []
     assert ended.counts == {"done": 0, "failed": 0, "released": 7, "lost": 0}
     assert_given_back(place, *STUBBORN, "nested", reason=f"stopped by {number.name}")
     nested = place.item("nested")
     assert [task.status for task in nested.tasks] == [TaskStatus.DONE] + [TaskStatus.TODO] * 2
-    assert result(nested, "Task_0").stdout == "first\n"
+    assert nested.results["Task_0"].stdout == "first\n"
 
 
 def test_a_stop_takes_no_longer_than_the_tasks_need(local: Place) -> None:
@@ -105,7 +106,7 @@ def test_a_signal_in_the_first_second(
     """Later and later, from before the first line of the program to when its tasks run."""
     place.script("plain.sh", PLAIN)
     place.fill({"one": "./plain.sh", "two": ["./plain.sh"]})
-    for delay in DELAYS[:: 1 if place.store.local else 3]:  # boto3 takes its time to load
+    for delay in DELAYS[:: 2 if place.store.local else 5]:  # boto3 takes its time to load
         pilot = place.start("-i", "2")
         time.sleep(delay)
         pilot.signal(number)
@@ -165,7 +166,8 @@ def test_who_is_frozen_for_longer_than_the_lease_loses_the_item(place: Place, fr
     """Its task is dead before another pilot runs it, and the item isn't touched afterwards."""
     place.script("exclusive.sh", EXCLUSIVE)
     place.fill({"item": "./exclusive.sh"})
-    pilot = place.start("--lease", "10s", "--max-items", "1")
+    lease = ["--lease", f"{2 * LEASE}s"]
+    pilot = place.start(*lease, "--max-items", "1", hasty=True)
     place.wait_for("ready")
     tasks = place.task("item")
     stopped = [place.worker_of("item")] + ([pilot.pid] if frozen != "worker" else [])
@@ -174,7 +176,7 @@ def test_who_is_frozen_for_longer_than_the_lease_loses_the_item(place: Place, fr
     expires = place.item("item").lease_expires
     assert expires is not None
 
-    other = place.start("--lease", "10s", "--idle", "40", "--max-items", "1")
+    other = place.start(*lease, "--idle", "40", "--max-items", "1", hasty=True)
     wait_until(lambda: not any(map(is_alive, tasks)), "the tasks are dead")
     assert time.time() < expires
     wait_until(lambda: len(place.lines("ran")) == 2, "the other pilot runs it")

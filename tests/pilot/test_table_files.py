@@ -11,6 +11,7 @@ import pytest
 
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
+from tests.support.hasty import STOP
 from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.waiting import wait_until
@@ -45,7 +46,7 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     """Another program holds the table's file, for longer than anybody has."""
     local.script("murder.sh", "wait_for locked; kill -KILL $PPID; sleep 300")
     local.fill({"item": "./murder.sh"})
-    pilot = local.start()
+    pilot = local.start(hasty=True)
     local.wait_for_state("item", LOCKED)
     database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
@@ -56,7 +57,7 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     ended = pilot.wait()
     database.execute("ROLLBACK")
     database.close()
-    assert time.monotonic() - signalled < 20
+    assert time.monotonic() - signalled < STOP + 2
     assert (ended.code, ended.counts["lost"]) == (143, 1)
     assert local.item("item").state is LOCKED
 
@@ -87,7 +88,7 @@ def test_what_a_stop_could_not_give_back_is_named(local: Place) -> None:
     """Another program holds the table's file while the item's end is to be written."""
     local.script("waits.sh", "touch ready; wait_for locked; echo said")
     local.fill({"item": "./waits.sh"})
-    pilot = local.start()
+    pilot = local.start(hasty=True)
     local.wait_for("ready")
     database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pyanamo.model import Ending, ItemState, TaskStatus
-from tests.support.pilots import endings, result
+from tests.support.pilots import endings
 from tests.support.place import Place
 
 TODO, LOCKED, DONE, FAILED = (
@@ -89,7 +89,7 @@ def test_awkward_commands_as_single_items(awkward: Place) -> None:
         command = names[name]
         assert item.state is (FAILED if exit_code else DONE), command
         assert (item.exit_code, item.reason) == (exit_code, reason), command
-        found = result(item)
+        found = item.results["Task_0"]
         assert (found.exit_code, found.reason) == (exit_code, reason), command
         assert found.stdout == (stdout * 10 if stdout_bytes == 500_000 else stdout), command
         assert found.stdout_bytes == stdout_bytes, command
@@ -107,7 +107,7 @@ def test_awkward_commands_as_one_nested_item(awkward: Place) -> None:
     for number, (command, expected) in enumerate(AWKWARD.items()):
         exit_code, reason, stdout, stdout_bytes = expected
         status = TaskStatus.FAILED if exit_code else TaskStatus.DONE
-        found = result(item, f"Task_{number}")
+        found = item.results[f"Task_{number}"]
         assert (found.status, item.tasks[number].status) == (status, status), command
         assert (found.exit_code, found.reason) == (exit_code, reason), command
         assert found.stdout.endswith(stdout), command
@@ -130,7 +130,7 @@ def test_what_a_task_gets(local: Place, monkeypatch: pytest.MonkeyPatch) -> None
 
     assert pilot.wait().code == 0
     for item_id, task in (("single", "Task_0"), ("nested", "Task_1")):
-        shown = result(local.item(item_id), task).stdout.splitlines()
+        shown = local.result(item_id, task).stdout.splitlines()
         variables = dict(line.split("=", 1) for line in shown[:-3])
         variables.pop("PYANAMO_WORKER")  # a private matter
         assert variables == {
@@ -188,15 +188,15 @@ def test_what_it_measures(local: Place) -> None:
 
     assert local.run().code == 0
 
-    single = result(local.item("item"))
+    single = local.result("item")
     assert 0.5 <= single.cpu_seconds <= single.run_seconds + 0.1
     assert 60 < single.max_rss_mb < 200
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", single.start_date)
     nested = local.item("nested")
-    seconds = [result(nested, name).run_seconds for name in ("Task_0", "Task_1")]
+    seconds = [nested.results[name].run_seconds for name in ("Task_0", "Task_1")]
     assert seconds[1] >= 0.2
     assert nested.run_seconds == pytest.approx(sum(seconds), abs=0.01)
-    assert nested.max_rss_mb == result(nested, "Task_0").max_rss_mb
+    assert nested.max_rss_mb == nested.results["Task_0"].max_rss_mb
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -205,12 +205,12 @@ def test_closed_standard_files_harm_no_task(local: Place, closed: str) -> None:
     local.fill({"prints": "seq 3", "lasts": "bash -c 'echo x; sleep 1; echo y'"})
     pilot = local.start(prefix=["bash", "-c", f'exec "$0" "$@" {closed}'])
     assert pilot.wait().code == 0
-    assert result(local.item("prints")).stdout == "1\n2\n3\n"
-    assert result(local.item("lasts")).stdout == "x\ny\n"
+    assert local.result("prints").stdout == "1\n2\n3\n"
+    assert local.result("lasts").stdout == "x\ny\n"
 
 
 def test_a_locale_without_utf8_harms_no_command(local: Place) -> None:
     local.environment.update(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     local.fill({"Probe ä": "bash -c 'echo \"$PYANAMO_ITEM_ID\" é'"})
     assert local.run().counts["done"] == 1
-    assert result(local.item("Probe ä")).stdout == "Probe ä é\n"
+    assert local.result("Probe ä").stdout == "Probe ä é\n"

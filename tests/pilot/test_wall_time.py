@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from pyanamo.model import Ending, ItemState, TaskStatus
-from tests.support.pilots import endings, result
+from tests.support.pilots import endings
 from tests.support.place import Place
 from tests.support.processes import is_alive
 
@@ -100,8 +100,8 @@ def test_task_timeout(local: Place) -> None:
     assert pilot.wait().counts["failed"] == 2
     for item in local.items().values():
         assert (item.state, item.exit_code, item.reason) == (FAILED, 124, "timed out after 1 s")
-    assert result(local.item("single")).run_seconds >= 1
-    quick, late = (result(local.item("nested"), name) for name in ("Task_0", "Task_1"))
+    assert local.result("single").run_seconds >= 1
+    quick, late = (local.result("nested", name) for name in ("Task_0", "Task_1"))
     assert (quick.status, quick.stdout) == (TaskStatus.DONE, "quick\n")
     assert (late.exit_code, late.reason) == (124, "timed out after 1 s")
 

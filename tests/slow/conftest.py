@@ -1,4 +1,4 @@
-"""Places for rounds of chaos."""
+"""Fixtures for rounds of chaos: what makes a place for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.place import Place
 def new_place(
     request: pytest.FixtureRequest, tmp_path: Path, table_name: str
 ) -> Callable[[int], Place]:
-    """What makes a place for a round, with each kind of table."""
+    """Makes a place for a round, with either kind of table: the test runs once for each."""
     endpoint = request.getfixturevalue("dynamodb") if request.param == "remote" else None
 
     def make(number: int) -> Place:

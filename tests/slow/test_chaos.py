@@ -9,23 +9,21 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.chaos import Round
+from tests.support.chaos import LONG, SHORT, Round
 from tests.support.place import Place, cleaned_up
-
-CHAOS_SECONDS = 22.0  # of a round
-LIMIT_SECONDS = 100.0
 
 
 def test_chaos(new_place: Callable[[int], Place], request: pytest.FixtureRequest) -> None:
-    """One round, or as many as begin within this table's half of CHAOS_MINUTES.
+    """Run a short round, or long ones for half of CHAOS_MINUTES: each kind of table has one half.
 
-    The seeds are printed; CHAOS_SEED gives that of the first round.
+    The seeds are printed. CHAOS_SEED sets the seed of the first round.
     """
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-    end = time.monotonic() + 30 * float(os.environ.get("CHAOS_MINUTES") or 0)
+    minutes = float(os.environ.get("CHAOS_MINUTES") or 0)
+    end = time.monotonic() + 30 * minutes
     number = 0
     while number == 0 or time.monotonic() < end:
         print(f"{request.node.name}: seed {seed + number}", flush=True)
         with cleaned_up(new_place(number)) as place:
-            print(Round(place, seed + number).run(CHAOS_SECONDS, LIMIT_SECONDS))
+            print(Round(place, seed + number, LONG if minutes else SHORT).run())
         number += 1

@@ -1,4 +1,4 @@
-"""Where tables of either kind are, for tests of the tables themselves, with a clock to turn."""
+"""Backends of tables for the contract tests: SQLite and DynamoDB, with a clock that tests set."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ START = 1_800_000_000  # 2027-01-15T08:00:00Z
 
 
 class Clock:
-    """A clock that stands still until it is turned."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now: float = START
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Backend(ABC):
-    """Where a test's tables are."""
+    """Where the tables of a test are."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -44,10 +44,10 @@ class Backend(ABC):
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The same, as the program is told of it; its tables have the real clock."""
+        """The store of these tables. Tables that it opens have the real clock."""
 
     def open(self, name: str) -> WorkflowTable:
-        """A new object for the table of that name, as another process would have."""
+        """Open a table as a new object, as another process would."""
         table = self._open(name)
         self._opened.append(table)
         return table
@@ -59,15 +59,15 @@ class Backend(ABC):
 
     @abstractmethod
     def raw(self, name: str, item_id: str) -> dict[str, Any]:
-        """An item's attributes, read around the program, as plain values."""
+        """Read an item's attributes as plain values, without the package's help."""
 
     @abstractmethod
     def set_raw(self, name: str, item_id: str, attribute: str, value: str | int) -> None:
-        """Set one attribute of an item, around the program."""
+        """Set one attribute of an item, without the package's help."""
 
     @abstractmethod
     def delete_raw(self, name: str, item_id: str) -> None:
-        """Delete an item, around the program."""
+        """Delete an item, without the package's help."""
 
     @abstractmethod
     def _open(self, name: str) -> WorkflowTable: ...
@@ -102,7 +102,7 @@ class SQLiteBackend(Backend):
         self.execute("DELETE FROM items WHERE workflow_table = ? AND itemID = ?", name, item_id)
 
     def execute(self, statement: str, *values: str | int) -> list[dict[str, Any]]:
-        """Execute a statement on a connection of its own; the rows that it gives."""
+        """Execute a statement on a new connection; the rows that it returns."""
         database = sqlite3.connect(self.file)
         try:
             database.row_factory = sqlite3.Row
@@ -116,7 +116,7 @@ class SQLiteBackend(Backend):
 
 
 class DynamoDBBackend(Backend):
-    """A DynamoDB endpoint. The tables share a client unless the test gives its own."""
+    """A DynamoDB endpoint. Its tables share a client."""
 
     def __init__(self, clock: Clock, endpoint: str) -> None:
         super().__init__(clock)
@@ -156,7 +156,7 @@ class DynamoDBBackend(Backend):
 
 @functools.cache
 def shared_client(endpoint: str) -> Client:
-    """One client for all tests of this process: to make one takes a while."""
+    """A client that all tests of this process share: making one takes a while."""
     return make_client("dynamodb", Account(endpoint_url=endpoint))
 
 

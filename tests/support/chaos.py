@@ -1,6 +1,7 @@
 """Pilots that are killed, stopped and frozen at random while they work, and what must hold.
 
-`tests/slow/test_chaos.py` runs a round of it; `make chaos MINUTES=30` as many as there is time for.
+`tests/slow/test_chaos.py` runs a short round; `make chaos MINUTES=30` runs long ones until the time
+is over.
 """
 
 from __future__ import annotations
@@ -22,14 +23,28 @@ from tests.support.place import Place
 from tests.support.processes import processes
 
 PILOTS = 6
-SINGLES, NESTED, TASKS = 150, 50, 4
-LEASE = 10
-FLAGS = ["-i", "2", "-n", "2", "--lease", f"{LEASE}s", "--idle", "60", "-q"]
+TASKS = 4  # of a nested item
+FLAGS = ["-i", "2", "-n", "2", "--idle", "60", "-q"]
 FLAGS += ["--max-attempts", "1000", "--max-failures-in-a-row", "0"]
-FROZEN_SECONDS = (LEASE + 1, LEASE + 4)  # longer than a lease
 STARVED_SECONDS = (0.5, 8.0)
 FEW_FILES = 10  # fewer than a worker has open
+LIMIT_SECONDS = 100.0  # for a round
 LONGEST_HISTORY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large a round is."""
+
+    singles: int  # single items
+    nested: int  # nested items, of `TASKS` tasks each
+    trouble: float  # seconds, then pilots are left alone
+    lease: int  # seconds
+    hasty: bool
+
+
+SHORT = Size(singles=70, nested=20, trouble=10.0, lease=6, hasty=True)
+LONG = Size(singles=150, nested=50, trouble=22.0, lease=10, hasty=False)
 
 # A task holds a lock as long as it, or a child of it, lives; every fourth has one that hides.
 SCRIPT = """
@@ -50,6 +65,7 @@ class Round:
 
     place: Place
     seed: int
+    size: Size
     events: Counter[str] = field(default_factory=Counter)
     recorded: dict[TaskName, tuple[str, float]] = field(default_factory=dict)
     _frozen: list[tuple[float, list[int]]] = field(default_factory=list)  # until when
@@ -58,22 +74,22 @@ class Round:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def run(self, chaos_seconds: float, limit: float) -> str:
-        """Trouble for so many seconds, then work until all is done; then check. What was seen.
+    def run(self) -> str:
+        """Cause trouble for a while, wait until all items are done, and check. What was seen.
 
-        Fails if something doesn't hold, or not all is done after `limit` seconds.
+        Fails if something doesn't hold, or not all items are done after `LIMIT_SECONDS`.
         """
         self._fill()
         started = time.monotonic()
         next_event = started + 2.0
         while not self._all_done():
             now = time.monotonic()
-            if now - started > limit:
-                raise AssertionError(f"after {limit:g} s not all items are done: {self}")
+            if now - started > LIMIT_SECONDS:
+                raise AssertionError(f"after {LIMIT_SECONDS:g} s not all items are done: {self}")
             self._thaw(now)
             self._feed(now)
             self._man()
-            if now >= next_event and now - started < chaos_seconds:
+            if now >= next_event and now - started < self.size.trouble:
                 self._cause_trouble()
                 next_event = now + self._random.uniform(0.5, 1.5)
             self._observe()
@@ -83,7 +99,7 @@ class Round:
         check_nothing_recorded_ran_again(self.place, self.recorded)
         items = self.place.items().values()
         for item in items:
-            check_history(item)
+            check_history(item, self.size.lease)
         check_starts(items, starts(self.place))
         return self._seen(items, time.monotonic() - started)
 
@@ -92,12 +108,14 @@ class Round:
             return f"./task.sh {self._random.uniform(0.2, 2.0):.2f}"
 
         self.place.script("task.sh", SCRIPT)
-        self.place.fill({f"single{n:03}": command() for n in range(SINGLES)})
-        self.place.fill({f"nested{n:02}": [command() for _ in range(TASKS)] for n in range(NESTED)})
+        self.place.fill({f"single{n:03}": command() for n in range(self.size.singles)})
+        self.place.fill(
+            {f"nested{n:02}": [command() for _ in range(TASKS)] for n in range(self.size.nested)}
+        )
 
     def _all_done(self) -> bool:
         rows = self.place.table.summaries(ItemState.DONE)
-        return sum(1 for _ in rows) == SINGLES + NESTED
+        return sum(1 for _ in rows) == self.size.singles + self.size.nested
 
     # --- Trouble --------------------------------------------------------------------------------
 
@@ -109,7 +127,7 @@ class Round:
     def _man(self) -> None:
         """Replace the pilots that have gone."""
         for _ in range(PILOTS - len(self._awake)):
-            self.place.start(*FLAGS)
+            self.place.start(*FLAGS, "--lease", f"{self.size.lease}s", hasty=self.size.hasty)
 
     def _cause_trouble(self) -> None:
         events: dict[str, Callable[[PilotProcess], None]] = {
@@ -170,7 +188,8 @@ class Round:
         return self._random.choice(workers)
 
     def _freeze(self, pids: list[int]) -> None:
-        until = time.monotonic() + self._random.uniform(*FROZEN_SECONDS)
+        longer_than_a_lease = self.size.lease + self._random.uniform(1, 4)
+        until = time.monotonic() + longer_than_a_lease
         self._frozen.append((until, pids))
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -207,9 +226,10 @@ class Round:
 
     def _seen(self, items: Iterable[Item], seconds: float) -> str:
         endings = Counter(past.ending.value for item in items for past in item.history)
+        tasks = self.size.singles + self.size.nested * TASKS
         return (
             f"seed {self.seed}: {seconds:.0f} s; {dict(self.events)}; attempts {dict(endings)}; "
-            f"{len(starts(self.place))} starts of {SINGLES + NESTED * TASKS} tasks, "
+            f"{len(starts(self.place))} starts of {tasks} tasks, "
             f"{len(self.recorded)} nested results seen early"
         )
 
@@ -242,7 +262,7 @@ def check_nothing_recorded_ran_again(
     assert late == []
 
 
-def check_history(item: Item) -> None:
+def check_history(item: Item, lease: float) -> None:
     """One holder after the other, each with its own token; and the attempts add up."""
     assert item.state is ItemState.DONE, item
     assert [result.status for result in item.results.values()] == [TaskStatus.DONE] * len(
@@ -260,7 +280,7 @@ def check_history(item: Item) -> None:
         assert following.attempt == past.attempt + spent, item
         assert following.times_lost == past.times_lost + (following.ending is Ending.LOST), item
         if spent and not at_once:
-            assert _epoch(past.end_date) - _epoch(past.lock_date) >= LEASE - 1, item
+            assert _epoch(past.end_date) - _epoch(past.lock_date) >= lease - 1, item
     assert item.attempts == last.attempt == last.times_lost + 1, item
     if len(item.history) < LONGEST_HISTORY:
         lost = [past for past in item.history if past.ending is Ending.LOST]

@@ -1,4 +1,4 @@
-"""Items whose tasks say that they are ready, and then don't end."""
+"""Items whose tasks make a file when they are ready, and then don't end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.support.place import Place
 
 TODO, LOCKED, DONE, FAILED = ItemState.TODO, ItemState.LOCKED, ItemState.DONE, ItemState.FAILED
 
-# Tasks that say that they are ready, and then don't end. Those of STUBBORN need SIGKILL.
+# Only SIGKILL ends the tasks of STUBBORN.
 TIDY = "trap 'touch tidied; exit' TERM; touch ready.$id; sleep 300 & wait"
 PLAIN = "sleep 300 & sleep 300 & touch ready.$id; wait"
 STUBBORN = {
@@ -21,7 +21,7 @@ STUBBORN = {
 
 
 def hanging(place: Place, **scripts: str) -> list[str]:
-    """Items with such scripts, and the files that tell that all are ready."""
+    """Add items with these scripts; the files that they make when they are ready."""
     for name, script in scripts.items():
         place.script(f"{name}.sh", script)
     place.fill({name: f"./{name}.sh" for name in scripts})
@@ -29,7 +29,7 @@ def hanging(place: Place, **scripts: str) -> list[str]:
 
 
 def assert_given_back(place: Place, *item_ids: str, reason: str) -> None:
-    """The items wait again, the attempts at them don't count, and their history tells why."""
+    """Check that the items are todo again, that the attempt doesn't count, and the reason."""
     for item_id in item_ids:
         item = place.item(item_id)
         assert (item.state, item.token, item.attempts) == (TODO, "", 0)

@@ -1,4 +1,4 @@
-"""Task files for import-items.py, and what it says."""
+"""Task files for import-items.py, and checks of what it prints."""
 
 import re
 import socket
@@ -16,12 +16,12 @@ NESTED = "itemID|TaskID|TaskScript|TaskArgs\nA|Luigi|seq|1,2,3\nB|Luigi|seq 8|\n
 
 
 def through(proxy: FaultyProxy, operator: Operator) -> Operator:
-    """Somebody at the same table, whose requests go through a proxy."""
+    """An operator of the same table whose requests go through a proxy."""
     return Operator.at(proxy.url, operator.folder, operator.table_name)
 
 
 def written(file: Path, content: str | bytes) -> Path:
-    """The file, with that content."""
+    """Write the content to the file; the file."""
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
 
@@ -31,27 +31,27 @@ def names(rows: int) -> list[str]:
 
 
 def large(tmp_path: Path, rows: int) -> Path:
-    """A file of so many single items."""
+    """A task file with `rows` single items."""
     lines = [HEADER, *(f"{name}|Group|echo {name}" for name in names(rows))]
     return written(tmp_path / f"{rows}.txt", "\n".join(lines))
 
 
 def told(finished: Finished) -> tuple[int, int]:
-    """How many items an import says it imported, and were already there."""
+    """How many items were imported and how many were already there, as an import says."""
     match = re.fullmatch(r"imported (\d+), already there (\d+)", finished.last_line)
     assert match, finished
     return int(match[1]), int(match[2])
 
 
 def assert_refused(finished: Finished, message: str, code: int = 1) -> None:
-    """It said in one line what is wrong, and nothing else."""
+    """Check that one line says what is wrong, and that nothing else was printed."""
     assert re.search(message, finished.stderr), finished
     assert finished.stderr.count("\n") == 1, finished
     assert (finished.code, finished.stdout) == (code, "")
 
 
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """A port that no process listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -59,7 +59,7 @@ def closed_port() -> int:
 
 
 def finish_one(table: WorkflowTable) -> str:
-    """Claim an item, finish it, and return its name."""
+    """Claim an item and finish it; its name."""
     claim = claim_from(table)
     assert table.finish(claim, done())
     return claim.item.item_id

@@ -1,4 +1,4 @@
-"""Logs of tasks, and where a `Log_URI` says that they are."""
+"""Read the logs of tasks from where a `Log_URI` says that they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of DynamoDB behind a proxy that loses replies, and what must be so after a write."""
+"""Tables of DynamoDB behind a proxy that loses replies, and what a write must leave behind."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,12 @@ from tests.support.backends import START, Backend, Clock
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy
 from tests.support.makers import badly, done, failed, interrupted, nested, well
 
-READ_SECONDS = 1.0  # how long the client waits for an answer, where one comes late
+READ_SECONDS = 1.0  # the client's read timeout in tests of late replies
 AFTER_THE_WRITE = [Fault.DROP_AFTER, Fault.ERROR_AFTER]
 
 
 def behind(proxy: FaultyProxy, name: str, clock: Clock) -> DynamoDBTable:
-    """A table, with a client of its own, that is reached through the proxy."""
+    """A table that is reached through the proxy, with a client of its own."""
     return DynamoDBTable(name, account=Account(endpoint_url=proxy.url), clock=clock)
 
 
@@ -29,7 +29,7 @@ def new_table(backend: Backend, name: str) -> WorkflowTable:
 
 
 def first(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
-    """That action for the first request of an operation, and none for all others."""
+    """Apply the action to the first request of an operation, and to no other."""
 
     def decide(asked: str, body: Any, count: int) -> Action:
         return action if (asked, count) == (operation, 1) else Fault.NONE
@@ -38,7 +38,7 @@ def first(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
 
 
 def every(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
-    """That action for all requests of an operation."""
+    """Apply the action to all requests of an operation."""
 
     def decide(asked: str, body: Any, count: int) -> Action:
         return action if asked == operation else Fault.NONE
@@ -47,7 +47,7 @@ def every(operation: str, action: Action) -> Callable[[str, Any, int], Action]:
 
 
 TASKS = {"Task_0": well(), "Task_1": well()}
-# A verb, and what the item is like once it was called.
+# By the name of a write: the verb, a call of it, and the attributes that it leaves behind.
 Write = Callable[[WorkflowTable, Claim], bool]
 WRITES: dict[str, tuple[str, Write, dict[str, Any]]] = {
     "renew": (
@@ -90,7 +90,7 @@ ENDS = [name for name in WRITES if name.startswith(("finish", "release", "lose")
 
 
 def check_written(raw: dict[str, Any], write: str, claim: Claim) -> None:
-    """The write was made, and made once."""
+    """Check that the write was made, and made once."""
     expected = WRITES[write][2]
     assert {name: raw.get(name) for name in expected} == expected
     assert [past["lockID"] for past in raw.get("History", ())] == (

@@ -1,4 +1,4 @@
-"""Items, results and outcomes for tests, and items in a table."""
+"""Make items, results and outcomes, and put items into a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def single(item_id: str, script: str = "true", *, task_id: str = "group") -> Ite
 
 
 def nested(item_id: str, tasks: int | Sequence[str], *, task_id: str = "group") -> Item:
-    """A new item with these nested tasks, or with so many: `seq 0`, `seq 1`, ..."""
+    """A new item with nested tasks: these commands, or as many of `seq 0`, `seq 1`, ..."""
     scripts = [f"seq {n}" for n in range(tasks)] if isinstance(tasks, int) else tasks
     return Item(
         item_id=item_id,
@@ -42,13 +42,13 @@ def badly(code: int = 3, seconds: float = 1.0, **fields: Any) -> Result:
 
 
 def done(results: Mapping[str, Result] | None = None) -> Outcome:
-    """All tasks were done; of a single item unless results are given."""
+    """The outcome when all tasks are done; of a single item unless results are given."""
     results = {"Task_0": well()} if results is None else results
     return Outcome(ending=Ending.DONE, results=results, exit_code=0)
 
 
 def failed(results: Mapping[str, Result] | None = None) -> Outcome:
-    """A task failed; of a single item unless results are given."""
+    """The outcome when a task failed; of a single item unless results are given."""
     results = {"Task_0": badly()} if results is None else results
     first = next(result for result in results.values() if result.status is TaskStatus.FAILED)
     return Outcome(
@@ -57,7 +57,7 @@ def failed(results: Mapping[str, Result] | None = None) -> Outcome:
 
 
 def interrupted(results: Mapping[str, Result] | None = None) -> Outcome:
-    """The attempt was stopped, after the tasks that have results."""
+    """The outcome when the attempt was stopped, with the results of the tasks that had ended."""
     return Outcome(
         ending=Ending.INTERRUPTED, results=results or {}, reason="the wall time is used up"
     )
@@ -72,7 +72,7 @@ def add(table: WorkflowTable, *items: Item) -> None:
 
 
 def claim_from(table: WorkflowTable, pilot: str = "pilot-1", *, lease: float = LEASE) -> Claim:
-    """Claim an item; there must be one."""
+    """Claim an item; there must be one to claim."""
     claim = table.claim(pilot, lease=lease, max_attempts=3)
     assert claim is not None, "there is nothing to claim"
     return claim
@@ -81,7 +81,7 @@ def claim_from(table: WorkflowTable, pilot: str = "pilot-1", *, lease: float = L
 def claimed(
     table: WorkflowTable, item: Item, *, lease: float = LEASE, pilot: str = "pilot-1"
 ) -> Claim:
-    """Add an item and claim it; nothing else may wait."""
+    """Add an item and claim it. The table must have no other item to claim."""
     add(table, item)
     claim = claim_from(table, pilot, lease=lease)
     assert claim.item.item_id == item.item_id
@@ -89,5 +89,5 @@ def claimed(
 
 
 def ended(table: WorkflowTable, item: Item, outcome: Outcome, *, pilot: str = "pilot-1") -> None:
-    """Add an item that a pilot has worked on; nothing else may wait."""
+    """Add an item and end it as a pilot does. The table must have no other item to claim."""
     assert table.finish(claimed(table, item, pilot=pilot), outcome)

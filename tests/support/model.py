@@ -1,4 +1,4 @@
-"""What a table has to do, in plain words: the model that tests compare both kinds with."""
+"""A model of a table in plain Python: tests compare both kinds of table with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ class Held:
 
 
 class Model:
-    """What a table has to do, in plain words. A token is a claim's number here."""
+    """What a table must do. The token of a claim is its number here."""
 
     def __init__(self, clock: Clock) -> None:
         self.items: dict[str, Item] = {}

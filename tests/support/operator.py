@@ -1,4 +1,4 @@
-"""An operator with a table of items in every state, who types commands."""
+"""An operator, who types commands, and a table with items in every state for them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from tests.support.terminal import Terminal, on_terminal
 
 
 @dataclass
-@dataclass
 class Operator(Place):
-    """Somebody at a command line, who types commands and imports files.
+    """A person who types commands and imports files.
 
-    What is typed runs in this process; what is started in one of its own. The file of an embedded
-    table is told by the environment.
+    `types` and `imports` run a program in this process, `starts` and `starts_import` in another.
+    The commands find the file of an embedded table through the environment.
     """
 
     def __post_init__(self) -> None:
@@ -45,43 +44,43 @@ class Operator(Place):
         return run_main(command_line.main, typed, environment=self.environment)
 
     def sees(self, name: str, *words: str, tables: Iterable[str] = ()) -> str:
-        """What a command prints, which must do its job."""
+        """Run a command, which must succeed; what it prints."""
         ended = self.types(name, *words, tables=tables)
         assert (ended.code, ended.stderr) == (0, "")
         return ended.stdout
 
     def rows(self, name: str, *words: str, tables: Iterable[str] = ()) -> list[list[str]]:
-        """The same as fields of lines, but for the header."""
+        """Run a command, which must succeed; the fields of the lines below the header."""
         lines = self.sees(name, *words, tables=tables).splitlines()
         return [line.split("\t") for line in lines[1:]]
 
     def json(self, name: str, *words: str, tables: Iterable[str] = ()) -> dict[str, Any]:
-        """What a command answers with --json."""
+        """Run a command with --json, which must succeed; the answer."""
         answer = json.loads(self.sees(name, *words, "--json", tables=tables))
         assert (answer.pop("version"), answer.pop("command")) == (1, name)
         found: dict[str, Any] = answer
         return found
 
     def command(self, name: str, *words: str) -> list[str]:
-        """A command for a process."""
+        """The words that start a command in a process."""
         return [sys.executable, "-m", "pyanamo", name, *self._tables(()), *words]
 
     def starts(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command; `finish` is to be called."""
+        """Start a command in a process; call `finish` on it."""
         return self._start(self.command(name, *words), subprocess.PIPE)
 
     @contextmanager
     def at_terminal(self, name: str, *words: str, **environment: str | None) -> Iterator[Terminal]:
-        """A command on a terminal."""
+        """Start a command on a terminal."""
         here = {**self.environment, "PYTHONPATH": str(ROOT), **environment}
         with on_terminal(self.command(name, *words), here) as terminal:
             yield terminal
 
     # --- import-items.py ---
 
-    def imports(self, *words: str | Path, stdin: bytes = b"", impatient: bool = False) -> Finished:
-        """Import into the table. Impatient: all pauses are a hundredth as long."""
-        with mock.patch("time.sleep", _hundredth) if impatient else nullcontext():
+    def imports(self, *words: str | Path, stdin: bytes = b"", hasty: bool = False) -> Finished:
+        """Import into the table. If hasty, pauses take a hundredth of their time."""
+        with mock.patch("time.sleep", _hundredth) if hasty else nullcontext():
             return run_main(
                 importer.main,
                 [*self.flags, *words],
@@ -91,13 +90,13 @@ class Operator(Place):
             )
 
     def import_command(self, *words: str | Path) -> list[str]:
-        """The command that imports into the table, for a process."""
+        """The words that start an import in a process."""
         return [sys.executable, str(IMPORT_ITEMS), *self.flags, *map(str, words)]
 
     def starts_import(
         self, *words: str | Path, stderr: int = subprocess.PIPE
     ) -> subprocess.Popen[bytes]:
-        """Start an import; `finish` is to be called."""
+        """Start an import in a process; call `finish` on it."""
         return self._start(self.import_command(*words), stderr)
 
     def _tables(self, tables: Iterable[str]) -> list[str]:
@@ -122,7 +121,7 @@ def _hundredth(seconds: float) -> None:
 
 
 def stock(table: WorkflowTable) -> Claim:
-    """Items in every state; the claim of `busy`, which a pilot holds."""
+    """Create a table with items in every state; the claim of `busy`, which a pilot holds."""
     table.create()
     ended(
         table,

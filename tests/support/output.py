@@ -1,4 +1,4 @@
-"""What tasks print, for the tests of its capture and its stores."""
+"""Output of tasks, for tests of what is kept of it."""
 
 from __future__ import annotations
 

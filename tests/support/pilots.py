@@ -1,4 +1,4 @@
-"""Pilots as a user runs them: processes, what they say, and how they end."""
+"""Pilots as a user runs them: processes, their output, and how they end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.model import Ending, Item, Result
+from pyanamo.model import Ending, Item
 from tests.support.processes import Process, processes
 from tests.support.waiting import wait_until
 
@@ -26,7 +26,7 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERRO
 
 @dataclass(frozen=True)
 class Ended:
-    """How a pilot ended. `code` is negative where a signal ended it."""
+    """How a pilot ended. `code` is negative if a signal ended it."""
 
     code: int
     stdout: str
@@ -35,14 +35,14 @@ class Ended:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the summary says; a failure if it isn't there, or isn't alone on stdout."""
+        """The numbers of the summary, which must be alone on stdout."""
         match = SUMMARY.fullmatch(self.stdout)
         assert match, f"stdout is {self.stdout!r}, stderr {self.stderr!r}"
         return {name: int(count or 0) for name, count in match.groupdict().items()}
 
     @property
     def error_lines(self) -> list[str]:
-        """The lines on stderr that aren't of the log."""
+        """The lines on stderr that don't belong to the log."""
         return [line for line in self.stderr.splitlines() if not LOG_LINE.fullmatch(line)]
 
 
@@ -50,7 +50,7 @@ class PilotProcess:
     """A running pilot, in a process group of its own with its workers."""
 
     def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
-        # Files, not pipes: whatever a pilot leaves behind must not keep a test waiting.
+        # Files, not pipes: a process that a pilot leaves behind would keep a pipe open.
         self._files = [folder / f".{uuid.uuid4().hex}.{name}" for name in ("stdout", "stderr")]
         self.started = time.monotonic()
         with self._files[0].open("wb") as stdout, self._files[1].open("wb") as stderr:
@@ -67,7 +67,7 @@ class PilotProcess:
 
     @property
     def stderr(self) -> str:
-        """What it has said so far."""
+        """What it has printed on stderr so far."""
         return self._files[1].read_text()
 
     @property
@@ -77,7 +77,7 @@ class PilotProcess:
 
     @property
     def children(self) -> list[Process]:
-        """Its workers, its guardian, and what it has adopted."""
+        """Its workers, its guardian, and the orphans that it has adopted."""
         return [process for process in processes() if process.parent == self.pid]
 
     @property
@@ -96,23 +96,17 @@ class PilotProcess:
         os.killpg(self.pid, number)
 
     def wait_for_log(self, text: str, seconds: float = 30.0) -> None:
-        """Wait until its log says that."""
+        """Wait until the text is on stderr."""
         wait_until(lambda: text in self.stderr, f"the pilot says {text!r}", seconds)
 
     def wait(self, seconds: float = 60.0) -> Ended:
-        """Wait for its end; a failure if that takes longer."""
+        """Wait for its end; fail if it takes longer."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the pilot still runs after {seconds:g} s; it said:\n{self.stderr}")
         stdout, stderr = (file.read_text() for file in self._files)
         return Ended(code, stdout, stderr, time.monotonic() - self.started)
-
-
-def result(item: Item, task: str = "Task_0") -> Result:
-    """The result of an item's task."""
-    assert task in item.results, f"{item} has no result of {task}"
-    return item.results[task]
 
 
 def endings(item: Item) -> list[Ending]:

@@ -18,35 +18,27 @@ from typing import TypeVar
 from pyanamo.account import Account
 from pyanamo.model import Item, ItemState, Result
 from pyanamo.tables import Store, WorkflowTable
+from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.workflow import Workflow
+from tests.support.backends import shared_client
+from tests.support.hasty import PREFIX as HASTY
 from tests.support.makers import nested, single
-from tests.support.pilots import Ended, PilotProcess, result
+from tests.support.pilots import Ended, PilotProcess
 from tests.support.processes import processes, with_environment
 from tests.support.programs import PILOT
 from tests.support.waiting import wait_until
 
-MARK = "TEST_MARK"  # in the environment of all that a test starts, and so of all that this starts
+MARK = "TEST_MARK"  # a variable by which the processes that a test started are found
 
 P = TypeVar("P", bound="Place")
-
-# Runs a script with all its pauses a thousandth as long: those of the SDK between the tries of a
-# request, above all, which can come to minutes. What it would have paused is printed in the end.
-_IMPATIENT = """
-import atexit, os, runpy, sys, time
-sleep = time.sleep
-def short(seconds):
-    os.write(2, f"PAUSE {seconds}\\n".encode())
-    sleep(seconds / 1000)
-time.sleep = short
-sys.argv = sys.argv[2:]  # without the interpreter, which comes first
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @dataclass
 class Place:
-    """A folder, and a table of either kind for what is run there. It may not be there yet."""
+    """A folder, and a table of either kind for the programs that run there.
+
+    The table may not exist yet.
+    """
 
     folder: Path
     store: Store
@@ -57,12 +49,12 @@ class Place:
 
     @classmethod
     def in_file(cls: type[P], folder: Path, table_name: str = "Step") -> P:
-        """A place whose table is an embedded one, in a file of the folder."""
+        """A place with an embedded table, in a file of the folder."""
         return cls(folder, Store(local=folder / "table.db"), table_name)
 
     @classmethod
     def at(cls: type[P], endpoint: str, folder: Path, table_name: str) -> P:
-        """A place whose table is in the DynamoDB at an endpoint."""
+        """A place with a table in the DynamoDB at an endpoint."""
         environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint}
         return cls(folder, Store(account=Account(endpoint_url=endpoint)), table_name, environment)
 
@@ -71,22 +63,28 @@ class Place:
     @cached_property
     def table(self) -> WorkflowTable:
         """The table, for the test's own use."""
-        return self.store.open(self.table_name)
+        return self._open()
 
     @contextmanager
     def opened(self) -> Iterator[WorkflowTable]:
-        """A new object for the table, as another process would have."""
-        with closing(self.store.open(self.table_name)) as table:
+        """The table as a new object, as another process would have it."""
+        with closing(self._open()) as table:
             yield table
+
+    def _open(self) -> WorkflowTable:
+        endpoint = self.store.account.endpoint_url
+        if endpoint is None:
+            return self.store.open(self.table_name)
+        return DynamoDBTable(self.table_name, client=shared_client(endpoint))
 
     @property
     def flags(self) -> list[str]:
-        """The command line's flags for the table; that of DynamoDB is in the environment."""
+        """The flags that name the table. DynamoDB's endpoint is in the environment."""
         local = [] if self.store.local is None else ["--local", str(self.store.local)]
         return ["-t", self.table_name, *local]
 
     def workflow(self) -> Workflow:
-        """The table as an operator has it in Python."""
+        """The table through the operator's interface in Python."""
         return Workflow(
             self.table_name,
             local=self.store.local,
@@ -94,22 +92,24 @@ class Place:
         )
 
     def fill(self, items: Mapping[str, str | Sequence[str]]) -> None:
-        """Add items to the table: a command makes a single one, several a nested one."""
+        """Create the table, and add items: single ones of a command, nested ones of several."""
         self.table.create()
         self.table.add(itertools.starmap(_new_item, items.items()))
 
     def item(self, item_id: str) -> Item:
-        """An item as it is now."""
+        """Read an item."""
         item = self.table.get(item_id)
         assert item is not None, f"there is no item {item_id}"
         return item
 
     def result(self, item_id: str = "item", task: str = "Task_0") -> Result:
         """The result of an item's task."""
-        return result(self.item(item_id), task)
+        item = self.item(item_id)
+        assert task in item.results, f"{item} has no result of {task}"
+        return item.results[task]
 
     def items(self) -> dict[str, Item]:
-        """All items as they are now, by name."""
+        """Read all items, by name."""
         return {name: self.item(name) for name in self.names()}
 
     def names(self, *states: ItemState) -> list[str]:
@@ -127,9 +127,9 @@ class Place:
     # --- Files of the folder ---
 
     def script(self, name: str, text: str) -> str:
-        """Make an executable file in the folder; the command for it, from wherever.
+        """Make an executable file in the folder, and return the command for it.
 
-        It is one of Bash, which may use the functions of `_LIBRARY`, unless it says of what.
+        Unless the text begins with `#!`, it is a Bash script that can use `_LIBRARY`.
         """
         file = self.folder / name
         file.write_text(text if text.startswith("#!") else f"#!/bin/bash\n{_LIBRARY}\n{text}\n")
@@ -137,11 +137,11 @@ class Place:
         return shlex.quote(str(file))
 
     def python(self, name: str, text: str) -> str:
-        """Make a script of Python; the command for it."""
+        """Make a Python script, and return the command for it."""
         return self.script(name, f"#!{sys.executable}\n{text}\n")
 
     def touch(self, name: str) -> None:
-        """Make an empty file in the folder, for tasks that wait for it."""
+        """Make an empty file in the folder: tasks can wait for it."""
         (self.folder / name).touch()
 
     def has(self, name: str) -> bool:
@@ -161,11 +161,16 @@ class Place:
     # --- Pilots ---
 
     def start(
-        self, *flags: str, prefix: Sequence[str] = (), table: Sequence[str] | None = None
+        self,
+        *flags: str,
+        prefix: Sequence[str] = (),
+        table: Sequence[str] | None = None,
+        hasty: bool = False,
     ) -> PilotProcess:
-        """Start a pilot; `table` are the flags that name another table."""
+        """Start a pilot. `table` are flags for another table. See `hasty.py` for hasty ones."""
         where = self.flags if table is None else table
-        command = [*prefix, sys.executable, str(PILOT), *where, *flags]
+        hurry = HASTY if hasty else ()
+        command = [*prefix, *hurry, sys.executable, str(PILOT), *where, *flags]
         environment = {**os.environ, **self.environment, MARK: self.mark}
         self.pilots.append(PilotProcess(command, self.folder, environment))
         return self.pilots[-1]
@@ -175,18 +180,18 @@ class Place:
         *flags: str | Path,
         table: Sequence[str] | None = None,
         seconds: float = 90.0,
-        impatient: bool = False,
+        hasty: bool = False,
         file_limit: int | None = None,
     ) -> Ended:
-        """Run a pilot to its end. No file of it may be larger than `file_limit`."""
+        """Run a pilot to its end. It can't make files larger than `file_limit` bytes."""
         prefix = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
-        prefix += [sys.executable, "-c", _IMPATIENT] if impatient else []
-        return self.start(*map(str, flags), prefix=prefix, table=table).wait(seconds)
+        words = map(str, flags)
+        return self.start(*words, prefix=prefix, table=table, hasty=hasty).wait(seconds)
 
     # --- Processes ---
 
     def processes(self, *entries: str) -> list[int]:
-        """What runs of all that was started here, with such `NAME=value` in its environment."""
+        """The processes that were started here and have these `NAME=value` in the environment."""
         return with_environment(f"{MARK}={self.mark}", *entries)
 
     def task(self, item_id: str, task: str = "Task_0") -> list[int]:
@@ -204,11 +209,11 @@ class Place:
         return worker
 
     def wait_for_no_process(self, seconds: float = 5.0) -> None:
-        """Wait until nothing is left of all that was started here."""
+        """Wait until no process is left that was started here."""
         wait_until(lambda: not self.processes(), "all processes have gone", seconds)
 
     def clean_up(self) -> None:
-        """End what still runs."""
+        """Kill the processes that still run, and close the table."""
         if "table" in vars(self):
             self.table.close()
         for pid in self.processes():
@@ -218,7 +223,7 @@ class Place:
             pilot.wait(5)
 
 
-# For tasks' scripts: wait_for FILE..., until COMMAND... - both for half a minute at the most.
+# Functions for the scripts of tasks. Both give up after half a minute.
 _LIBRARY = """
 id=$PYANAMO_ITEM_ID.$PYANAMO_TASK
 until_() { for _ in {1..1500}; do "$@" && return; sleep 0.02; done; exit 99; }
@@ -235,7 +240,7 @@ def _new_item(item_id: str, commands: str | Sequence[str]) -> Item:
 
 @contextmanager
 def cleaned_up(place: P) -> Iterator[P]:
-    """Fail if something still runs in the end; end it in any case."""
+    """Clean up after the block; fail if a process still runs at its end."""
     try:
         yield place
         place.wait_for_no_process()

@@ -1,4 +1,4 @@
-"""Processes of this machine, as /proc tells of them, and pid namespaces for new ones."""
+"""The processes of this machine, and pid namespaces for new ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Process:
-    """A process, as /proc/PID/stat tells of it."""
+    """A process, from /proc/PID/stat."""
 
     pid: int
     parent: int
@@ -45,12 +45,12 @@ def with_environment(*entries: str) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs, zombies not counted."""
+    """Whether a process exists and is not a zombie."""
     return any(process.pid == pid and not process.is_zombie for process in processes())
 
 
 def unshared() -> list[str]:
-    """The command that runs another as process 1 of a pid namespace; fails where that can't be."""
+    """The words that run a command as process 1 of a pid namespace; fails if that can't be."""
     tool = shutil.which("unshare")
     options = ["--pid", "--fork", "--mount-proc", "--kill-child"]
     for rights in ([], ["--user", "--map-root-user"]):

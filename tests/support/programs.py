@@ -1,4 +1,4 @@
-"""The programs as a user runs them, in processes or in this one, and what they print."""
+"""Run PyAnamo's programs as a user does, in a process or in this one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 60.0  # for anything that ends by itself
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a user sees of a command that has ended."""
+    """What a user sees of a program that has ended."""
 
     code: int  # as a shell has it: 128 + n for signal n
     stdout: str
@@ -35,7 +35,7 @@ class Finished:
 
 
 def finish(process: subprocess.Popen[bytes], stdin: bytes | None = None) -> Finished:
-    """What a command that was started prints and ends with; an error if it doesn't end."""
+    """Wait for a program to end; what it printed, and its exit code. Kill it after `SECONDS`."""
     try:
         stdout, stderr = process.communicate(stdin, SECONDS)
     except BaseException:
@@ -58,9 +58,9 @@ def run_main(
     name: str = "pyanamo",
     stdin: bytes = b"",
 ) -> Finished:
-    """Run a program's `main` in this process, as its script does; what it prints and answers.
+    """Run a program's `main` in this process, as its script does.
 
-    `name` is what the program is called.
+    `name` is the program's name in its messages.
     """
     stdout, stderr = _output(errors="strict"), _output(errors="backslashreplace")
     with (

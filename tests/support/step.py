@@ -1,4 +1,4 @@
-"""A workflow step for the tests of the tables' contract, as several pilots see it."""
+"""A workflow step for the contract tests, as several pilots see it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ DIED = "the worker died while running it (killed by signal 9)"
 
 @dataclass(frozen=True)
 class Step:
-    """A workflow step for a test, as several pilots see it."""
+    """A table of a backend, and what pilots do with it."""
 
     backend: Backend
     name: str
@@ -31,7 +31,7 @@ class Step:
         return self.table.add(items, replace=replace)
 
     def claim_if_any(self, pilot: str = "pilot-1", *, max_attempts: int = 3) -> Claim | None:
-        """Claim as a pilot that comes new: it has seen nothing of the table yet."""
+        """Claim as a new pilot does, which has no candidates of the table yet."""
         table = self.backend.open(self.name)
         return table.claim(pilot, lease=LEASE, max_attempts=max_attempts)
 
@@ -55,7 +55,7 @@ def make_step(backend: Backend, name: str) -> Step:
     return Step(backend, name, table)
 
 
-# A result in which everything is given, and what a table keeps of it.
+# A result with all fields, and what a table keeps of it.
 RESULT = well(
     1.5,
     start_date="2027-01-15T08:00:01Z",

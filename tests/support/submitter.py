@@ -1,4 +1,4 @@
-"""Somebody with a table who submits pilots to a queue."""
+"""An operator who submits pilots to a queue of AWS Batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.programs import Finished
 
 
 class Submitter:
-    """Somebody with a table who submits pilots to a queue."""
+    """An operator who submits pilots to a queue of AWS Batch."""
 
     def __init__(self, operator: Operator, queue: str, batch: str) -> None:
         self.operator = operator
@@ -23,23 +23,23 @@ class Submitter:
         self.batch = boto3.client("batch", endpoint_url=batch)
 
     def flags(self, *flags: str) -> list[str]:
-        """The flags of every submission, and others."""
+        """The flags that all submissions need, and these."""
         return ["--queue", self.queue, "--job-definition", self.queue, *flags]
 
     def submits(self, *flags: str) -> Finished:
-        """Submit."""
+        """Submit pilots."""
         return self.operator.types("submit", *self.flags(*flags))
 
     def starts(self, *flags: str) -> subprocess.Popen[bytes]:
-        """Begin to submit; `finish` is to be called."""
+        """Start to submit pilots in a process; call `finish` on it."""
         return self.operator.starts("submit", *self.flags(*flags))
 
     def tells(self, variable: str, value: str) -> None:
-        """Have another value in the environment from now on."""
+        """Set a variable of the environment."""
         self.operator.environment[variable] = value
 
     def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
-        """What Batch knows of the jobs of that name (the table's), without arrays' children."""
+        """What Batch knows of the jobs with a name (the table's), without children of arrays."""
         pages = self.batch.get_paginator("list_jobs").paginate(jobQueue=self.queue)
         found = [job for page in pages for job in page["jobSummaryList"]]
         ids = [job["jobId"] for job in found if job["jobName"] == (name or job_name_of(self.table))]
@@ -53,14 +53,14 @@ class Submitter:
 
 
 def told(job: dict[str, Any]) -> dict[str, str]:
-    """The environment of a job, but for what Batch itself puts there."""
+    """The environment of a job, without the variables that Batch adds."""
     environment = {entry["name"]: entry["value"] for entry in job["container"]["environment"]}
     environment.pop("AWS_BATCH_JOB_ID", None)
     return environment
 
 
 def fill(submitter: Submitter, *, todo: int, lost: int = 0, busy: int = 0) -> None:
-    """Items of every state."""
+    """Add items in every state."""
     table = submitter.operator.table
     ended(table, single("done"), done())
     ended(table, single("failed"), failed())

@@ -1,4 +1,4 @@
-"""Task files, and what is read from them."""
+"""Parse the text of a task file, or get its mistakes."""
 
 import pytest
 

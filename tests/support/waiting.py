@@ -1,4 +1,4 @@
-"""Wait for what a test can't make happen at once."""
+"""Wait for a condition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
-    """Look again and again until the condition is true; its value. Fails after these seconds."""
+    """Wait until the condition is true, and return its value. `what` describes the condition.
+
+    Fails after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:

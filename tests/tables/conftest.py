@@ -1,4 +1,4 @@
-"""Both kinds of table, with a clock that the test turns."""
+"""Fixtures for tests of tables: both backends, with a clock that the test sets."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.services)])
 def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Backend]:
-    """Where the tables are: the test runs once for each kind."""
+    """Either backend: the test runs once for each."""
     made: Backend
     if request.param == "sqlite":
         made = SQLiteBackend(clock, tmp_path / "tables.db")
@@ -34,7 +34,7 @@ def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Ite
 
 @pytest.fixture
 def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLiteBackend]:
-    """A SQLite file, for what only it has."""
+    """SQLite, for tests of what DynamoDB doesn't have."""
     made = SQLiteBackend(clock, tmp_path / "tables.db")
     yield made
     made.close()
@@ -42,7 +42,7 @@ def sqlite(clock: Clock, tmp_path: Path) -> Iterator[SQLiteBackend]:
 
 @pytest.fixture
 def dynamo(clock: Clock, dynamodb: str) -> Iterator[DynamoDBBackend]:
-    """DynamoDB, for what only it has."""
+    """DynamoDB, for tests of what SQLite doesn't have."""
     made = DynamoDBBackend(clock, dynamodb)
     yield made
     made.close()
@@ -56,8 +56,8 @@ def step(backend: Backend, table_name: str) -> Step:
 
 @pytest.fixture
 def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK waits seconds before it tries again: here a twentieth of that."""
-    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 20))
+    """The SDK waits seconds before it tries again: here a hundredth of that."""
+    patient = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
     monkeypatch.setattr(botocore.endpoint, "time", patient)
 
 

@@ -1,4 +1,4 @@
-"""A halt for what waits for one."""
+"""Fixtures for unit tests: a halt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyanamo.signals import Halt
 
 @pytest.fixture
 def halt() -> Iterator[Halt]:
-    """A reason to stop that isn't there yet."""
+    """A halt that isn't set."""
     halt = Halt()
     yield halt
     halt.close()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pyanamo.pilot.spawn import spawn
-from tests.support.pilots import result
 from tests.support.place import Place
 
 
@@ -63,4 +62,4 @@ def test_a_task_has_no_files_but_the_first_three(local: Place) -> None:
     local.fill({"item": "bash -c 'for file in /proc/$$/fd/*; do echo ${file##*/}; done'"})
     pilot = local.start(prefix=["bash", "-c", 'exec "$@" 7</etc/passwd', "bash"])
     assert pilot.wait().counts["done"] == 1
-    assert result(local.item("item")).stdout.split() == ["0", "1", "2", "3"]
+    assert local.result("item").stdout.split() == ["0", "1", "2", "3"]

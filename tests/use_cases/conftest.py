@@ -1,4 +1,4 @@
-"""A cohort for the workflow's steps, and the container's image as a folder, each made once."""
+"""Fixtures for tests of the use cases: a cohort, and the container's image as a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def aligned(_isolated_session: None, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def bench(aligned: tuple[Path, Path], tmp_path: Path) -> Bench:
-    """What a test of the workflow works with."""
+    """A cohort that is aligned, and folders for what a test makes of it."""
     return Bench(tmp_path, *aligned)
 
 
