@@ -141,45 +141,54 @@ def _signals_blocked() -> Iterator[None]:
 def _worker_signals(pilot: int, shared: SharedNumbers) -> Iterator[Halt]:
     """Set a halt on a SIGTERM that the pilot has ordered, and when the pilot is gone.
 
-    A worker that somebody else sends a SIGTERM dies of it; but the same signal may be on its way to
-    all processes of this pilot, so the pilot has a moment to order it. All else is the pilot's to
-    mind: signals are handled by doing nothing, as a task would inherit that they are ignored.
-
-    Entered with signals blocked, in the process that was just forked.
+    The other stop signals are the pilot's to mind. They are handled by doing nothing: if they were
+    ignored, a task would inherit that. Entered with signals blocked, in the forked process.
     """
     stop = Halt()
-
-    def stop_if_ordered(*_: object) -> None:
-        if os.getppid() != pilot:
-            stop.set(PILOT_GONE, grace=GRACE_SECONDS)
-        elif shared.stop_reason:
-            stop.set(shared.stop_reason, grace=GRACE_SECONDS)
-
-    def on_terminate(*_: object) -> None:
-        stop_if_ordered()
-        if not stop:
-            signal.setitimer(signal.ITIMER_REAL, ORDER_SECONDS)
-
-    def on_alarm(*_: object) -> None:
-        stop_if_ordered()
-        if not stop:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    order = _Order(stop, pilot, shared)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in heeded_signals():
-        signal.signal(number, _do_nothing)
-    signal.signal(signal.SIGTERM, on_terminate)
-    signal.signal(signal.SIGALRM, on_alarm)
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGTERM, order.on_terminate)
+    signal.signal(signal.SIGALRM, order.on_alarm)
     die_with_parent(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
-    stop_if_ordered()
+    order.heed()
     try:
         yield stop
     finally:
         stop.close()
 
 
-def _do_nothing(*_: object) -> None:
-    pass
+class _Order:
+    """Tells a SIGTERM that the pilot has ordered from one that somebody else sends.
+
+    A worker dies of the latter. But the same signal may be on its way to all processes of the
+    pilot, so the pilot has a moment to order it.
+    """
+
+    def __init__(self, stop: Halt, pilot: int, shared: SharedNumbers) -> None:
+        self._stop = stop
+        self._pilot = pilot
+        self._shared = shared
+
+    def heed(self) -> None:
+        """Set the halt if the pilot has ordered a stop, or is gone."""
+        if os.getppid() != self._pilot:
+            self._stop.set(PILOT_GONE, grace=GRACE_SECONDS)
+        elif self._shared.stop_reason:
+            self._stop.set(self._shared.stop_reason, grace=GRACE_SECONDS)
+
+    def on_terminate(self, *_: object) -> None:
+        """Handle SIGTERM."""
+        self.heed()
+        if not self._stop:
+            signal.setitimer(signal.ITIMER_REAL, ORDER_SECONDS)
+
+    def on_alarm(self, *_: object) -> None:
+        """Handle SIGALRM: the moment is over."""
+        self.heed()
+        if not self._stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -195,6 +195,8 @@ class Workers:
         del self._processes[number]
         claim = self._claims.pop(number, None)
         if code == 0 or (claim is None and self._is_over):
+            for vacancy in self._vacancies.values():
+                vacancy.start_at = 0.0  # there is room now
             return
         if claim is not None and time.monotonic() >= self.kill_at:
             self.tally.summary.lost += 1
