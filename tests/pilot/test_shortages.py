@@ -43,11 +43,11 @@ def test_a_soft_limit_of_files_is_raised(local: Place) -> None:
 
 def test_too_few_processes_for_nested_tasks(local: Place) -> None:
     """Each of them runs once, fewer at a time."""
-    local.script("note.sh", "echo $id >> ran; sleep 0.2")
-    local.fill({"nested": ["./note.sh"] * 40})
+    command = "bash -c 'echo $PYANAMO_TASK >> ran; exec sleep 0.2'"
+    local.fill({"nested": [command.replace("$", r"\$")] * 40})
     ended = local.start("-n", "40", prefix=with_processes(30)).wait()
     assert (ended.code, ended.counts["done"]) == (0, 1)
-    assert local.lines("ran") == sorted(f"nested.Task_{number}" for number in range(40))
+    assert local.lines("ran") == sorted(f"Task_{number}" for number in range(40))
     assert len(warnings(ended, "may need")) == 1
     assert len(warnings(ended, "no more processes or threads can be had (ulimit -u is ")) == 1
 
