@@ -8,6 +8,7 @@ depend on how much the task prints.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,9 @@ IN_MEMORY = 64 * 1024  # output beyond this goes to a file
 RESULT_MARK = b"PyAnamo:\t"  # a line that begins with this is a result line
 RESULT_LINES = 100
 RESULT_BYTES = 4096
+LEAD_BYTES = 100  # of colours and the like before the mark
+LINE_BYTES = LEAD_BYTES + len(RESULT_MARK) + RESULT_BYTES  # a longer result line is dropped
+_LINE_ENDS = re.compile(rb"[\r\n]")
 
 
 class Capture:
@@ -65,7 +69,7 @@ class Capture:
     def equals(self, tail: str) -> bool:
         """Return whether a tail is the whole output, byte for byte."""
         encoded = tail.encode()
-        return len(encoded) == self.size and b"".join(self.content()) == encoded
+        return len(encoded) == self.size <= WINDOW_BYTES and self._last(self.size) == encoded
 
     def content(self) -> Iterator[bytes]:
         """Yield what was kept, in chunks."""
@@ -177,7 +181,11 @@ class TaskOutput:
 
 
 class ResultLines:
-    """Collects the result lines from what a task prints."""
+    """Collects the result lines from what a task prints.
+
+    A carriage return ends a line too, so that a result may follow a progress bar; and colours may
+    come before it.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -188,11 +196,11 @@ class ResultLines:
     def feed(self, chunk: bytes) -> None:
         """Search the next chunk of the output for result lines."""
         text = self._partial + chunk
-        ended, newline, rest = text.rpartition(b"\n")
-        if newline and RESULT_MARK in ended:
-            for line in ended.split(b"\n"):
+        end = 1 + max(text.rfind(b"\n"), text.rfind(b"\r"))
+        if text.find(RESULT_MARK, 0, end) >= 0:
+            for line in _LINE_ENDS.split(text[:end]):
                 self._look_at(line)
-        self._partial = rest[: RESULT_BYTES + len(RESULT_MARK)]
+        self._partial = text[end : end + LINE_BYTES + 1]
 
     def end(self) -> None:
         """Finish: treat the last line as complete, even without a newline."""
@@ -200,11 +208,14 @@ class ResultLines:
         self._partial = b""
 
     def _look_at(self, line: bytes) -> None:
-        if not line.startswith(RESULT_MARK):
+        line = line[: LINE_BYTES + 1]
+        start = line.find(RESULT_MARK, 0, LEAD_BYTES + len(RESULT_MARK))
+        if start < 0 or readable(line[:start]):
             return
-        text = readable(line[len(RESULT_MARK) :].rstrip(b"\r"))
+        text = readable(line[start + len(RESULT_MARK) :])
         self._size += len(text.encode()) + 1
-        if self._size > RESULT_BYTES or len(self.lines) == RESULT_LINES:
+        is_long = len(line) > LINE_BYTES or self._size > RESULT_BYTES
+        if is_long or len(self.lines) == RESULT_LINES:
             self.cut = True
         else:
             self.lines.append(text)

@@ -1,19 +1,73 @@
-"""Turn bytes into readable text, and shorten text to a number of bytes."""
+"""Turn bytes and foreign text into text that can be kept and shown, and shorten text."""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
-# Control characters, except tabs and newlines.
-_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# What a terminal obeys instead of showing it (ECMA-48, section 5.4 and 8.3): control sequences such
+# as colours; strings for the terminal, such as its title; and other escape sequences.
+_SEQUENCE = re.compile(
+    r"""
+      (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]
+    | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] ) [^\x00-\x1f\x7f-\x9f]* (?: \x07 | \x1b\\ | \x9c )
+    | \x1b [ -/]* [0-~]
+    """,
+    re.VERBOSE,
+)
+_ERASE = re.compile(r"(?:\x1b\[|\x9b)[02]?K")  # the rest of the line; with 2, all of it
+_MOVES = re.compile(rf"(\r|\x08|{_ERASE.pattern})")
+_SURROGATES = "\ud800-\udfff"  # bytes that aren't UTF-8, as Python carries them (PEP 383)
+_REORDERING = "\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+_CONTROLS = f"\x7f-\x9f{_REORDERING}{_SURROGATES}"
+_UNREADABLE = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f{_CONTROLS}]")
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
+_NOT_IN_JSON = re.compile(f"[\u2028\u2029{_CONTROLS}]")  # of what the json module doesn't escape
 
 
 def readable(output: bytes) -> str:
-    """Decode bytes: invalid UTF-8 is replaced, and carriage returns overwrite their line."""
-    text = output.decode(errors="replace").replace("\r\n", "\n")
-    if "\r" in text:
-        text = "\n".join(_drawn(line) for line in text.split("\n"))
+    """Decode bytes as what a terminal finally shows of them; see `readable_text`."""
+    return readable_text(output.decode(errors="replace"))
+
+
+def readable_text(text: str) -> str:
+    """Return what a terminal finally shows of a text, as far as it is plain text.
+
+    Colours and other terminal sequences vanish. Carriage returns and backspaces draw over their
+    line, and sequences that erase the line do. Anything else that isn't text is replaced: other
+    control characters, what reorders text, and bytes that were no UTF-8.
+    """
+    text = _SEQUENCE.sub(lambda found: found[0] if _ERASE.fullmatch(found[0]) else "", text)
+    if _MOVES.search(text):
+        text = "\n".join(map(_drawn, text.split("\n")))
     return _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escaped(text: str, kept: str = "") -> str:
+    r"""Escape what isn't printable, except the characters in `kept`: `\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def harmless(text: str) -> str:
+    """Escape what might control a terminal; lines stay lines."""
+    return escaped(text, kept="\n\t")
+
+
+def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Return a value as JSON that is valid UTF-8, and that doesn't control a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return (_NOT_ASCII if ascii_only else _NOT_IN_JSON).sub(_in_json, text)
+
+
+def _in_json(found: re.Match[str]) -> str:
+    is_surrogate = "\ud800" <= found[0] <= "\udfff"
+    return json.dumps("\N{REPLACEMENT CHARACTER}" if is_surrogate else found[0])[1:-1]
 
 
 def last_bytes(text: str, limit: int) -> str:
@@ -29,8 +83,18 @@ def first_bytes(text: str, limit: int) -> str:
 
 
 def _drawn(line: str) -> str:
-    """Return what a terminal finally shows of a line with carriage returns."""
-    shown = ""
-    for part in line.split("\r"):
-        shown = part + shown[len(part) :]
-    return shown
+    """Return what a terminal finally shows of a line in which the cursor moves back."""
+    cells: list[str] = []
+    column = 0
+    for part in _MOVES.split(line):
+        if part == "\r":
+            column = 0
+        elif part == "\b":
+            column = max(0, column - 1)
+        elif _ERASE.fullmatch(part):
+            del cells[0 if part.endswith("2K") else column :]
+        elif part:
+            cells += " " * (column - len(cells))
+            cells[column : column + len(part)] = part
+            column += len(part)
+    return "".join(cells)

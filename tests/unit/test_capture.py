@@ -77,9 +77,10 @@ def test_a_tail_that_begins_within_a_character() -> None:
     [(b"", True), (b"all\n", True), (b"bar\rBAR\n", False), (b"\xff", False), (b"\0", False)],
 )
 def test_whether_a_tail_tells_all(output: bytes, tells: bool) -> None:
-    capture = captured(output)
-    assert capture.equals(capture.tail(TAIL_BYTES)) == tells
-    capture.close()
+    for limit in (10**9, 0, 2):  # of what is kept
+        capture = captured(output, limit=limit)
+        assert capture.equals(capture.tail(TAIL_BYTES)) == tells
+        capture.close()
 
 
 def test_what_is_printed_without_end_does_not_hold_up() -> None:
@@ -171,7 +172,12 @@ def chunks_of(output: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
 
 
 output_with_results = st.lists(
-    st.sampled_from([b"PyAnamo:\t", b"PyAnamo:", b"\n", b"\r\n", b"\r", b"a", b"\xff", b"x" * 5000])
+    st.sampled_from(
+        [
+            *(b"PyAnamo:\t", b"PyAnamo:", b"\n", b"\r\n", b"\r", b"a", b"\xff", b"x" * 5000),
+            *(b"\x1b[31m", b"\x1b", b"\x1b[1m" * 30, b"\x1b[m" * 2000),
+        ]
+    )
 ).map(b"".join)
 
 
@@ -189,6 +195,22 @@ def test_which_lines_are_results() -> None:
         b"PyAnamo:\tlast, without a line end"
     )
     assert results_of(output).lines == ["first", "\ufffd €", "last, without a line end"]
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [b"100%\r", b"\r10%\r20% of all that there is to do\r", b"\x1b[1;32m", b"9%\r\x1b[K\x1b[0m"],
+)
+def test_a_result_after_a_progress_bar_or_colours(lead: bytes) -> None:
+    for end in (b"", b"\n", b"\r\n", b"\x1b[0m\n", b"\r"):
+        assert results_of(lead + b"PyAnamo:\tcount=3" + end).lines == ["count=3"]
+    assert results_of(lead, b"PyAnamo:", b"\tcount=3").lines == ["count=3"]
+
+
+def test_a_result_after_a_progress_bar_without_end() -> None:
+    bar = b"".join(b"\r%d %%" % number for number in range(50_000))
+    pieces = [bar[at : at + 999] for at in range(0, len(bar), 999)]
+    assert results_of(*pieces, b"\rPyAnamo:\tcount=3\n").lines == ["count=3"]
 
 
 def test_results_of_both_outputs() -> None:
