@@ -79,7 +79,7 @@ class Result:
     run_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of the task and the descendants it waited for
     max_rss_mb: float = 0.0  # the largest of these processes
-    stdout: str = ""  # the tail only
+    stdout: str = ""  # the tail only; it has `stdout_bytes` bytes only if it is the whole output
     stderr: str = ""
     stdout_bytes: int = 0  # the full size
     stderr_bytes: int = 0

@@ -16,7 +16,7 @@ from pyanamo.model import NOT_EXECUTABLE, NOT_FOUND, CommandEnd, Result, TaskSta
 from pyanamo.output.capture import Capture, TaskOutput
 from pyanamo.output.room import TAIL_BYTES, Room
 from pyanamo.output.stores import LogFolder, LogName, LogStore
-from pyanamo.output.text import first_bytes
+from pyanamo.output.text import first_bytes, readable_text
 from pyanamo.signals import Halt
 from pyanamo.tables.size import MAX_REASON_BYTES
 
@@ -101,12 +101,18 @@ class Keeper:
         return next(filter(None, addresses), "")
 
     def _tail(self, capture: Capture, limit: int) -> str:
-        """Return the tail of an output; if its log is incomplete, the last line says so."""
-        if capture.is_whole or self.store is None:
-            return capture.tail(limit)
-        why = capture.error or "--max-log"
-        note = f"\n[{capture.kept} of {capture.size} bytes were kept: {why}]"
-        return (capture.tail(limit - len(note)) + note) if limit > len(note) else ""
+        """Return the tail of an output; if its log is incomplete, the last line says so.
+
+        It has as many bytes as the output only if it is the output, byte for byte: so a reader
+        knows. Another tail of that length loses its first character.
+        """
+        tail = capture.tail(limit)
+        if not capture.is_whole and self.store is not None:
+            why = capture.error or "--max-log"
+            note = f"\n[{capture.kept} of {capture.size} bytes were kept: {why}]"
+            tail = capture.tail(limit - len(note)) + note if limit > len(note) else ""
+        as_long = len(tail.encode()) == capture.size
+        return tail[1:] if as_long and not capture.equals(tail) else tail
 
     def _keep_whole(
         self, path: str, capture: Capture, halts: Sequence[Halt], extra: Mapping[str, str]
@@ -134,7 +140,7 @@ def _reason(end: CommandEnd, output: TaskOutput) -> str:
         # A shell exits with these codes if it can't run a command; stderr names the command.
         said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
-    return first_bytes(reason, MAX_REASON_BYTES)
+    return first_bytes(readable_text(reason), MAX_REASON_BYTES)
 
 
 def _store(store: LogStore, path: str, capture: Capture, halts: Sequence[Halt]) -> str:

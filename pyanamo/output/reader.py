@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError
@@ -28,7 +29,7 @@ def tail_of(result: Result, stream: Stream) -> tuple[str, int]:
 def whole_log(result: Result, stream: Stream, account: Account) -> Iterator[bytes]:
     """Yield the whole output in chunks. Raises `PyAnamoError` if it was not kept."""
     tail, size = tail_of(result, stream)
-    if len(tail.encode()) == size:  # the tail is the whole output: no log is needed
+    if len(tail.encode()) == size:  # the tail is the output: the keeper sees to that
         yield tail.encode()
         return
     if not result.log_uri:
@@ -49,7 +50,7 @@ def _read(uri: str, account: Account) -> Iterator[bytes]:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         try:
-            with Path(unquote(parts.path)).open("rb") as file:
+            with Path(os.fsdecode(unquote_to_bytes(parts.path))).open("rb") as file:
                 while chunk := file.read(CHUNK):
                     yield chunk
         except OSError as error:
