@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pyanamo import __version__
 from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError, UsageError
+from pyanamo.output.text import harmless
 from pyanamo.tables import Store
 
 LOCAL_FILE = "pyanamo.db"
@@ -137,23 +138,38 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 
 def run_command_line(main: Callable[[], int]) -> int:
     """Run a command line; the exit code. Turn a `PyAnamoError` into its message and exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as for stderr
+    _choose_encodings()
     try:
         code = main()
         sys.stdout.flush()
         return code
     except PyAnamoError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except BrokenPipeError:
         # Nobody reads our output any more; the interpreter must not try to write it again.
         _discard_output()
         return 1
     except OSError as error:  # of our own files; for those of users there is a better message
-        print(error, file=sys.stderr)
+        say(str(error))
         _discard_output()
         return 1
+
+
+def say(text: str) -> None:
+    """Print a message to stderr, without what might control a terminal."""
+    print(harmless(text), file=sys.stderr, flush=True)
+
+
+def _choose_encodings() -> None:
+    """Print UTF-8 to files and pipes, and what a terminal's locale has to a terminal.
+
+    Characters that a terminal lacks are escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _discard_output() -> None:

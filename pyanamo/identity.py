@@ -11,6 +11,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyanamo.output.text import readable_text
+
 # Files in which an EC2 instance finds its id: the firmware's (Nitro), and cloud-init's.
 EC2_FILES = (
     Path("/sys/devices/virtual/dmi/id/board_asset_tag"),
@@ -31,15 +33,15 @@ def pilot_name(
     instance id; host name and process id.
     """
     if job := environment.get("AWS_BATCH_JOB_ID"):
-        return f"{job}#{environment.get('AWS_BATCH_JOB_ATTEMPT', '1')}"
+        return readable_text(f"{job}#{environment.get('AWS_BATCH_JOB_ATTEMPT', '1')}")
     for file in files:
         try:
-            name = file.read_text().strip()
+            name = file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             continue
         if name.startswith("i-"):
             return name
-    return f"{socket.gethostname()}-{os.getpid()}"
+    return readable_text(f"{socket.gethostname()}-{os.getpid()}")
 
 
 def runs_in_batch(environment: Mapping[str, str] = os.environ) -> bool:

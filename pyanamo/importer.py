@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,10 +15,12 @@ from pyanamo.cli import (
     add_version_flag,
     check_table_name,
     delimiter_of,
+    say,
     store_of,
 )
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import Item
+from pyanamo.output.text import json_text
 from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Added, Store
 from pyanamo.tables.attributes import new_item
@@ -104,9 +105,7 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
         raise PyAnamoError(f"{name} can't be read: {error.strerror}") from error
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
     if arguments.nested_delimiter is not None and not tasks.has_arguments:
-        print(
-            f"{name} has no TaskArgs column: -n isn't used, all items are single", file=sys.stderr
-        )
+        say(f"{name} has no TaskArgs column: -n isn't used, all items are single")
     return tasks
 
 
@@ -122,21 +121,21 @@ def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace
     with stop_signals() as stop, closing(store.open(table_name)) as table:
         try:
             if table.create():
-                print(f"created table {table_name}", file=sys.stderr)
+                say(f"created table {table_name}")
             with progress_bar(len(items)) as advance:
                 table.add(items, replace=replace, stop=stop, on_batch=count)
         except PyAnamoError as error:
             if stop:  # the error is of a batch that was being written when the signal came
-                print(error, file=sys.stderr)
+                say(str(error))
             elif total.items:
                 told = f"{_told(total, replace)} before the error"
                 raise PyAnamoError(f"{error}\n{told}") from error
             else:
                 raise
     for item_id in total.locked:
-        print(f"not replaced, a pilot is working on it: {item_id}", file=sys.stderr)
+        say(f"not replaced, a pilot is working on it: {item_id}")
     if stop.signal is not None:
-        print(f"{stop.reason}: run it again to import the rest", file=sys.stderr)
+        say(f"{stop.reason}: run it again to import the rest")
     print(_told(total, replace))
     if stop.signal is not None:
         return exit_code(stop.signal)
@@ -147,7 +146,7 @@ def show(tasks: TaskFile) -> None:
     """Print what would be imported."""
     nested = [item for item in tasks.items if item.nested]
     for item in islice(tasks.items, DRY_RUN_SHOWS):
-        print(json.dumps(new_item(item, "(this import)"), ensure_ascii=False, indent=2))
+        print(json_text(new_item(item, "(this import)"), indent=2))
     if len(tasks.items) > DRY_RUN_SHOWS:
         print("...")
     print(

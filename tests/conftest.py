@@ -15,6 +15,7 @@ import pytest
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 from tests.support.dynamodb_local import DynamoDBLocal
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.locales import make_latin_1
 from tests.support.moto_server import running_moto
 from tests.support.place import Place, cleaned_up
 
@@ -157,6 +158,15 @@ def place(request: pytest.FixtureRequest) -> Place:
     """A place with either kind of table: the test runs once for each."""
     chosen: Place = request.getfixturevalue(request.param)
     return chosen
+
+
+# --- Locales ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def latin_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a program whose locale has ISO 8859-1 instead of UTF-8."""
+    return make_latin_1(tmp_path_factory.mktemp("locales"))
 
 
 # --- Moto, which plays the rest of AWS ----------------------------------------------------------

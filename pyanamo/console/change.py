@@ -14,7 +14,7 @@ from pyanamo.console.arguments import (
     selection_text,
     workflow_of,
 )
-from pyanamo.console.screen import counted, print_json, require_consent
+from pyanamo.console.screen import counted, print_data, print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.workflow import Changed, Found, Workflow
@@ -204,7 +204,7 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
         print_json(arguments.command, dry_run=True, items=names)
         return 0
     for name in names[:DRY_RUN_SHOWS]:
-        print(name)
+        print_data(name)
     if len(names) > DRY_RUN_SHOWS:
         print("...")
     verb = "matches" if len(names) == 1 else "match"

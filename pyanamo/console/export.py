@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable
+from itertools import chain
 
-from pyanamo.cli import delimiter_of
+from pyanamo.cli import delimiter_of, say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
-from pyanamo.console.screen import csv_writer, print_json_list
+from pyanamo.console.screen import (
+    CSV_HELP,
+    json_for_stdout,
+    print_csv,
+    print_data,
+    print_json_list,
+)
 from pyanamo.errors import TaskFileError
 from pyanamo.model import Item
 from pyanamo.tables.attributes import Attributes, item_attributes
 from pyanamo.taskfile import ALL_COLUMNS, task_line
+
+CSV_COLUMNS = ("itemID", "TaskID", "TaskScript", "ItemState")
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,7 +35,9 @@ def add_commands(commands: Commands) -> None:
     )
     export.add_argument("--no-logs", action="store_true", help="leave out Log and History")
     form = export.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print names, commands and states as CSV")
+    form.add_argument(
+        "--csv", action="store_true", help=f"print names, commands and states as CSV; {CSV_HELP}"
+    )
     form.add_argument(
         "--task-file",
         action="store_true",
@@ -57,9 +67,10 @@ def run_export(arguments: argparse.Namespace) -> int:
             nested_delimiter = delimiter_of("-n", arguments.nested_delimiter)
             return _print_task_file(items, delimiter, nested_delimiter)
         if arguments.csv:
-            return _print_csv(items)
+            print_csv(chain([CSV_COLUMNS], map(_csv_row, items)))
+            return 0
         for item in items:
-            print(json.dumps(_attributes(item, arguments.no_logs), ensure_ascii=False))
+            print(json_for_stdout(_attributes(item, arguments.no_logs)))
     return 0
 
 
@@ -69,14 +80,10 @@ def _attributes(item: Item, no_logs: bool) -> Attributes:
     return {name: value for name, value in attributes.items() if name not in left_out}
 
 
-def _print_csv(items: Iterable[Item]) -> int:
-    writer = csv_writer()
-    writer.writerow(("itemID", "TaskID", "TaskScript", "ItemState"))
-    for item in items:
-        script = item_attributes(item)["TaskScript"]
-        text = script if isinstance(script, str) else json.dumps(script)
-        writer.writerow((item.item_id, item.task_id, text, item.state.value))
-    return 0
+def _csv_row(item: Item) -> tuple[str, ...]:
+    script = item_attributes(item)["TaskScript"]
+    text = script if isinstance(script, str) else json.dumps(script)
+    return item.item_id, item.task_id, text, item.state.value
 
 
 def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:
@@ -85,8 +92,8 @@ def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: st
     print(delimiter.join(ALL_COLUMNS))
     for item in items:
         try:
-            print(task_line(item, delimiter, nested_delimiter))
+            print_data(task_line(item, delimiter, nested_delimiter))
         except TaskFileError as error:
-            print(error, file=sys.stderr)
+            say(str(error))
             code = 1
     return code

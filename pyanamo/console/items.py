@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from pyanamo.cli import say
 from pyanamo.console.arguments import (
     Commands,
     add_command,
@@ -17,6 +17,7 @@ from pyanamo.console.arguments import (
 )
 from pyanamo.console.screen import (
     is_terminal,
+    print_data,
     print_json,
     print_json_list,
     print_line,
@@ -201,10 +202,9 @@ def run_logs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json("logs", item_id=arguments.item, stream=stream, text=tail, size=size)
         return 0
-    sys.stdout.write(tail)
-    shown = len(tail.encode())
-    if shown < size:
-        print(f"the last {shown} of {size} bytes; all of them with --whole", file=sys.stderr)
+    print_data(tail, end="")
+    if len(tail.encode()) != size:
+        say(f"the end of {size} bytes, as a terminal shows it; all of them with --whole")
     return 0
 
 

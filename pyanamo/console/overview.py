@@ -16,9 +16,10 @@ from pyanamo.console.arguments import (
     workflow_of,
 )
 from pyanamo.console.screen import (
+    CSV_HELP,
     STATE_STYLES,
-    csv_writer,
     duration_text,
+    print_csv,
     print_json,
     print_table,
     rich_console,
@@ -67,7 +68,7 @@ def add_commands(commands: Commands) -> None:
         help="only samples whose state in STEP is STATE; STEP= for samples without items there",
     )
     form = samples.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print CSV")
+    form.add_argument("--csv", action="store_true", help=f"print CSV; {CSV_HELP}")
     form.add_argument("--summary", action="store_true", help="count the samples in each step")
 
 
@@ -183,7 +184,7 @@ def run_samples(arguments: argparse.Namespace) -> int:
             for sample in samples.rows
         )
         if arguments.csv:
-            csv_writer().writerows([columns, *rows])
+            print_csv([columns, *rows])
         else:
             print_table(columns, rows)
     return 0

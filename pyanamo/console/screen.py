@@ -1,29 +1,38 @@
 """Print answers: tables on a terminal, tab-separated lines in a pipe, JSON if asked for.
 
 rich draws what is on a terminal. Where rich is not installed, columns are aligned with blanks.
+Nothing from a table or a log reaches a terminal with its control characters.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import io
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import ItemState
+from pyanamo.output.text import escaped, harmless, json_text, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 JSON_VERSION = 1
+LONGEST_LINE = 1024 * 1024  # bytes of a log that are held back for the end of their line
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+CSV_HELP = (
+    "a cell that begins with = + - @ ' or a tab or line break has another ' before it, so that "
+    "spreadsheets don't take it for a formula"
+)
 
 STATE_STYLES = {
     ItemState.TODO.value: "default",
@@ -74,10 +83,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if console := rich_console():
         _draw_table(console, columns, rows)
     elif is_terminal():
-        _print_aligned([columns, *(tuple(map(one_line, row)) for row in rows)])
+        _print_aligned([tuple(map(one_line, row)) for row in (columns, *rows)])
     else:
-        print("\t".join(columns))
-        for row in rows:
+        for row in chain([columns], rows):
             print("\t".join(map(one_line, row)))
 
 
@@ -99,17 +107,12 @@ def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def harmless(cell: str) -> str:
-    """Return a cell without what controls a terminal; its lines stay lines."""
-    return cell if cell.isprintable() else "\n".join(map(one_line, cell.split("\n")))
-
-
 def print_line(text: str) -> None:
     """Print a line for a person to copy: it isn't broken at the terminal's width."""
     if console := rich_console():
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(harmless(text), markup=False, soft_wrap=True)
     else:
-        print(text)
+        print(harmless(text))
 
 
 def state_style(cell: str) -> str:
@@ -120,29 +123,30 @@ def state_style(cell: str) -> str:
 
 def one_line(cell: str) -> str:
     """Return a cell that fits in one line and one column, and doesn't control a terminal."""
-    if cell.isprintable() and "\\" not in cell:
-        return cell
-    return "".join(
-        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode()
-        for char in cell
-    )
+    return escaped(cell.replace("\\", r"\\"))
 
 
 def print_json(command: str, **content: Any) -> None:
     """Print one JSON object: `version`, `command`, and the command's answer."""
     answer = {"version": JSON_VERSION, "command": command, **content}
-    print(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+    print(json_for_stdout(answer, indent=2))
 
 
 def print_json_list(command: str, name: str, things: Iterable[Any]) -> None:
     """Print the same for many things: each when it comes, on a line of its own."""
-    head = json.dumps({"version": JSON_VERSION, "command": command})[:-1]
-    print(f"{head}, {json.dumps(name)}: [", end="")
+    head = json_for_stdout({"version": JSON_VERSION, "command": command})[:-1]
+    print(f'{head}, "{name}": [', end="")
     separator = "\n"
     for thing in things:
-        print(f"{separator}{json.dumps(plain(thing), ensure_ascii=False)}", end="")
+        print(f"{separator}{json_for_stdout(thing)}", end="")
         separator = ",\n"
     print("\n]}")
+
+
+def json_for_stdout(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON in UTF-8; for a terminal that has another encoding, in ASCII."""
+    is_utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    return json_text(plain(value), indent=indent, ascii_only=not is_utf8)
 
 
 def plain(value: Any) -> Any:
@@ -182,14 +186,53 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def print_data(text: str, end: str = "\n") -> None:
+    """Print text for a program as it is; to a terminal, without what controls it."""
+    print(harmless(text) if is_terminal() else text, end=end)
+
+
 def write_bytes(chunks: Iterator[bytes]) -> None:
-    """Write bytes to stdout as they are."""
+    """Write bytes to stdout as they are; to a terminal, what it would finally show of them."""
+    if is_terminal():
+        for lines in _whole_lines(chunks):
+            print_data(readable(lines), end="")
+        return
     sys.stdout.flush()
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
 
-def csv_writer() -> Any:  # its type has no public name
-    """Return a writer of comma-separated values whose lines end in a newline only."""
-    return csv.writer(sys.stdout, lineterminator="\n")
+def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in chunks that end where lines end, unless a line is very long."""
+    rest = b""
+    for chunk in chunks:
+        ended, newline, rest = (rest + chunk).rpartition(b"\n")
+        yield ended + newline
+        if len(rest) > LONGEST_LINE:
+            yield rest
+            rest = b""
+    yield rest
+
+
+def print_csv(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows as comma-separated values, whose lines end in a newline only.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe before it (OWASP, "CSV
+    Injection"), and so does one that begins with an apostrophe: a program that reads the cells can
+    take away the first one.
+    """
+    # Given this end of line, the module quotes cells with any part of it.
+    writer = csv.writer(_Lines(), lineterminator="\r\n")
+    writer.writerows(map(_without_formula, row) for row in rows)
+
+
+class _Lines:
+    """Prints the lines that a CSV writer writes."""
+
+    def write(self, line: str) -> None:
+        print_data(line.removesuffix("\r\n"))
+
+
+def _without_formula(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyanamo.batch.submission import PilotJob, array_sizes, left_in
+from pyanamo.cli import say
 from pyanamo.console.arguments import Commands, add_command
 from pyanamo.console.screen import counted, print_json, print_table
 from pyanamo.console.submit_flags import (
@@ -91,11 +91,11 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     if left.busy:
         found += f", {left.busy} held by pilots"
     if not pilots:
-        _say(f"{found}: nothing is left for more pilots, so none is submitted")
+        say(f"{found}: nothing is left for more pilots, so none is submitted")
         return 0
     each = f"{counted(arguments.items)} at a time" if arguments.items else "1 item each (no -i)"
     limit = f", of which {pilots} are submitted (--most)" if pilots < wanted else ""
-    _say(f"{found}; {each}: {_pilots_text(wanted)}{limit}")
+    say(f"{found}; {each}: {_pilots_text(wanted)}{limit}")
     return pilots
 
 
@@ -106,7 +106,7 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
     submitted: list[Submitted] = []
     jobs = Jobs(store.account)
     try:
-        with stop_signals() as stop, when_set(stop, lambda: _say(STOPPING)):
+        with stop_signals() as stop, when_set(stop, lambda: say(STOPPING)):
             for size in sizes:
                 if stop:
                     break
@@ -124,7 +124,7 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
         jobs.close()
         if as_json:
             _print_submitted(submitted, sizes)
-    _say(_told(submitted, sizes))
+    say(_told(submitted, sizes))
     is_whole = len(submitted) == len(sizes)
     return 0 if is_whole or stop.signal is None else exit_code(stop.signal)
 
@@ -177,8 +177,3 @@ def _print_dry_run(job: PilotJob, sizes: Sequence[int], *, as_json: bool) -> Non
         ("Command", shlex.join(job.command) or "the job definition's"),
     ]
     print_table(("What", "Value"), rows)
-
-
-def _say(text: str) -> None:
-    """Print to stderr: stdout is for job ids."""
-    print(text, file=sys.stderr, flush=True)

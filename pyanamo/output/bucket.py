@@ -94,6 +94,8 @@ def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
     if not bucket:
         raise UsageError(f"-b {name!r} is not a bucket: give NAME or s3://NAME/PREFIX")
     prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
+    if prefix != prefix.encode(errors="replace").decode():
+        raise UsageError(f"the prefix {prefix!r} is not UTF-8: S3 has no other keys")
     return LogBucket(bucket, prefix, account)
 
 

@@ -27,7 +27,7 @@ from pyanamo.output.capture import TaskOutput
 from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
 from pyanamo.pilot.shortage import shortage_of
-from pyanamo.pilot.spawn import spawn
+from pyanamo.pilot.spawn import encoded, spawn
 from pyanamo.shellwords import split_words
 from pyanamo.signals import STOP_SIGNALS, Halt
 
@@ -264,7 +264,8 @@ def _why_not_started(
         return NOT_EXECUTABLE, f"not a command: {error}"
     program = split_words(command, environment)[:1]
     name = program[0] if program else ""
-    if error.errno == errno.ENOENT and shutil.which(name, path=environment.get("PATH")):
+    path = os.fsdecode(encoded(environment.get("PATH", os.defpath)))
+    if error.errno == errno.ENOENT and shutil.which(os.fsdecode(encoded(name)), path=path):
         return NOT_EXECUTABLE, f"its interpreter is missing: {name}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NOT_FOUND, f"command not found: {name}"

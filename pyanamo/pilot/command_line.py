@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pyanamo.cli import (
     add_version_flag,
     check_table_name,
     duration,
+    say,
     size,
     store_of,
     whole_number,
@@ -50,7 +50,7 @@ def main(started: float, argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(summary: Summary, fail_on_item_failure: bool) -> int:
     if summary.error:
-        print(summary.error, file=sys.stderr)
+        say(summary.error)
         return 1
     if summary.stopped_by is not None:
         return exit_code(summary.stopped_by)

@@ -16,6 +16,8 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pyanamo.pilot.spawn import encoded
+
 WORKER_MARK = "PYANAMO_WORKER"  # the environment variable that holds the mark
 CAN_FIND = os.path.isdir("/proc/self")
 
@@ -63,8 +65,8 @@ def kill_marked(*marks: str, limit: float = 5.0) -> bool:
 
 
 def _marked(marks: tuple[str, ...]) -> Iterator[int]:
-    exact = [os.fsencode(mark) + b"\0" for mark in marks if not mark.endswith("*")]
-    begins = [os.fsencode(mark[:-1]) for mark in marks if mark.endswith("*")]
+    exact = [encoded(mark) + b"\0" for mark in marks if not mark.endswith("*")]
+    begins = [encoded(mark[:-1]) for mark in marks if mark.endswith("*")]
     wanted = [b"\0" + mark for mark in exact + begins]
     for entry in os.listdir("/proc") if CAN_FIND else ():
         if entry.isdigit() and int(entry) != os.getpid():

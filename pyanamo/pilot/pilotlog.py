@@ -7,6 +7,7 @@ import logging
 import sys
 
 from pyanamo.model import Item, utc_date
+from pyanamo.output.text import json_text
 
 
 def about(item: Item, task: str = "") -> dict[str, str]:
@@ -56,7 +57,7 @@ class _JSONLines(logging.Formatter):
         fields = {**_fields(record), "message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json_text(fields)
 
 
 def _one_line(text: str) -> str:

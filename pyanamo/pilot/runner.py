@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 import time
@@ -30,6 +29,7 @@ from pyanamo.pilot.marks import WORKER_MARK
 from pyanamo.pilot.nested import NestedTasks, Record, Results
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.shortage import Shortage, shortage_of, tell
+from pyanamo.pilot.spawn import pipeline_environment
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.signals import Halt
 
@@ -73,7 +73,7 @@ class Runner:
     count_task: Callable[[float], None]  # called with the seconds that each task ran
     task_timeout: float | None = None  # seconds
     keeper: Keeper = field(default_factory=Keeper)
-    base_environment: Mapping[str, str] = field(default_factory=lambda: pipeline_environment())
+    base_environment: Mapping[str, str] = field(default_factory=pipeline_environment)
 
     def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
         """Run the tasks of an item that aren't done, until all have ended or a halt is set.
@@ -189,12 +189,3 @@ def outcome_of(item: Item, results: Mapping[str, Result], why_stopped: str) -> O
     return Outcome(
         ending=Ending.FAILED, results=results, reason=first.reason, exit_code=first.exit_code
     )
-
-
-def pipeline_environment() -> dict[str, str]:
-    """Return our environment, with the folder `PIPELINE` (if set) first on the `PATH`."""
-    environment = dict(os.environ)
-    pipeline = environment.get("PIPELINE")
-    if pipeline and os.path.isdir(pipeline):
-        environment["PATH"] = os.pathsep.join(filter(None, (pipeline, environment.get("PATH"))))
-    return environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -16,8 +17,8 @@ def spawn(
     a NUL byte.
     """
     return subprocess.Popen(
-        [_encoded(word) for word in words] or [b""],
-        env={name: _encoded(value) for name, value in environment.items()},
+        [encoded(word) for word in words] or [b""],
+        env={encoded(name): encoded(value) for name, value in environment.items()},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -25,6 +26,22 @@ def spawn(
     )
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
     """Encode a word as UTF-8, as in task files and tables, whatever the locale."""
     return text.encode(errors="surrogateescape")
+
+
+def pipeline_environment() -> dict[str, str]:
+    """Return our environment, with the folder `PIPELINE` (if set) first on the `PATH`.
+
+    It is decoded as `encoded` encodes, whatever the locale: byte for byte the same for a task.
+    """
+    environment = dict(os.environb)
+    pipeline = environment.get(b"PIPELINE")
+    if pipeline and os.path.isdir(pipeline):
+        environment[b"PATH"] = b":".join(filter(None, (pipeline, environment.get(b"PATH"))))
+    return {_decoded(name): _decoded(value) for name, value in environment.items()}
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")

@@ -27,6 +27,7 @@ from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
+from pyanamo.output.text import readable_text
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.tables.transitions import Change, Changes
@@ -223,9 +224,8 @@ class Workflow:
             if chosen and not chosen & {task.name for task in item.tasks}:
                 return Amended.UNCHANGED
             what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
-            return transitions.restarted(
-                item, again, f"restarted: {what}", operator_name(), self._clock()
-            )
+            how = readable_text(f"restarted: {what}")
+            return transitions.restarted(item, again, how, operator_name(), self._clock())
 
         return self._amend(selection, found, restarted)
 
@@ -387,4 +387,4 @@ def operator_name() -> str:
         name = getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
         name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
+    return readable_text(f"{name}@{socket.gethostname()}")

@@ -28,7 +28,7 @@ def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
     assert LONG.endswith(tail.stdout)
     assert 100 < len(tail.stdout) < 2000
     size = len(LONG)
-    note = f"the last {len(tail.stdout)} of {size} bytes; all of them with --whole\n"
+    note = f"the end of {size} bytes, as a terminal shows it; all of them with --whole\n"
     assert (tail.code, tail.stderr) == (0, note)
     assert embedded.sees("logs", "noisy", "Task_0", "--whole") == LONG
     assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG

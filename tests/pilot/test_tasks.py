@@ -207,10 +207,3 @@ def test_closed_standard_files_harm_no_task(local: Place, closed: str) -> None:
     assert pilot.wait().code == 0
     assert local.result("prints").stdout == "1\n2\n3\n"
     assert local.result("lasts").stdout == "x\ny\n"
-
-
-def test_a_locale_without_utf8_harms_no_command(local: Place) -> None:
-    local.environment.update(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
-    local.fill({"Probe ä": "bash -c 'echo \"$PYANAMO_ITEM_ID\" é'"})
-    assert local.run().counts["done"] == 1
-    assert local.result("Probe ä").stdout == "Probe ä é\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def file_of(uri: str) -> Path:
     """The file that a `Log_URI` names."""
     parts = urlsplit(uri)
     assert parts.scheme == "file"
-    return Path(unquote(parts.path))
+    return Path(os.fsdecode(unquote_to_bytes(parts.path)))
 
 
 def log_file(uri: str) -> bytes:
