@@ -15,7 +15,7 @@ from pyanamo.errors import PyAnamoError, StoreUnavailable
 from pyanamo.model import NOT_EXECUTABLE, NOT_FOUND, CommandEnd, Result, TaskStatus
 from pyanamo.output.capture import Capture, TaskOutput
 from pyanamo.output.room import TAIL_BYTES, Room
-from pyanamo.output.stores import LogFolder, LogName, LogStore
+from pyanamo.output.stores import PRIVATE, LogFolder, LogName, LogStore
 from pyanamo.output.text import first_bytes, readable_text
 from pyanamo.signals import Halt
 from pyanamo.tables.size import MAX_REASON_BYTES
@@ -125,7 +125,7 @@ class Keeper:
         except PyAnamoError as error:
             log.warning("a log could not be stored: %s", error, extra=extra)
         try:
-            address = LogFolder(self.spare_folder).keep(path, capture.content)
+            address = LogFolder(self.spare_folder, PRIVATE).keep(path, capture.content)
             log.warning("the log is kept in %s", address, extra=extra)
             return address
         except PyAnamoError as error:

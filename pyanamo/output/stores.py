@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,8 @@ from pyanamo.errors import PyAnamoError
 NAME_BYTES = 200  # per part of a log's path; file systems allow 255, including the suffix
 PIECE_BYTES = 1024 * 1024  # decompress at most this much at once, to bound memory use
 _GZIP = 31  # zlib's wbits for a gzip stream
+
+PRIVATE = 0o600  # the mode of a file that only its owner can read
 
 Content = Callable[[], Iterator[bytes]]  # each call yields the log from its beginning
 
@@ -68,8 +70,10 @@ class LogStore(Protocol):
 class LogFolder:
     """Keeps logs in a local folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int = 0o666) -> None:
+        """`mode` is that of the logs, apart from what the umask takes away."""
         self._folder = folder
+        self._mode = mode
 
     def check(self, table: str) -> None:
         """Create the folder, and check that it is writable."""
@@ -88,14 +92,30 @@ class LogFolder:
         scratch = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with scratch.open("wb") as target:
-                for chunk in gzipped(content()):
-                    target.write(chunk)
+            scratch.unlink(missing_ok=True)  # of a pilot that was killed
+            write_file(scratch, gzipped(content()), self._mode)
             scratch.replace(file)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             raise PyAnamoError(f"the log {file} can't be written: {error.strerror}") from error
         return file.as_uri()
+
+
+def write_file(file: Path, chunks: Iterable[bytes], mode: int = PRIVATE) -> None:
+    """Create a file, or nothing if that fails. Raises `OSError`.
+
+    Others can write to folders such as `/tmp`. So nothing that is there already is opened, and no
+    link is followed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(file, flags, mode), "wb", buffering=0) as target:
+        try:
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[target.write(rest) :]
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
 
 
 def gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:

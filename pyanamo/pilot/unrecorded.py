@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyanamo.model import Claim, Outcome
+from pyanamo.output.stores import write_file
 from pyanamo.signals import Halt
 from pyanamo.tables.attributes import log_attribute
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class SpareCopy:
     """A file with an outcome, in the current folder or else in the folder for temporary files.
 
-    It is thread-safe.
+    It is thread-safe. Only its owner can read it.
     """
 
     def __init__(self, table: str, claim: Claim, outcome: Outcome) -> None:
@@ -46,14 +46,15 @@ class SpareCopy:
                 self._file.unlink(missing_ok=True)
 
     def _write(self) -> Path | None:
-        folder = next(filter(_is_writable, _folders()), Path())
-        file = (folder / _name(self._table, self._claim)).absolute()
-        try:
-            file.write_text(self._content(), encoding="utf-8")
-        except OSError as error:
-            log.error("the results can't be kept in %s either: %s", file, error.strerror)
-            return None
-        return file
+        troubles = []
+        for file in _files(self._table, self._claim):
+            try:
+                write_file(file, [self._content().encode()])
+                return file
+            except OSError as error:
+                troubles.append(f"{file}: {error.strerror}")
+        log.error("the results can't be kept in a file either: %s", ", ".join(troubles))
+        return None
 
     def _content(self) -> str:
         item, outcome = self._claim.item, self._outcome
@@ -99,17 +100,10 @@ class SpareCopies:
 
 def kept_file(table: str, claim: Claim) -> Path | None:
     """Return the file that a killed worker has left for this claim, if there is one."""
-    files = ((folder / _name(table, claim)).absolute() for folder in _folders())
-    return next(filter(Path.is_file, files), None)
+    return next(filter(Path.is_file, _files(table, claim)), None)
 
 
-def _name(table: str, claim: Claim) -> str:
-    return f"pyanamo-unrecorded-{table}-{claim.token}.json"
-
-
-def _folders() -> tuple[Path, Path]:
-    return Path(), Path(tempfile.gettempdir())
-
-
-def _is_writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)
+def _files(table: str, claim: Claim) -> list[Path]:
+    """Return where the file may be: if not in the first place, then in the next."""
+    name = f"pyanamo-unrecorded-{table}-{claim.token}.json"
+    return [(folder / name).absolute() for folder in (Path(), Path(tempfile.gettempdir()))]

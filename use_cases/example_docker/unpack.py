@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import lzma
 import stat
+import struct
 import sys
 import tarfile
 import zipfile
@@ -23,8 +24,11 @@ _BLOCK = 512  # bytes; a block of zeros ends a tar
 _DAMAGED = "it is damaged, or not an archive of its kind: create it again"
 _DAMAGE = (
     EOFError,
+    LookupError,  # zipfile's and tarfile's, for parts that are too short
     NotImplementedError,  # zipfile's, for unsupported compression methods
+    OverflowError,  # tarfile's, for times that the system doesn't have
     lzma.LZMAError,
+    struct.error,
     tarfile.TarError,
     ValueError,  # tarfile's, for names that contain a NUL byte
     zipfile.BadZipFile,
@@ -100,7 +104,7 @@ def check_members(members: list[tarfile.TarInfo]) -> None:
     links = {path_of(member.name) for member in members if member.issym()}
     files = set()
     for member in members:
-        path = path_of(member.name)
+        path = path_of(member.name, is_folder=member.isdir())
         if not links.isdisjoint(path.parents):
             raise BadArchive(f"{member.name!r} in it is reached through a link")
         if member.issym():
@@ -128,9 +132,15 @@ def check_symlink(path: PurePosixPath, target: str) -> None:
         raise BadArchive(f"{str(path)!r} in it is a link to {target!r}, outside its folder")
 
 
-def path_of(name: str) -> PurePosixPath:
-    """Return the path of a member. Raises `BadArchive` if it leads outside the folder."""
+def path_of(name: str, *, is_folder: bool = False) -> PurePosixPath:
+    """Return the path of a member.
+
+    Raises `BadArchive` if it leads outside the folder, or if it is the folder itself and the member
+    is something else than a folder.
+    """
     path = PurePosixPath(name)
+    if not path.parts and not is_folder:
+        raise BadArchive(f"{name!r} in it is not a file's name")
     if path.is_absolute() or ".." in path.parts:
         raise BadArchive(f"{name!r} in it is outside its folder")
     return path
@@ -143,7 +153,7 @@ def unpack_zip(file: Path, folder: Path) -> None:
         if not members:
             raise BadArchive("there is nothing in it")
         for member in members:
-            path_of(member.filename)
+            path_of(member.filename, is_folder=member.filename.endswith("/"))
             mode = member.external_attr >> 16  # zero if the zip wasn't created on Unix
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise BadArchive(f"{member.filename!r} in it is a link, which only a tar may have")
