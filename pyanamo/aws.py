@@ -64,11 +64,15 @@ _NAMES = {
 
 
 class ConditionFailed(Exception):
-    """DynamoDB refused a conditional write. `item` is the item that is there, if there is one."""
+    """DynamoDB refused a conditional write. `item` is the item that is there, if there is one.
 
-    def __init__(self, item: Mapping[str, Any] | None) -> None:
+    If the SDK has repeated the request, an earlier one may have been the one that was accepted.
+    """
+
+    def __init__(self, item: Mapping[str, Any] | None, *, was_repeated: bool = False) -> None:
         super().__init__()
         self.item = item
+        self.was_repeated = was_repeated
 
 
 def make_client(
@@ -140,7 +144,9 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
         told = error.response["Error"]
         code, message = told.get("Code", ""), told.get("Message", "")
         if code == "ConditionalCheckFailedException":
-            raise ConditionFailed(error.response.get("Item")) from error  # type: ignore[arg-type]
+            item: Any = error.response.get("Item")
+            tries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+            raise ConditionFailed(item, was_repeated=tries > 0) from error
         raise aws_error(code, message, client, what, error.operation_name) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise AccessDenied(

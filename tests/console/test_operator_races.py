@@ -129,6 +129,19 @@ def test_what_was_claimed_meanwhile_is_not_deleted(remote: Place) -> None:
     assert remote.item("item").state is ItemState.LOCKED
 
 
+@pytest.mark.parametrize("change", [transitions.held, transitions.deleted])
+def test_what_two_operators_change_alike_counts_once(remote: Place, change: Change) -> None:
+    other = remote.store.open(remote.table_name)
+    add(remote.table, single("item"))
+
+    def interrupted(item: Item) -> Changes | Amended:
+        _amended(other, change)
+        return change(item)
+
+    assert remote.table.amend("item", interrupted) is Amended.TAKEN
+    other.close()
+
+
 def test_an_embedded_item_cannot_be_changed_meanwhile(local: Place) -> None:
     """Who looks at it to change it has it alone: a pilot that tries waits."""
     add(local.table, single("item"))

@@ -182,7 +182,8 @@ class DynamoDBTable(HoldersVerbs):
                 write(TableName=self.name, Key=_key(item_id), **expression.arguments(condition))
         except ConditionFailed as failed:
             there = plain_map(failed.item or {})
-            return Amended.CHANGED if _has_landed(changes, there) else Amended.TAKEN
+            is_ours = failed.was_repeated and _has_landed(changes, there)
+            return Amended.CHANGED if is_ours else Amended.TAKEN
         return Amended.CHANGED
 
     def drop(self) -> None:
