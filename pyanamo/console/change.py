@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice, takewhile
 
+from pyanamo.cli import say
 from pyanamo.console.arguments import (
     Commands,
     add_command,
@@ -17,11 +19,13 @@ from pyanamo.console.arguments import (
 from pyanamo.console.screen import counted, print_data, print_json, require_consent
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import ItemState
+from pyanamo.signals import Stop, exit_code, stop_signals, when_set
 from pyanamo.workflow import Changed, Found, Workflow
 from pyanamo.workflow.selection import Selection
 
 ASK_FROM = 100  # items
 DRY_RUN_SHOWS = 10
+STOPPING = "stopping after the current items; a second signal stops at once"
 
 
 def add_commands(commands: Commands) -> None:
@@ -142,7 +146,9 @@ def run_release(arguments: argparse.Namespace) -> int:
                 if not names:
                     raise ItemNotFound("no item is held by an AWS Batch job that has ended")
                 return _dry_run(arguments, "released", names)
-            return _tell(arguments, "released", workflow.release_ended_jobs())
+            with _stoppable() as stop:
+                changed = workflow.release_ended_jobs(stop=stop)
+            return _tell(arguments, "released", changed, stop)
     arguments.state = [ItemState.LOCKED.value]
     return _run(
         arguments,
@@ -194,7 +200,17 @@ def _run(
         if not arguments.yes and (always_ask or len(first) == ASK_FROM):
             first += found
             require_consent(f"{counted(len(first))} would be {done}")
-        return _tell(arguments, done, change(workflow, selection, chain(first, found)))
+        with _stoppable() as stop:
+            chosen = takewhile(lambda _: not stop, chain(first, found))
+            changed = change(workflow, selection, chosen)
+        return _tell(arguments, done, changed, stop)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Stop]:
+    """Let a stop signal end a change after the items that are being changed."""
+    with stop_signals() as stop, when_set(stop, lambda: say(STOPPING)):
+        yield stop
 
 
 def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
@@ -212,10 +228,17 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
     return 0
 
 
-def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> int:
+def _tell(
+    arguments: argparse.Namespace, done: str, changed: Changed, stop: Stop | None = None
+) -> int:
+    """Tell what was changed, also if a stop signal came before the end; the exit code."""
+    code = 0
+    if stop is not None and stop.signal is not None:
+        say(f"{stop.reason}: run it again for the rest")
+        code = exit_code(stop.signal)
     if arguments.json:
         print_json(arguments.command, changed=changed)
-        return 0
+        return code
     parts = [f"{done} {changed.changed}"]
     if changed.unchanged:
         parts.append(f"left as they are {changed.unchanged}")
@@ -224,4 +247,4 @@ def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> int:
     if changed.missing:
         parts.append(f"no longer there {changed.missing}")
     print(", ".join(parts))
-    return 0
+    return code

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyanamo.cli import duration
+from pyanamo.cli import duration, say
 from pyanamo.console.arguments import (
     Commands,
     add_command,
@@ -24,8 +24,9 @@ from pyanamo.console.screen import (
     print_table,
     rich_console,
 )
-from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.errors import ItemNotFound, StoreUnavailable, UsageError
 from pyanamo.model import ItemState
+from pyanamo.output.text import harmless
 from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
@@ -80,26 +81,36 @@ def run_status(arguments: argparse.Namespace) -> int:
         console = None if arguments.json or arguments.watch is None else rich_console()
         if console and not console.is_dumb_terminal:
             return _watch(workflow, arguments.watch, console)
-        while True:
-            _print_status(workflow.status(), as_json=arguments.json)
-            if arguments.watch is None:
-                return 0
+        _print_status(workflow.status(), as_json=arguments.json)
+        while arguments.watch is not None:
             sys.stdout.flush()
             time.sleep(arguments.watch)
+            try:
+                _print_status(workflow.status(), as_json=arguments.json)
+            except StoreUnavailable as error:  # it may pass
+                say(str(error))
+        return 0
 
 
 def _watch(workflow: Workflow, seconds: float, console: Console) -> int:
     """Redraw the status until Ctrl-C."""
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
-    live = Live(status_table(workflow.status()), console=console, auto_refresh=False)
+    shown = status_table(workflow.status())
+    live = Live(shown, console=console, auto_refresh=False)
     try:
         with raising_signals(), ExitStack() as stack:
             stack.callback(live.stop)  # shows the cursor again, even if `start` is interrupted
             live.start(refresh=True)
             while True:
                 time.sleep(seconds)
-                live.update(status_table(workflow.status()), refresh=True)
+                try:
+                    shown = status_table(workflow.status())
+                    live.update(shown, refresh=True)
+                except StoreUnavailable as error:  # it may pass
+                    live.update(Group(shown, Text(harmless(str(error)), "red")), refresh=True)
     except StoppedBySignal as stopped:
         return stopped.exit_code
 

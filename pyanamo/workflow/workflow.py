@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -255,15 +256,15 @@ class Workflow:
 
         return self._amend(selection, found, freed, locked=True)
 
-    def release_ended_jobs(self) -> Changed:
+    def release_ended_jobs(self, *, stop: object = None) -> Changed:
         """Put items back to `todo` that are locked by AWS Batch jobs which have ended.
 
         If Batch no longer knows the job, the lease must have expired too: the job may belong to
-        another region or account.
+        another region or account. Once `stop` is true, no other item is released.
         """
         total = Changed()
         for held in self.ended_jobs():
-            for row in held.items:
+            for row in takewhile(lambda _: not stop, held.items):
                 freed = self._freed(row, held.job)
                 total = total.plus(self._table(row.table).amend(row.item_id, freed))
         return total

@@ -2,17 +2,14 @@
 
 import os
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang
-from tests.support.importing import large, names, through, told
+from tests.support.importing import large, locked_file, names, through, told
 from tests.support.operator import Operator
 from tests.support.programs import SECONDS, Finished, finish
 from tests.support.waiting import wait_until
@@ -33,16 +30,6 @@ def test_stopping_an_import_to_a_file(
         process.send_signal(number)
     stopped = finish(process)
     assert_stopped(embedded, stopped, number, file, rows)
-
-
-@contextmanager
-def locked_file(file: Path) -> Iterator[None]:
-    """Nobody else writes to the file."""
-    with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as database:
-        while not database.in_transaction:  # SQLite itself would look too seldom
-            with suppress(sqlite3.OperationalError):
-                database.execute("BEGIN IMMEDIATE")
-        yield
 
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)

@@ -2,6 +2,9 @@
 
 import re
 import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pyanamo.tables import WorkflowTable
@@ -63,3 +66,13 @@ def finish_one(table: WorkflowTable) -> str:
     claim = claim_from(table)
     assert table.finish(claim, done())
     return claim.item.item_id
+
+
+@contextmanager
+def locked_file(file: Path) -> Iterator[None]:
+    """Nobody else writes to the file."""
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as database:
+        while not database.in_transaction:  # SQLite itself would look too seldom
+            with suppress(sqlite3.OperationalError):
+                database.execute("BEGIN IMMEDIATE")
+        yield

@@ -1,0 +1,87 @@
+"""Commands that are stopped, or that meet an error that passes."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pyanamo.console import overview
+from pyanamo.errors import StoreUnavailable
+from pyanamo.workflow import Workflow
+from tests.support.importing import locked_file
+from tests.support.operator import Operator, add_failed
+from tests.support.programs import finish
+from tests.support.waiting import wait_until
+
+ITEMS = 3000
+STOPPING = "stopping after the current items; a second signal stops at once"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_change_that_is_stopped_tells_what_it_did(
+    embedded: Operator, tmp_path: Path, number: signal.Signals, as_json: bool
+) -> None:
+    add_failed(embedded, ITEMS)
+    flags = ["--json"] if as_json else []
+    process = embedded.starts("restart", "--failed", "--yes", *flags)
+    wait_until(lambda: "todo" in embedded.states().values(), "the first items are restarted")
+    with locked_file(tmp_path / "table.db"):  # it can't go on until the signal has come
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert process.stderr.readline().decode() == f"{STOPPING}\n"
+    stopped = finish(process)
+    assert stopped.code == 128 + number
+    assert stopped.stderr == f"stopped by {number.name}: run it again for the rest\n"
+    states = Counter(embedded.states().values())
+    assert 0 < states["todo"] < ITEMS
+    if as_json:
+        assert json.loads(stopped.stdout)["changed"]["changed"] == states["todo"]
+    else:
+        assert stopped.stdout == f"restarted {states['todo']}\n"
+    assert embedded.sees("restart", "--failed", "--yes") == f"restarted {states['failed']}\n"
+
+
+class Over(BaseException):
+    """The end of a test's watch."""
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_watching_goes_on_after_an_error_that_passes(
+    shelf: Operator, monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    statuses = Workflow.status
+    calls = 0
+
+    def status(workflow: Workflow) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            raise StoreUnavailable(f"not now \x1b[2J {calls}")
+        if calls == 5:
+            raise Over
+        return statuses(workflow)
+
+    monkeypatch.setattr(Workflow, "status", status)
+    shown = io.StringIO()
+    if on_terminal:
+        console = Console(file=shown, force_terminal=True, width=100)
+        monkeypatch.setattr(overview, "rich_console", lambda: console)
+    monkeypatch.setattr("builtins.print", lambda *words, **_: shown.write(f"{words[0]}\n"))
+    with pytest.raises(Over):
+        shelf.types("status", "--watch", "0.01")
+    text = shown.getvalue()
+    for call in (2, 3):
+        assert f"not now \\x1b[2J {call}" in text
+    assert text.rindex("Align") > text.index("not now \\x1b[2J 3")
+
+
+def test_watching_a_table_that_is_not_there_ends(embedded: Operator) -> None:
+    assert embedded.types("status", "--watch", "0.01").code == 1
