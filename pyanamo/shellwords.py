@@ -44,6 +44,8 @@ def split_words(command: str, environment: Mapping[str, str]) -> list[str]:
         if token is None:
             raise ValueError(_BROKEN[command[at]])
         at = token.end()
+        if token["escaped"] == "\n":  # the line goes on, as if both weren't there
+            continue
         if token["blank"] is None:
             word = (word or "") + _text(token, environment)
         elif word is not None:
@@ -75,5 +77,5 @@ def _text(token: re.Match[str], environment: Mapping[str, str]) -> str:
             token["double"],
         )
     if token["escaped"] is not None:
-        return token["escaped"].replace("\n", "")
+        return token["escaped"]
     return token["single"] or token["plain"] or ""

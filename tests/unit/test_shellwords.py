@@ -51,6 +51,7 @@ def test_quoting(command: str, words: list[str]) -> None:
     [
         (r"a\ b \\ \' \" \$NAME \n", ["a b", "\\", "'", '"', "$NAME", "n"]),
         ("a\\\nb", ["ab"]),  # a line goes on
+        ("a \\\n b \\\n", ["a", "b"]),
         (r"'a\' '\n\\'", ["a\\", r"\n\\"]),
         (r'"\" \\ \$NAME \` \n \x"', [r'" \ $NAME ` \n \x']),
         ('"a\\\nb"', ["ab"]),
@@ -178,3 +179,37 @@ def test_words_are_those_of_a_shell(command: str) -> None:
         env={"NAME": ENVIRONMENT["NAME"]},
     )
     assert split_words(command, ENVIRONMENT) == shell.stdout.decode().split("\0")[:-1]
+
+
+SET = {"NAME": "Mario", "_1": "a'b\"\\\\", "SPACED": " a  b ", "GLOB": "* $NAME"}
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4)
+VARIABLES = st.sampled_from([*SET]).flatmap(
+    lambda name: st.sampled_from([f"${name}", f"${{{name}}}"])
+)
+IN_DOUBLE_QUOTES = st.lists(
+    TEXT.map(lambda text: re.sub(r'[$`"\\\\]', r"\\\g<0>", text))
+    | st.sampled_from(["\\a", "\\ ", "\\'", "\\\n", "\n", "\t", "'", "|", ";", "#", "*"])
+    | VARIABLES.map(lambda variable: f"{variable}."),  # its name doesn't go on
+    max_size=4,
+).map("".join)
+PIECES = (
+    st.text("abzAZ09éß日._-/:,%+@", min_size=1, max_size=4)
+    | TEXT.map(lambda text: "'" + text.replace("'", "") + "'")
+    | IN_DOUBLE_QUOTES.map(lambda text: f'"{text}"')
+    | st.sampled_from(["$NAME.", "${NAME}", "\\\n", "'\n'"])
+    | st.sampled_from(" \t'\"\\$`|&;<>()*?[]#~={}!aé").map(lambda char: f"\\{char}")
+)
+WORDS = st.lists(PIECES, min_size=1, max_size=4).map("".join)
+BLANKS = st.text(" \t", min_size=1, max_size=2)
+
+
+@given(st.lists(st.tuples(BLANKS, WORDS).map("".join), max_size=5).map("".join))
+def test_random_words_are_those_of_bash(command: str) -> None:
+    """Where bash does no more than is promised: nothing outside of quotes has a meaning to it."""
+    shell = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' :{command}"],
+        capture_output=True,
+        check=True,
+        env={**SET, "LC_ALL": "C.UTF-8"},
+    )
+    assert split_words(f":{command}", SET) == shell.stdout.decode().split("\0")[:-1]
