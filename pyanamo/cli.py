@@ -122,6 +122,17 @@ def size(text: str) -> int:
     return int(number)
 
 
+def utf8_name(word: str) -> str:
+    """Return a name or text of a table that a command line gives; for argparse.
+
+    Names are printed as UTF-8, so they are read as UTF-8 if they can be, whatever the locale.
+    """
+    try:
+        return os.fsencode(word).decode()
+    except UnicodeError:
+        return word
+
+
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
     """Return a type for argparse: whole numbers from `least` to `most`."""
 

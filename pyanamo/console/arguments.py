@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TypeAlias
 
-from pyanamo.cli import add_place_flags, check_table_name, duration, store_of
+from pyanamo.cli import add_place_flags, check_table_name, duration, store_of, utf8_name
 from pyanamo.model import ItemState
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
@@ -61,7 +61,7 @@ def add_command(
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that select items."""
-    parser.add_argument("items", nargs="*", metavar="ITEM", help="an item's name")
+    parser.add_argument("items", nargs="*", type=utf8_name, metavar="ITEM", help="an item's name")
     which = parser.add_argument_group("select items (all conditions must match)")
     which.add_argument(
         "--state",
@@ -70,11 +70,19 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         help="items in this state; repeat it for several states",
     )
     which.add_argument(
-        "--name", metavar="PATTERN", help="items whose name matches: *, ? and [...] as in a shell"
+        "--name",
+        type=utf8_name,
+        metavar="PATTERN",
+        help="items whose name matches: *, ? and [...] as in a shell",
     )
-    which.add_argument("--task-id", metavar="NAME", help="items of this sample or group")
     which.add_argument(
-        "--instance", metavar="PATTERN", help="items that a matching pilot holds, or held last"
+        "--task-id", type=utf8_name, metavar="NAME", help="items of this sample or group"
+    )
+    which.add_argument(
+        "--instance",
+        type=utf8_name,
+        metavar="PATTERN",
+        help="items that a matching pilot holds, or held last",
     )
     which.add_argument(
         "--exit-code", type=int, metavar="N", help="items that ended with this exit code"
@@ -90,6 +98,7 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--reason",
+        type=utf8_name,
         metavar="TEXT",
         help="items with TEXT in their reason (failed items, unless --state is given)",
     )

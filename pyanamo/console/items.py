@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pyanamo.cli import say
+from pyanamo.cli import say, utf8_name
 from pyanamo.console.arguments import (
     Commands,
     add_command,
@@ -67,7 +67,7 @@ def add_commands(commands: Commands) -> None:
         "show -t Align Sample1",
         takes_items=True,
     )
-    show.add_argument("item", metavar="ITEM", help="the item's name")
+    show.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
     _add_logs(commands)
     add_command(
         commands,
@@ -90,7 +90,7 @@ def _add_logs(commands: Commands) -> None:
         "logs -t Align Sample1 Task_3 --stderr --whole",
         takes_items=True,
     )
-    logs.add_argument("item", metavar="ITEM", help="the item's name")
+    logs.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
     logs.add_argument(
         "task", nargs="?", metavar="TASK", help="a nested item's task, for example Task_3"
     )

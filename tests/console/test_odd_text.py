@@ -58,6 +58,7 @@ def test_data_is_utf8_in_every_locale(abroad: Operator) -> None:
     table = prints(abroad, "items", "--columns", "itemID")
     assert set(table.splitlines()) == {"itemID", *NAMES}
     assert "Größe" in prints(abroad, "hold", "--state", "todo", "--dry-run")
+    assert prints(abroad, "items", "Größe", "日本", "--columns", "itemID").count("\n") == 3
 
 
 def test_a_terminal_that_lacks_a_character_gets_an_escape(
