@@ -73,7 +73,7 @@ def test_logs_and_export_as_json(stocked: Operator) -> None:
 def test_export_as_a_task_file(shelf: Operator, tmp_path: Path) -> None:
     """What an import makes of it is the same items, to be done from the beginning."""
     text = shelf.sees("export", "--task-file")
-    items = {item.item_id: item for item in parse_task_file(text.encode(), "export").items}
+    items = {item.item_id: item for item in parse_task_file(text.encode(), "export")}
     exported = [read_item(json.loads(line)) for line in shelf.sees("export").splitlines()]
     assert {item.item_id for item in exported} == set(items)
     for item in exported:
