@@ -103,6 +103,8 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
     if arguments.nested_delimiter is not None and not tasks.has_arguments:
         say(f"{name} has no TaskArgs column: -n isn't used, all items are single")
+    if tasks.warnings:
+        say(tasks.warnings)
     return tasks
 
 

@@ -1,6 +1,7 @@
 """A task file becomes items."""
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -206,6 +207,45 @@ def test_the_size_is_between_its_bounds(name: str, scripts: list[str], times: in
 def test_a_name_may_be_as_long_as_a_key() -> None:
     name = "é" * 1024
     assert items_of(f"{HEADER}\n{name}|x|true\n")[0].item_id == name
+
+
+def test_a_row_takes_little_memory() -> None:
+    """Beside the file itself: less than 20 bytes, however long its fields are."""
+    rows = 50_000
+    lines = [HEADER, *(f"item-{number:06}|group|echo {number} words" for number in range(rows))]
+    content = "\n".join(lines).encode()
+    tracemalloc.start()
+    try:
+        tasks = parse(content)
+        assert sum(1 for _ in tasks) == tasks.items == rows
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * rows
+
+
+# --- What only a shell understands --------------------------------------------------------------
+
+
+def test_a_command_for_a_shell_is_warned_of() -> None:
+    lines = [HEADER, "A|x|seq 8", "B|x|echo > out.txt", "C|x|bash -c 'seq 3 > out.txt'"]
+    assert parse("\n".join(lines)).warnings == (
+        "tasks.txt:3: warning: 'echo > out.txt' runs without a shell, to which alone '>' means "
+        "something: write bash -c '...', or put it in quotes if it is an ordinary text"
+    )
+
+
+def test_a_line_is_warned_of_once() -> None:
+    lines = [NESTED_HEADER, "A|x|echo|a,b > c,$(d)", "B|x|ls *|a,b,c", "C|x|echo 'a>'|b"]
+    warnings = parse("\n".join(lines)).warnings.split("\n")
+    assert [line.split(":")[1] for line in warnings] == ["2", "3"]
+
+
+def test_of_many_warnings_the_first_are_told() -> None:
+    lines = [HEADER, *(f"{number}|x|make &" for number in range(500))]
+    *told, last = parse("\n".join(lines)).warnings.split("\n")
+    assert len(told) == 20
+    assert last == "tasks.txt: and 480 more warnings"
 
 
 # --- Anything -----------------------------------------------------------------------------------
