@@ -92,8 +92,15 @@ def check_table_name(name: str) -> None:
         )
 
 
-def delimiter_of(flag: str, text: str) -> str:
-    """Return the delimiter that a flag gives. Raises `UsageError` if it can't be one."""
+def delimiters_of(fields: str, arguments: str) -> tuple[str, str]:
+    """Return the delimiters that -d and -n give. Raises `UsageError` if they can't be that."""
+    delimiter, nested_delimiter = _delimiter_of("-d", fields), _delimiter_of("-n", arguments)
+    if delimiter == nested_delimiter:
+        raise UsageError(f"-d and -n are both {delimiter!r}: give different ones")
+    return delimiter, nested_delimiter
+
+
+def _delimiter_of(flag: str, text: str) -> str:
     delimiter = text.replace(r"\t", "\t")
     if not delimiter or "\n" in delimiter or "\r" in delimiter:
         raise UsageError(f"{flag} {text!r}: a delimiter is one or more characters within a line")

@@ -14,12 +14,11 @@ from pyanamo.cli import (
     add_store_flags,
     add_version_flag,
     check_table_name,
-    delimiter_of,
+    delimiters_of,
     say,
     store_of,
 )
 from pyanamo.errors import PyAnamoError, UsageError
-from pyanamo.model import Item
 from pyanamo.output.text import json_text
 from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Added, Store
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.dry_run:
         show(tasks)
         return 0
-    return import_items(store, arguments.table, tasks.items, arguments.replace)
+    return import_items(store, arguments.table, tasks, arguments.replace)
 
 
 def import_parser() -> argparse.ArgumentParser:
@@ -90,12 +89,10 @@ def import_parser() -> argparse.ArgumentParser:
 
 def read_tasks(arguments: argparse.Namespace) -> TaskFile:
     """Read the task file that the command line names."""
-    delimiter = delimiter_of("-d", arguments.delimiter)
-    nested = delimiter_of(
-        "-n", "," if arguments.nested_delimiter is None else arguments.nested_delimiter
+    delimiter, nested = delimiters_of(
+        arguments.delimiter,
+        "," if arguments.nested_delimiter is None else arguments.nested_delimiter,
     )
-    if delimiter == nested:
-        raise UsageError(f"-d and -n are both {delimiter!r}: give different ones")
     if not arguments.input:
         raise UsageError("-i is empty: give a file, or - for stdin")
     name = "stdin" if arguments.input == "-" else arguments.input
@@ -106,10 +103,12 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
     if arguments.nested_delimiter is not None and not tasks.has_arguments:
         say(f"{name} has no TaskArgs column: -n isn't used, all items are single")
+    if tasks.warnings:
+        say(tasks.warnings)
     return tasks
 
 
-def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace: bool) -> int:
+def import_items(store: Store, table_name: str, tasks: TaskFile, replace: bool) -> int:
     """Write the items, and print what became of them. Returns the exit code."""
     total = Added()
 
@@ -122,8 +121,8 @@ def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace
         try:
             if table.create():
                 say(f"created table {table_name}")
-            with progress_bar(len(items)) as advance:
-                table.add(items, replace=replace, stop=stop, on_batch=count)
+            with progress_bar(tasks.items) as advance:
+                table.add(tasks, replace=replace, stop=stop, on_batch=count)
         except PyAnamoError as error:
             if stop:  # the error is of a batch that was being written when the signal came
                 say(str(error))
@@ -144,14 +143,13 @@ def import_items(store: Store, table_name: str, items: tuple[Item, ...], replace
 
 def show(tasks: TaskFile) -> None:
     """Print what would be imported."""
-    nested = [item for item in tasks.items if item.nested]
-    for item in islice(tasks.items, DRY_RUN_SHOWS):
+    for item in islice(tasks, DRY_RUN_SHOWS):
         print(json_text(new_item(item, "(this import)"), indent=2))
-    if len(tasks.items) > DRY_RUN_SHOWS:
+    if tasks.items > DRY_RUN_SHOWS:
         print("...")
     print(
-        f"would import {len(tasks.items)}: {len(tasks.items) - len(nested)} single, {len(nested)} "
-        f"nested with {sum(len(item.tasks) for item in nested)} tasks"
+        f"would import {tasks.items}: {tasks.items - tasks.nested} single, {tasks.nested} nested "
+        f"with {tasks.nested_tasks} tasks"
     )
 
 

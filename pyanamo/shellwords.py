@@ -9,7 +9,7 @@ must name one: `bash -c '...'`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _VARIABLE = r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})"
 _TOKEN = re.compile(
@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SPECIAL = re.compile(r"""['"\\$]""")  # most commands have none of these
+_PLAIN_WORD = re.compile(r"[^ \t\r\n]+")
 _IN_DOUBLE_QUOTES = re.compile(rf'\\([$`"\\]|\n)|{_VARIABLE}')
 _BROKEN = {
     "'": "a single quote is not closed",
@@ -30,12 +32,36 @@ _BROKEN = {
     "\\": "it ends in a backslash, with nothing to escape",
 }
 
+# Linux's MAX_ARG_STRLEN, of a word with its NUL (execve(2)). An item is too small for as many words
+# as would reach the limit of all of them together, 6 MB if the stack isn't limited.
+MAX_WORD_BYTES = 131_072
+_UTF_8_BYTES = 4  # of a character, at most
+
+_SHELLS = {"sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh"}
+_SHELL_CHARACTERS = re.compile(r"[|&;<>*?~`#]|\$[({]|\{[^{}]*(?:,|\.\.)|^\s*\w+=")
+# In a command whose quoted parts and variables are each a `_`; a group is what is shown.
+_SHELL_SYNTAX = re.compile(
+    r"""
+      (?P<operator>   (?: (?<!\S) \d )? [<>]{1,2} | \|{1,2} | &{1,2} | ;{1,2} )
+    | (?P<replaced>   ` | \$\( | \$\{ )
+    | (?<!\S) (?P<at_start> ~ (?= / | \s | $ ) | \# )
+    # A pattern that a file's name could match: no option, no URL, no NAME=VALUE.
+    | (?<!\S) (?! - | \S*:// ) [^\s=*?]* (?P<pattern> [*?] )
+    | (?P<braces>     \{ (?: [^\s{},.] | \.(?!\.) )* (?: , | \.\. ) [^\s{}]* \} )
+    | ^\s* (?P<assignment> [A-Za-z_]\w*= )
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_NO_SUBSTITUTION = re.compile(rf"\\.|{_VARIABLE}|[^`$({{]", re.DOTALL)
+
 
 def split_words(command: str, environment: Mapping[str, str]) -> list[str]:
     """The words of `command`, with variables from `environment`.
 
     Raises `ValueError`, with a message for the command's author, if it can't be split.
     """
+    if not _SPECIAL.search(command):
+        return _PLAIN_WORD.findall(command)
     words: list[str] = []
     word: str | None = None  # None between words, as '' is a word
     at = 0
@@ -61,6 +87,39 @@ def check_command(command: str) -> None:
     words = split_words(command, {})
     if not words or not words[0]:
         raise ValueError("it names no command")
+    if len(command) * _UTF_8_BYTES >= MAX_WORD_BYTES:
+        _check_words(words)
+
+
+def shell_syntax(command: str) -> str:
+    """The first text in a command that a shell would act on and `split_words` doesn't, or "".
+
+    What is in single quotes or behind a backslash is never such a text. In double quotes a command
+    or a parameter that a shell would substitute is one, unless the command names a shell, which
+    then does that itself: `bash -c "echo $(date)"`.
+    """
+    if not _SHELL_CHARACTERS.search(command):
+        return ""
+    has_shell = any(word.rpartition("/")[2] in _SHELLS for word in split_words(command, {}))
+
+    def unquoted(token: re.Match[str]) -> str:
+        if token["double"] is not None:
+            return "_" if has_shell else _NO_SUBSTITUTION.sub("_", f"_{token['double']}")
+        return token[0] if token["blank"] or token["plain"] else "_"
+
+    found = _SHELL_SYNTAX.search(_TOKEN.sub(unquoted, command))
+    return found[found.lastgroup or 0] if found else ""
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise `ValueError` if a word is too long for the system, whatever its variables stand for."""
+    for word in words:
+        size = len(re.sub(_VARIABLE, "", word).encode())
+        if size >= MAX_WORD_BYTES:
+            raise ValueError(
+                f"it has a word of {size:,} bytes, where a program can be given at most "
+                f"{MAX_WORD_BYTES - 1:,}: put it in a file for the command to read"
+            )
 
 
 def _text(token: re.Match[str], environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from itertools import chain
 
-from pyanamo.cli import delimiter_of, say
+from pyanamo.cli import delimiters_of, say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import (
     CSV_HELP,
@@ -19,7 +19,7 @@ from pyanamo.console.screen import (
 from pyanamo.errors import TaskFileError
 from pyanamo.model import Item
 from pyanamo.tables.attributes import Attributes, item_attributes
-from pyanamo.taskfile import ALL_COLUMNS, task_line
+from pyanamo.taskfile import header_line, task_line
 
 CSV_COLUMNS = ("itemID", "TaskID", "TaskScript", "ItemState")
 
@@ -63,9 +63,8 @@ def run_export(arguments: argparse.Namespace) -> int:
             print_json_list("export", "items", exported)
             return 0
         if arguments.task_file:
-            delimiter = delimiter_of("-d", arguments.delimiter)
-            nested_delimiter = delimiter_of("-n", arguments.nested_delimiter)
-            return _print_task_file(items, delimiter, nested_delimiter)
+            delimiters = delimiters_of(arguments.delimiter, arguments.nested_delimiter)
+            return _print_task_file(items, *delimiters)
         if arguments.csv:
             print_csv(chain([CSV_COLUMNS], map(_csv_row, items)))
             return 0
@@ -89,7 +88,7 @@ def _csv_row(item: Item) -> tuple[str, ...]:
 def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:
     """Print a task file. Items that it can't hold are named on stderr; then the exit code is 1."""
     code = 0
-    print(delimiter.join(ALL_COLUMNS))
+    print_data(header_line(delimiter))
     for item in items:
         try:
             print_data(task_line(item, delimiter, nested_delimiter))

@@ -50,3 +50,13 @@ def size_without_results(item: Item) -> int:
 def grown_size(item: Item) -> int:
     """The bytes that an item can grow to if each of its tasks has a result without tails."""
     return size_without_results(item) + len(item.tasks) * RESULT_BYTES
+
+
+def size_bounds(tasks: int, characters: int) -> tuple[int, int]:
+    """Bounds of `grown_size`, for that many tasks, whose commands and names have `characters`.
+
+    They say of most items whether they fit, and of those that are far too large before their tasks
+    are made.
+    """
+    least = tasks * RESULT_BYTES + characters
+    return least, 4 * least + 2 * LIFE_BYTES  # a character has up to 4 bytes in UTF-8

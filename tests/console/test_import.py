@@ -106,6 +106,17 @@ def test_a_nested_delimiter_without_arguments(embedded: Operator, five: Path) ->
     )
 
 
+def test_commands_for_a_shell_are_imported_with_a_warning(either: Operator, tmp_path: Path) -> None:
+    file = written(tmp_path / "shell.txt", f"{HEADER}\nA|x|true\nB|x|seq 3 \\; true; ls\n")
+    for flags in (["--dry-run"], []):
+        finished = either.imports("-i", file, *flags)
+        assert finished.code == 0
+        warning = finished.stderr.splitlines()[0]
+        assert warning.startswith(f"{file}:3: warning: 'seq 3 \\\\; true; ls' runs without a shell")
+        assert "bash -c '...'" in warning
+    assert finished.last_line == "imported 2, already there 0"
+
+
 def test_two_tables_of_one_file_have_nothing_in_common(embedded: Operator, five: Path) -> None:
     embedded.imports("-i", five)
     other = Operator.in_file(embedded.folder, "Other")

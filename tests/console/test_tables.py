@@ -7,8 +7,11 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from pyanamo.tables.attributes import read_item
 from pyanamo.taskfile import parse_task_file
+from tests.support.makers import add, nested, single
 from tests.support.operator import Operator
 
 # --- Tables -------------------------------------------------------------------------------------
@@ -73,13 +76,33 @@ def test_logs_and_export_as_json(stocked: Operator) -> None:
 def test_export_as_a_task_file(shelf: Operator, tmp_path: Path) -> None:
     """What an import makes of it is the same items, to be done from the beginning."""
     text = shelf.sees("export", "--task-file")
-    items = {item.item_id: item for item in parse_task_file(text.encode(), "export").items}
+    items = {item.item_id: item for item in parse_task_file(text.encode(), "export")}
     exported = [read_item(json.loads(line)) for line in shelf.sees("export").splitlines()]
     assert {item.item_id for item in exported} == set(items)
     for item in exported:
         again = items[item.item_id]
         assert [task.script for task in again.tasks] == [task.script for task in item.tasks]
         assert (again.task_id, again.nested) == (item.task_id, item.nested)
+
+
+def test_an_export_names_the_items_that_no_line_can_hold(embedded: Operator) -> None:
+    with embedded.opened() as table:
+        table.create()
+        add(table, single("fine", "seq 8"), single("pipe", "echo |"), nested("list", ["echo a,"]))
+    ended = embedded.types("export", "--task-file", "-d", "||", "-n", ",,")
+    assert ended.code == 1
+    assert ended.stdout.splitlines() == [
+        "itemID||TaskID||TaskScript||TaskArgs",
+        "fine||group||seq 8||",
+        "list||group||echo||a,",
+    ]
+    assert ended.stderr.startswith("item 'pipe' can't be a line of a task file: with -d '||'")
+
+
+@pytest.mark.parametrize("flags", [["-d", ","], ["-d", "T"], ["-d", "\n"], ["-n", ""]], ids=str)
+def test_an_export_refuses_what_no_import_could_read(shelf: Operator, flags: list[str]) -> None:
+    ended = shelf.types("export", "--task-file", *flags)
+    assert (ended.code, ended.stdout) == (2, "")
 
 
 def test_export_as_csv(shelf: Operator) -> None:

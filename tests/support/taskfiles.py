@@ -3,6 +3,7 @@
 import pytest
 
 from pyanamo.errors import TaskFileError
+from pyanamo.model import Item
 from pyanamo.taskfile import TaskFile, parse_task_file
 
 HEADER = "itemID|TaskID|TaskScript"
@@ -15,6 +16,13 @@ def parse(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",
     return parse_task_file(
         encoded, "tasks.txt", delimiter=delimiter, nested_delimiter=nested_delimiter
     )
+
+
+def items_of(
+    content: str | bytes, delimiter: str = "|", nested_delimiter: str = ","
+) -> tuple[Item, ...]:
+    """The items of such a file."""
+    return tuple(parse(content, delimiter, nested_delimiter))
 
 
 def mistakes(content: str | bytes, delimiter: str = "|", nested_delimiter: str = ",") -> list[str]:

@@ -3,12 +3,13 @@
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyanamo.shellwords import check_command, split_words
+from pyanamo.shellwords import MAX_WORD_BYTES, check_command, shell_syntax, split_words
 
 ENVIRONMENT = {
     "NAME": "Mario",
@@ -124,6 +125,100 @@ def test_a_command_has_no_nul(command: str) -> None:
 @pytest.mark.parametrize("command", ["seq 8", "$TOOL", "${TOOL} 1", "./a.sh ''", "'a b'"])
 def test_commands_that_can_be_run(command: str) -> None:
     check_command(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "syntax"),
+    [
+        ("echo > out.txt", ">"),
+        ("seq 3 | wc -l", "|"),
+        ("seq 3|wc -l", "|"),
+        ("cat < in.txt", "<"),
+        ("echo a >> out.txt", ">>"),
+        ("make 2> log", "2>"),
+        ("make 2>&1", "2>"),
+        ("true && echo a", "&&"),
+        ("false || echo a", "||"),
+        ("cd x; make", ";"),
+        ("sleep 5 &", "&"),
+        ("curl http://a/b?c=1&d=2", "&"),
+        ("ls *.bam", "*"),
+        ("ls 'a b'?", "?"),
+        ("ls ~/data ~", "~"),
+        ("ls ~", "~"),
+        ("echo `date`", "`"),
+        ('echo "`date`"', "`"),
+        ("echo $(date)", "$("),
+        ('echo "today: $(date)"', "$("),
+        ("echo ${NAME:-x}", "${"),
+        ('echo "${NAME%.bam}"', "${"),
+        ("touch {a,b}", "{a,b}"),
+        ("echo chr{1..22}", "{1..22}"),
+        ("seq 3 # three", "#"),
+        ("LC_ALL=C sort a", "LC_ALL="),
+        # Even beside a shell, to which it is then passed as a word.
+        ("bash -c 'seq 3' > out.txt", ">"),
+        ("bash -c seq 3 | wc -l", "|"),
+    ],
+)
+def test_what_only_a_shell_understands(command: str, syntax: str) -> None:
+    assert shell_syntax(command) == syntax
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "seq 8",
+        "bash -c 'seq 3 | wc -l > out.txt; ls *'",
+        "/bin/sh -c 'a && b'",
+        'bash -c "echo $(date) `date` ${NAME:-x} $1"',
+        'timeout 5 bash -c "echo $(date)"',
+        "grep 'a|b' file",
+        'grep "a>b;c&d*" file',
+        r"echo a\;b \> \* \~/x \`",
+        "awk '{print $1}' file",
+        'awk "{print \\$1}" file',
+        "find . -name '*.txt' -exec wc {} +",
+        "view --where x=*.bam -I*.h",
+        "aws s3 cp s3://bucket/*.bam http://host/a?b=1 .",
+        "echo $NAME ${NAME} x~ a#b {} {a} $ $1 a=b",
+        "tool chr1:100-200 a,b [x] (y) 50% user@host +x !y",
+    ],
+)
+def test_what_is_passed_on_as_it_is_meant(command: str) -> None:
+    assert shell_syntax(command) == ""
+
+
+def test_what_a_shell_does_with_it_differs(tmp_path: Path) -> None:
+    """A command with no such text prints in a shell what it prints without one."""
+    (tmp_path / "a").touch()
+    for command in ["printf %s a=*", "printf %s 'a|b' \"c>d\" x~ a#b {} {a}", "printf %s b://*"]:
+        assert shell_syntax(command) == ""
+        shell = subprocess.run(["bash", "-c", command], capture_output=True, cwd=tmp_path)
+        alone = subprocess.run(split_words(command, {}), capture_output=True, cwd=tmp_path)
+        assert (shell.stdout, shell.stderr) == (alone.stdout, alone.stderr)
+
+
+@given(st.text(st.sampled_from("|&;<>*?~`#$(){},.='\"\\ aNAME")))
+def test_any_command_has_shell_syntax_or_not(command: str) -> None:
+    try:
+        split_words(command, {})
+    except ValueError:
+        return
+    syntax = shell_syntax(command)
+    assert syntax == "" or syntax in command
+    assert shell_syntax(f"bash -c {shlex.quote(command)}") == ""
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_word_is_as_long_as_the_system_takes(quote: str) -> None:
+    word = "x" * (MAX_WORD_BYTES - 1)
+    check_command(f"true {quote}{word}{quote} {word} $NAME{word}")
+    subprocess.run(["true", word], check=True)
+    with pytest.raises(ValueError, match=r"^it has a word of 131,072 bytes"):
+        check_command(f"true {quote}{word}y{quote}")
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["true", f"{word}y"])
 
 
 REASONS = "a (single|double) quote is not closed|it ends in a backslash, with nothing to escape"

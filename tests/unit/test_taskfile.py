@@ -1,25 +1,33 @@
 """A task file becomes items."""
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyanamo.errors import TaskFileError
-from pyanamo.model import ItemState, TaskStatus
+from pyanamo.errors import TaskFileError, UsageError
+from pyanamo.model import Item, ItemState, TaskStatus
 from pyanamo.tables.attributes import new_import_id, new_item
-from pyanamo.tables.size import LIFE_BYTES, MAX_ITEM_BYTES, RESULT_BYTES, grown_size, item_size
-from pyanamo.taskfile import task_line
+from pyanamo.tables.size import (
+    LIFE_BYTES,
+    MAX_ITEM_BYTES,
+    RESULT_BYTES,
+    grown_size,
+    item_size,
+    size_bounds,
+)
+from pyanamo.taskfile import header_line, task_line
 from tests.support.makers import nested, single
-from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes, parse
+from tests.support.taskfiles import HEADER, NESTED_HEADER, items_of, mistakes, parse
 
 # --- What a file may look like ------------------------------------------------------------------
 
 
 def test_an_item_a_line() -> None:
     tasks = parse(f"{HEADER}\nA|Luigi|seq 8\nB|Luigi|bash -c 'seq 3; true'\n")
-    assert tasks.items == (
+    assert tuple(tasks) == (
         single("A", "seq 8", task_id="Luigi"),
         single("B", "bash -c 'seq 3; true'", task_id="Luigi"),
     )
@@ -27,14 +35,14 @@ def test_an_item_a_line() -> None:
 
 
 def test_new_items_wait() -> None:
-    (item,) = parse(f"{NESTED_HEADER}\nA|Luigi|seq|1,2\n").items
+    (item,) = items_of(f"{NESTED_HEADER}\nA|Luigi|seq|1,2\n")
     assert item.state is ItemState.TODO
     assert [task.status for task in item.tasks] == [TaskStatus.TODO] * 2
 
 
 def test_an_argument_makes_a_task() -> None:
     tasks = parse(f"{NESTED_HEADER}\nA|Luigi|seq -w|1 3,5,'a b'\n")
-    assert tasks.items == (
+    assert tuple(tasks) == (
         nested("A", ["seq -w 1 3", "seq -w 5", "seq -w 'a b'"], task_id="Luigi"),
     )
     assert tasks.has_arguments
@@ -42,7 +50,7 @@ def test_an_argument_makes_a_task() -> None:
 
 def test_one_argument_is_nested_and_none_is_single() -> None:
     tasks = parse(f"{NESTED_HEADER}\nA|x|seq|1\nB|x|seq 8|\nC|x|seq 9|  \n")
-    assert tasks.items == (
+    assert tuple(tasks) == (
         nested("A", ["seq 1"], task_id="x"),
         single("B", "seq 8", task_id="x"),
         single("C", "seq 9", task_id="x"),
@@ -52,7 +60,7 @@ def test_one_argument_is_nested_and_none_is_single() -> None:
 
 def test_many_arguments_keep_their_order() -> None:
     numbers = [str(number) for number in range(120)]
-    (item,) = parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(numbers)}").items
+    (item,) = items_of(f"{NESTED_HEADER}\nA|x|seq|{','.join(numbers)}")
     assert item == nested("A", [f"seq {number}" for number in numbers], task_id="x")
 
 
@@ -80,7 +88,7 @@ def test_many_arguments_keep_their_order() -> None:
     ],
 )
 def test_ways_to_write_the_same(content: str) -> None:
-    assert parse(content).items == (single("A", "seq 8", task_id="Luigi"),)
+    assert items_of(content) == (single("A", "seq 8", task_id="Luigi"),)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +102,14 @@ def test_delimiters(delimiter: str, nested_delimiter: str) -> None:
         ["B", "Mario", "seq 8", ""],
     ]
     content = "\n".join(delimiter.join(line) for line in lines)
-    assert parse(content, delimiter, nested_delimiter).items == (
+    assert items_of(content, delimiter, nested_delimiter) == (
         nested("A", ["seq -w 1", "seq -w 2", "seq -w 3"], task_id="Luigi"),
         single("B", "seq 8", task_id="Mario"),
     )
 
 
 def test_a_delimiter_is_text_and_no_pattern() -> None:
-    assert parse("itemID.TaskID.TaskScript\nA.x.seq 8", ".").items == (
+    assert items_of("itemID.TaskID.TaskScript\nA.x.seq 8", ".") == (
         single("A", "seq 8", task_id="x"),
     )
 
@@ -115,33 +123,33 @@ def test_quotes_do_not_keep_a_line_together() -> None:
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\r"])
 def test_only_line_ends_end_a_line(character: str) -> None:
     script = f"echo a{character}b"
-    (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
+    (item,) = items_of(f"{HEADER}\nA|x|{script}\n")
     assert item == single("A", script, task_id="x")
 
 
 def test_text_of_any_language() -> None:
-    (item,) = parse(f"{HEADER}\nÄ 日本|🍄|echo ñ ' $HOME'\n").items
+    (item,) = items_of(f"{HEADER}\nÄ 日本|🍄|echo ñ ' $HOME'\n")
     assert item == single("Ä 日本", "echo ñ ' $HOME'", task_id="🍄")
 
 
 def test_task_ids_need_be_neither_unique_nor_there() -> None:
-    items = parse(f"{HEADER}\nA|x|true\nB|x|true\nC||true\n").items
+    items = items_of(f"{HEADER}\nA|x|true\nB|x|true\nC||true\n")
     assert [item.task_id for item in items] == ["x", "x", ""]
 
 
 def test_the_same_name_in_another_case_is_another() -> None:
-    assert len(parse(f"{HEADER}\nA|x|true\na|x|true\n").items) == 2
+    assert len(items_of(f"{HEADER}\nA|x|true\na|x|true\n")) == 2
 
 
 # --- Sizes --------------------------------------------------------------------------------------
 
 
 def largest_script(start: str) -> str:
-    """The largest comment behind a command with which an item fits DynamoDB, by bisection."""
+    """The longest list of words behind a command with which an item fits DynamoDB."""
 
     def fits(length: int) -> bool:
         try:
-            parse(f"{HEADER}\nA|x|{start}{'é' * length}\n")
+            parse(f"{HEADER}\nA|x|{start}{'é ' * length}\n")
         except TaskFileError:
             return False
         return True
@@ -150,13 +158,13 @@ def largest_script(start: str) -> str:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return start + "é" * low
+    return start + "é " * low
 
 
 def test_an_item_too_large_for_dynamodb() -> None:
     (mistake,) = mistakes(f"{HEADER}\nA|x|true\nB|x|echo {'a' * MAX_ITEM_BYTES}\n")
     assert re.fullmatch(
-        r"tasks\.txt:3: item 'B' can grow to 4\d\d,\d\d\d bytes with the results of its "
+        r"tasks\.txt:3: item 'B' takes at least 4\d\d,\d\d\d bytes with the results of its "
         r"1 task\(s\): expected at most 409,600, DynamoDB's limit: split it into several items",
         mistake,
     )
@@ -165,28 +173,79 @@ def test_an_item_too_large_for_dynamodb() -> None:
 def test_the_size_is_that_of_utf_8_and_leaves_room_for_the_result() -> None:
     script = largest_script("echo ")
     assert MAX_ITEM_BYTES - 20_000 < len(script.encode()) < MAX_ITEM_BYTES - 5_000
-    (item,) = parse(f"{HEADER}\nA|x|{script}\n").items
+    (item,) = items_of(f"{HEADER}\nA|x|{script}\n")
     assert grown_size(item) <= MAX_ITEM_BYTES
 
 
 def test_the_size_is_that_of_what_an_import_writes() -> None:
     file = f"{NESTED_HEADER}\nA|Größe|echo {'é' * 500}|\nB||seq|{','.join(['8'] * 120)}\n"
-    for item in parse(file).items:
+    for item in items_of(file):
         written = item_size(new_item(item, new_import_id(0)))
         results = len(item.tasks) * RESULT_BYTES
         assert grown_size(item) == written + LIFE_BYTES + results
 
 
 def test_the_size_counts_the_results_of_all_tasks() -> None:
-    assert len(parse(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 1000)}\n").items[0].tasks) == 1000
+    assert len(items_of(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 1000)}\n")[0].tasks) == 1000
     (mistake,) = mistakes(f"{NESTED_HEADER}\nA|x|seq|{','.join(['8'] * 2000)}\n")
-    assert "'A' can grow to" in mistake
+    assert "'A' takes at least" in mistake
     assert "2000 task(s)" in mistake
+
+
+@given(
+    st.text(st.characters(blacklist_categories=["Cs"]), max_size=50),
+    st.lists(st.text(st.characters(blacklist_categories=["Cs"]), max_size=50), min_size=1),
+    st.integers(1, 300),
+)
+def test_the_size_is_between_its_bounds(name: str, scripts: list[str], times: int) -> None:
+    for item in (nested(name, scripts * times), single(name, scripts[0] * times)):
+        characters = len(name) + sum(len(task.script) for task in item.tasks)
+        least, most = size_bounds(len(item.tasks), characters)
+        assert least <= grown_size(item) <= most
 
 
 def test_a_name_may_be_as_long_as_a_key() -> None:
     name = "é" * 1024
-    assert parse(f"{HEADER}\n{name}|x|true\n").items[0].item_id == name
+    assert items_of(f"{HEADER}\n{name}|x|true\n")[0].item_id == name
+
+
+def test_a_row_takes_little_memory() -> None:
+    """Beside the file itself: less than 20 bytes, however long its fields are."""
+    rows = 50_000
+    lines = [HEADER, *(f"item-{number:06}|group|echo {number} words" for number in range(rows))]
+    content = "\n".join(lines).encode()
+    tracemalloc.start()
+    try:
+        tasks = parse(content)
+        assert sum(1 for _ in tasks) == tasks.items == rows
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * rows
+
+
+# --- What only a shell understands --------------------------------------------------------------
+
+
+def test_a_command_for_a_shell_is_warned_of() -> None:
+    lines = [HEADER, "A|x|seq 8", "B|x|echo > out.txt", "C|x|bash -c 'seq 3 > out.txt'"]
+    assert parse("\n".join(lines)).warnings == (
+        "tasks.txt:3: warning: 'echo > out.txt' runs without a shell, to which alone '>' means "
+        "something: write bash -c '...', or put it in quotes if it is an ordinary text"
+    )
+
+
+def test_a_line_is_warned_of_once() -> None:
+    lines = [NESTED_HEADER, "A|x|echo|a,b > c,$(d)", "B|x|ls *|a,b,c", "C|x|echo 'a>'|b"]
+    warnings = parse("\n".join(lines)).warnings.split("\n")
+    assert [line.split(":")[1] for line in warnings] == ["2", "3"]
+
+
+def test_of_many_warnings_the_first_are_told() -> None:
+    lines = [HEADER, *(f"{number}|x|make &" for number in range(500))]
+    *told, last = parse("\n".join(lines)).warnings.split("\n")
+    assert len(told) == 20
+    assert last == "tasks.txt: and 480 more warnings"
 
 
 # --- Anything -----------------------------------------------------------------------------------
@@ -214,24 +273,27 @@ def test_any_bytes_are_items_or_mistakes(
         for line in str(error).split("\n"):
             assert re.match(r"tasks\.txt(:\d+)?: .*expected ", line, re.DOTALL), line
     else:
-        names = [item.item_id for item in tasks.items]
+        names = [item.item_id for item in tasks]
         assert names
         assert len(set(names)) == len(names)
-        assert all(item.item_id and item.tasks for item in tasks.items)
+        assert all(item.item_id and item.tasks for item in tasks)
 
 
-FIELDS = st.text(
+NAMES = st.text(
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="|"), max_size=20
+)
+SCRIPTS = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters="|\n\r\0"), max_size=20
 )
 
 
-@given(st.dictionaries(FIELDS.map(str.strip).filter(bool), st.tuples(FIELDS, FIELDS), min_size=1))
+@given(st.dictionaries(NAMES.map(str.strip).filter(bool), st.tuples(NAMES, SCRIPTS), min_size=1))
 def test_what_is_written_is_what_runs(rows: dict[str, tuple[str, str]]) -> None:
     """Also with scripts that no shell would want: they come out as they went in."""
     lines = [HEADER]
     lines += [f"{name}|{task_id}|echo {script}" for name, (task_id, script) in rows.items()]
     try:
-        items = parse("\n".join(lines)).items
+        items = items_of("\n".join(lines))
     except TaskFileError as error:
         complaints = str(error).split("\n")
     else:
@@ -246,31 +308,60 @@ def test_what_is_written_is_what_runs(rows: dict[str, tuple[str, str]]) -> None:
 
 
 @given(
-    st.lists(
-        st.text(st.sampled_from("ab 1'\\"), min_size=1).filter(str.strip), min_size=1, max_size=5
-    ),
+    st.lists(st.sampled_from(["a", "b 1", "'a,'", r"\\ ", " '' "]), min_size=1, max_size=5),
     st.sampled_from(["seq", "bash run.sh x", "a b"]),
 )
 def test_a_nested_item_comes_back_as_it_was(arguments: list[str], script: str) -> None:
     item = nested("a", [f"{script} {argument}" for argument in arguments], task_id="b")
-    line = task_line(item, "|", ",")
-    name, group, command, given = line.split("|")
-    assert (name, group) == ("a", "b")
-    assert [f"{command} {argument}" for argument in given.split(",")] == [
-        task.script for task in item.tasks
-    ]
+    line = task_line(item, "|", ";")
+    assert items_of(f"{NESTED_HEADER}\n{line}\n", nested_delimiter=";") == (item,)
+
+
+CANNOT_BE_LINES = {
+    "an argument with -n in it": (nested("a", ["seq 1,2", "seq 3"]), "|", ","),
+    "commands that begin differently": (nested("a", ["seq 1", "true 2"]), "|", ","),
+    "no argument": (nested("a", ["seq"]), "|", ","),
+    "a field with -d in it": (nested("a", ["seq 1|2"]), "|", ","),
+    "a line break": (nested("a", ["seq 1\n2"]), "|", ","),
+    "a CR at the end of the line": (nested("a", ["seq 1\r"]), "|", ","),
+    "a field that ends in a part of -d": (single("a", "echo |", task_id="b"), "||", ","),
+    "a name that ends in a part of -d": (single("a|", "true"), "||", ","),
+    "an argument that ends in a part of -n": (nested("a", ["seq ,", "seq 2"]), "|", ",,"),
+    "a name that ends in a blank": (single("a ", "true"), "|", ","),
+    "a NUL in a name": (single("a\0", "true"), "|", ","),
+    "a command that an import refuses": (single("a", "echo '"), "|", ","),
+    "a header": (single("itemID", "TaskScript", task_id="TaskID"), " ", "TaskArgs"),
+}
 
 
 @pytest.mark.parametrize(
-    ("scripts", "delimiters"),
-    [
-        (["seq 1,2", "seq 3"], "|,"),
-        (["seq 1", "true 2"], "|,"),
-        (["seq"], "|,"),
-        (["seq 1|2"], "|,"),
-        (["seq 1\n2"], "|,"),
-    ],
+    ("item", "delimiter", "nested_delimiter"), CANNOT_BE_LINES.values(), ids=CANNOT_BE_LINES
 )
-def test_what_no_line_can_say_is_refused(scripts: list[str], delimiters: str) -> None:
-    with pytest.raises(TaskFileError, match="item 'a' can't be a line of a task file"):
-        task_line(nested("a", scripts, task_id="b"), *delimiters)
+def test_what_would_not_be_read_back_is_refused(
+    item: Item, delimiter: str, nested_delimiter: str
+) -> None:
+    with pytest.raises(TaskFileError, match=r"^item '.*' can't be a line of a task file: with -d "):
+        task_line(item, delimiter, nested_delimiter)
+
+
+@given(
+    st.text(st.sampled_from("|:,a "), min_size=1, max_size=3),
+    st.text(st.sampled_from("|:,a "), min_size=1, max_size=3),
+    st.lists(st.text(st.sampled_from("|:,a "), min_size=1, max_size=4), min_size=4, max_size=5),
+)
+def test_a_line_is_read_back_as_the_item_or_refused(
+    delimiter: str, nested_delimiter: str, texts: list[str]
+) -> None:
+    name, group, *scripts = texts
+    item = nested(name, [f"seq {script}" for script in scripts], task_id=group)
+    try:
+        content = f"{header_line(delimiter)}\n{task_line(item, delimiter, nested_delimiter)}\n"
+    except (TaskFileError, UsageError):
+        return
+    assert items_of(content, delimiter, nested_delimiter) == (item,)
+
+
+@pytest.mark.parametrize("delimiter", ["T", "ID", "a"])
+def test_a_delimiter_that_is_part_of_the_header(delimiter: str) -> None:
+    with pytest.raises(UsageError, match=f"^-d '{delimiter}'"):
+        header_line(delimiter)

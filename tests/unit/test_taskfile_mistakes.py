@@ -1,10 +1,18 @@
 """A task file with mistakes becomes a list of all of them."""
 
+import time
+import tracemalloc
+
 import pytest
 
 from tests.support.taskfiles import HEADER, NESTED_HEADER, mistakes
 
 LONG = "x" * 2049
+ONE_HEADER = (
+    "expected one per file: if files were joined, delete this line, or import them one by one"
+)
+NO_CONTROL = "expected a name without U+0000 to U+001F and U+007F to U+009F"
+CR = r"a CR in it: expected LF at line ends: convert old Mac files with tr '\r' '\n'"
 
 MISTAKES = {
     "too few fields": (
@@ -89,6 +97,41 @@ MISTAKES = {
         b"itemID|TaskID|TaskScript|\xff\nA|x|true|1\n",
         "tasks.txt:1: 'itemID|TaskID|TaskScript|\N{REPLACEMENT CHARACTER}': byte 26 is 0xff, "
         "which is not UTF-8: expected UTF-8 text",
+    ),
+    "a second header": (
+        f"{HEADER}\nA|x|true\n{HEADER}\nB|x|true\n",
+        f"tasks.txt:3: '{HEADER}' is a second header: {ONE_HEADER}",
+    ),
+    "a second header, written otherwise, with other columns": (
+        f"{HEADER}\nA|x|true\n\ufeff TASKID | itemid|TaskScript|TaskArgs\r\n",
+        "tasks.txt:3: '\\ufeff TASKID | itemid|TaskScript|TaskArgs' is a second header: "
+        f"{ONE_HEADER}",
+    ),
+    "NUL in an itemID": (
+        f"{HEADER}\nA\0|x|true\n",
+        f"tasks.txt:2: itemID 'A\\x00' has the control character U+0000: {NO_CONTROL}",
+    ),
+    "control character in a TaskID": (
+        f"{HEADER}\nA|x\x9by|true\n",
+        f"tasks.txt:2: TaskID 'x\\x9by' has the control character U+009B: {NO_CONTROL}",
+    ),
+    "TaskID too long for an environment": (
+        f"{HEADER}\nA|{'x' * 131_057}|true\n",
+        f"tasks.txt:2: TaskID '{'x' * 80}...' has 131057 bytes: expected at most 131056",
+    ),
+    "a word too long for the system": (
+        f"{HEADER}\nA|x|bash -c '{'é' * 65_536}'\n",
+        f"tasks.txt:2: \"bash -c '{'é' * 71}...\" can't be run: it has a word of 131,072 bytes, "
+        "where a program can be given at most 131,071: put it in a file for the command to read: "
+        "expected a command",
+    ),
+    "CR line ends": (
+        "\r".join([HEADER, "A|x|true", "B|x|true", ""]),
+        f"tasks.txt:1: '{HEADER}\\rA|x|true\\rB|x|true' has {CR}",
+    ),
+    "CR line ends below the header": (
+        f"{HEADER}\nA|x|true\rB|x|true\r",
+        f"tasks.txt:2: 'A|x|true\\rB|x|true' has {CR}",
     ),
     "UTF-16": (
         f"{HEADER}\nA|x|true\n".encode("utf-16"),
@@ -177,7 +220,7 @@ def test_a_header_with_a_mistake_does_not_hide_mistakes_below() -> None:
 
 
 def test_line_numbers_are_those_of_an_editor() -> None:
-    (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\x85B\u2028C|x|true\r\n\r\nD\r\n")
+    (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\u2029B\u2028C|x|true\r\n\r\nD\r\n")
     assert mistake.startswith("tasks.txt:6: 'D' has 1 fields")
 
 
@@ -185,3 +228,56 @@ def test_a_message_is_one_short_line_whatever_it_shows() -> None:
     (mistake,) = mistakes(f"{HEADER}\nA\x1b[31m\x85\r\u2028{'é' * 5000}\n")
     assert mistake.isprintable()
     assert len(mistake) < 200
+
+
+def test_of_many_mistakes_the_first_are_told() -> None:
+    lines = [HEADER, *(f"{number}|x" for number in range(500)), "A|x|true", "A|x|true"]
+    *told, last = mistakes("\n".join(lines))
+    assert [line.split(":")[1] for line in told] == [str(number) for number in range(2, 22)]
+    assert last == "tasks.txt: and 481 more mistakes"
+
+
+def test_an_early_name_is_told_before_later_mistakes() -> None:
+    """Though names that occur twice are only found at the end of the file."""
+    lines = [HEADER, "A|x|true", "A|x|true", *(f"{number}|x" for number in range(500))]
+    assert "itemID 'A' is on line 2 already" in mistakes("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\r".join([HEADER, *(f"{number}|x|true" for number in range(300_000))]),
+        "\n".join([HEADER, *(f"{number}|x" for number in range(30_000))]),
+        f"{HEADER}\n" + "A|x|true\n" * 30_000,
+        "|".join([HEADER, *map(str, range(1_000_000))]),
+        f"{NESTED_HEADER}\nA|x|seq|{',' * 5_000_000}",
+        f"{NESTED_HEADER}\nA|x|echo {'x' * 40_000}|{','.join(['1'] * 20_000)}",
+        f"{HEADER}\nA|x|{'|' * 5_000_000}",
+        f"{HEADER}\nA|x|{'{,' * 100_000}\n",
+        f"{HEADER}\n" + b"\xff".decode("latin-1") * 5_000_000,
+    ],
+    ids=[
+        "CR line ends",
+        "too few fields",
+        "the same name",
+        "a wide header",
+        "no arguments",
+        "a script for each argument",
+        "too many fields",
+        "braces",
+        "a long line",
+    ],
+)
+def test_mistakes_take_little_time_and_memory(content: str) -> None:
+    """In seconds of this process and in bytes beyond the file's, twice decoded."""
+    encoded = content.encode()
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        found = mistakes(encoded)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) <= 21
+    assert time.process_time() - started < 20
+    assert peak < 20_000_000 + 3 * len(encoded)
