@@ -4,9 +4,10 @@ import threading
 import time
 from typing import Any, cast
 
+from pyanamo.clocks import lease_clock
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Item, Task
-from pyanamo.pilot.lease import Held, keep_alive, lease_clock
+from pyanamo.pilot.lease import Held, keep_alive
 from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
