@@ -21,6 +21,7 @@ try:
         ClientError,
         ConfigParseError,
         EndpointConnectionError,
+        HTTPClientError,
         NoCredentialsError,
         NoRegionError,
         ParamValidationError,
@@ -30,6 +31,7 @@ try:
         SSOError,
         TokenRetrievalError,
     )
+    from botocore.exceptions import ConnectionError as AWSConnectionError
 except ModuleNotFoundError as error:
     raise PyAnamoError(
         f"{error.name} is not installed, and DynamoDB, S3 and AWS Batch need it: "
@@ -287,6 +289,8 @@ def _no_credentials(error: Exception) -> AccessDenied:
             "give --profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --local for a "
             "table on this machine"
         )
+    elif isinstance(error, (AWSConnectionError, HTTPClientError)):
+        to_do = "check the network"
     elif isinstance(error, (SSOError, TokenRetrievalError)):
         to_do = "run aws sso login with the profile"
     elif isinstance(error, EOFError):

@@ -255,7 +255,8 @@ class Worker:
             except PyAnamoError as error:
                 log.warning("not recorded yet: %s", error, extra=about(claim.item))
                 tries += 1
-                held.wait(min(backoff(tries), max(0.0, held.seconds_left)))
+                # However short the lease is, an outage of half of it must leave time to try again.
+                held.wait(min(backoff(tries), self.lease / 10))
         return False
 
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:
