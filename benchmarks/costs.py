@@ -10,8 +10,8 @@ from benchmarks.places import Place
 from benchmarks.processes import in_own_process
 from pyanamo.account import Account
 from pyanamo.aws import make_client
+from pyanamo.tables.dynamodb.definition import table_definition
 from pyanamo.tables.dynamodb.expressions import plain_map
-from pyanamo.tables.dynamodb.table import table_definition
 from pyanamo.tables.size import item_size
 
 NESTED = 100

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from pyanamo import __version__
@@ -17,13 +19,19 @@ try:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
+        ConfigParseError,
         EndpointConnectionError,
+        HTTPClientError,
         NoCredentialsError,
         NoRegionError,
         ParamValidationError,
         PartialCredentialsError,
         ProfileNotFound,
+        ProxyConnectionError,
+        SSOError,
+        TokenRetrievalError,
     )
+    from botocore.exceptions import ConnectionError as AWSConnectionError
 except ModuleNotFoundError as error:
     raise PyAnamoError(
         f"{error.name} is not installed, and DynamoDB, S3 and AWS Batch need it: "
@@ -38,6 +46,7 @@ ATTEMPTS = 10
 # The SDK adds its own version. Composing all of it would take a twelfth of each request's CPU time.
 USER_AGENT = f"PyAnamo/{__version__}"
 MESSAGE_LENGTH = 300  # characters of a service's message that we show
+EXCERPT_LENGTH = 80  # characters of an answer that isn't the service's
 
 _DENIED = {
     "AccessDenied",
@@ -61,6 +70,30 @@ _NAMES = {
     "dynamodb": "DynamoDB",
     "s3": "S3",
 }
+
+# What each answer to these requests has. What lacks it comes from something else: a proxy, the
+# login page of a network, another server at the address.
+_EXPECTED = {
+    "BatchExecuteStatement": "Responses",
+    "BatchGetItem": "Responses",
+    "CompleteMultipartUpload": "ETag",
+    "CreateMultipartUpload": "UploadId",
+    "CreateTable": "TableDescription",
+    "DescribeJobs": "jobs",
+    "DescribeScalableTargets": "ScalableTargets",
+    "DescribeScalingPolicies": "ScalingPolicies",
+    "DescribeTable": "Table",
+    "PutObject": "ETag",
+    "Query": "Items",
+    "Scan": "Items",
+    "SubmitJob": "jobId",
+    "UploadPart": "ETag",
+}
+
+# They log with a traceback why credentials couldn't be refreshed. If we can't do without new ones,
+# they raise it too.
+for _name_of_logger in ("botocore.credentials", "botocore.tokens"):
+    logging.getLogger(_name_of_logger).setLevel(logging.ERROR)
 
 
 class ConditionFailed(Exception):
@@ -98,7 +131,9 @@ def make_client(
     )
     with _translated_configuration_errors(endpoint_url):
         session = session or make_session(account)
-        return session.client(service, endpoint_url=endpoint_url, config=config)
+        client = session.client(service, endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("after-call", _Check(client))
+    return client
 
 
 def make_session(account: Account) -> boto3.session.Session:
@@ -108,11 +143,23 @@ def make_session(account: Account) -> boto3.session.Session:
     forked later: they share its memory.
     """
     with _translated_configuration_errors():
-        return boto3.session.Session(
+        session = boto3.session.Session(
             profile_name=account.profile,
             # botocore reads AWS_DEFAULT_REGION only; AWS's other SDKs read AWS_REGION.
             region_name=account.region or os.environ.get("AWS_REGION") or None,
         )
+        providers = session._session.get_component("credential_provider")
+        providers.get_provider("assume-role")._prompter = _ask_at_terminal
+        return session
+
+
+def on_date(client: Client, hear: Callable[[str], object]) -> None:
+    """Have the `Date` of each answer heard, at once."""
+
+    def after_call(http_response: Any, **_: object) -> None:
+        hear(http_response.headers.get("Date", ""))
+
+    client.meta.events.register("after-call", after_call)
 
 
 @contextmanager
@@ -125,11 +172,17 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
         raise UsageError(
             "no AWS region: give -r, set AWS_REGION, or use --local for a table on this machine"
         ) from error
-    except ValueError as error:  # botocore's, for an invalid region or endpoint
-        where = f"--endpoint-url {endpoint_url!r}" if endpoint_url else "the AWS region or endpoint"
-        raise UsageError(f"{where} can't be used: {error}") from error
-    except BotoCoreError as error:
-        raise AccessDenied(f"the AWS configuration can't be used: {error}") from error
+    except ConfigParseError as error:
+        raise UsageError(f"the AWS configuration can't be used: {_said(error)}") from error
+    except Exception as error:
+        if _is_about_credentials(error):
+            raise _no_credentials(error) from error
+        if isinstance(error, ValueError):  # an invalid region or endpoint, for example
+            where = f"--endpoint-url {endpoint_url!r}" if endpoint_url else "the AWS configuration"
+            raise UsageError(f"{where} can't be used: {_said(error)}") from error
+        if isinstance(error, (BotoCoreError, PermissionError)):
+            raise AccessDenied(f"the AWS configuration can't be used: {_said(error)}") from error
+        raise
 
 
 @contextmanager
@@ -140,30 +193,126 @@ def translated_errors(client: Client, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except ClientError as error:
-        told = error.response["Error"]
-        code, message = told.get("Code", ""), told.get("Message", "")
-        if code == "ConditionalCheckFailedException":
-            item: Any = error.response.get("Item")
-            tries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-            raise ConditionFailed(item, was_repeated=tries > 0) from error
-        raise aws_error(code, message, client, what, error.operation_name) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise AccessDenied(
-            f"{str(error).rstrip('.')}: give --profile, set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or use --local for a table on this machine"
-        ) from error
-    except ParamValidationError as error:  # its message has several lines
-        raise PyAnamoError(f"{what}: {shortened(str(error))}") from error
-    except EndpointConnectionError as error:
-        raise StoreUnavailable(
+    except Exception as error:
+        ours = _translated(error, client, what)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _translated(error: Exception, client: Client, what: str) -> Exception | None:
+    """Our error for one of botocore's; None for any other."""
+    where = f"{_name(client)} at {client.meta.endpoint_url}"
+    if _is_about_credentials(error):  # also if another service, which issues them, has refused
+        return _no_credentials(error)
+    if isinstance(error, ClientError):
+        return _service_error(error, client, what)
+    if isinstance(error, ParamValidationError):
+        return PyAnamoError(f"{what}: {_said(error)}")
+    if isinstance(error, ProxyConnectionError):
+        return StoreUnavailable(
+            f"{where} can't be reached: {_said(error)}: check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        )
+    if isinstance(error, EndpointConnectionError):
+        return StoreUnavailable(
             f"{_name(client)} can't be reached at {client.meta.endpoint_url}: check the network, "
             f"and the region {client.meta.region_name!r}"
-        ) from error
-    except BotoCoreError as error:
-        raise StoreUnavailable(
-            f"{_name(client)} at {client.meta.endpoint_url} doesn't answer: {error}"
-        ) from error
+        )
+    if isinstance(error, BotoCoreError):
+        return StoreUnavailable(f"{where} doesn't answer: {_said(error)}")
+    is_of_machine = isinstance(error, (OSError, MemoryError))
+    if _passed_through(error, "botocore.endpoint") and not is_of_machine:
+        return not_understood(client, _said(error))
+    return None
+
+
+def _service_error(error: ClientError, client: Client, what: str) -> Exception:
+    """Our error for what a service has answered."""
+    answer: Any = error.response
+    told = answer["Error"]
+    code, message = str(told.get("Code", "")), str(told.get("Message", ""))
+    if code == "ConditionalCheckFailedException":
+        tries = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+        return ConditionFailed(answer.get("Item"), was_repeated=tries > 0)
+    if code.isdigit():  # the status: there is no code of the service's
+        to = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("location", "")
+        return not_understood(client, f"status {code}: {to or _excerpt(message)}")
+    return aws_error(code, message, client, what, error.operation_name)
+
+
+def not_understood(client: Client, answer: str) -> StoreUnavailable:
+    """The error for an answer that is not from the service that was asked."""
+    return StoreUnavailable(
+        f"what answers at {client.meta.endpoint_url} is not {_name(client)} ({answer}): check the "
+        "address, and for a proxy or the login page of a network in between"
+    )
+
+
+class _Check:
+    """Refuses answers that are not from the service. (An empty one may mean success.)"""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __call__(self, http_response: Any, parsed: Any, model: Any, **_: object) -> None:
+        """Raise `StoreUnavailable` for an answer that says it is a success, but can't be one."""
+        if http_response.status_code >= 300:
+            return
+        expected = _EXPECTED.get(model.name)
+        if expected is not None:
+            is_good = expected in parsed
+        else:  # Amazon DynamoDB Developer Guide, "DynamoDB low-level API": each response has an id
+            has_id = "RequestId" in parsed.get("ResponseMetadata", {})
+            is_good = has_id or _name(self._client) != "DynamoDB"
+        if is_good:
+            return
+        text = http_response.content.decode(errors="replace")
+        raise not_understood(self._client, f"status {http_response.status_code}: {_excerpt(text)}")
+
+
+def _is_about_credentials(error: Exception) -> bool:
+    """Whether we have failed to get credentials. Providers raise errors of any kind."""
+    is_missing = isinstance(error, NoCredentialsError)
+    return is_missing or _passed_through(error, "botocore.credentials", "botocore.tokens")
+
+
+def _passed_through(error: BaseException, *modules: str) -> bool:
+    """Whether an error came out of a function of one of these modules."""
+    frames = error.__traceback__
+    while frames is not None:
+        if frames.tb_frame.f_globals.get("__name__") in modules:
+            return True
+        frames = frames.tb_next
+    return False
+
+
+def _no_credentials(error: Exception) -> AccessDenied:
+    """The error of credentials that can't be had, with what to do."""
+    why, to_do = _said(error), "check the profile in ~/.aws/config"
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        to_do = (
+            "give --profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --local for a "
+            "table on this machine"
+        )
+    elif isinstance(error, (AWSConnectionError, HTTPClientError)):
+        to_do = "check the network"
+    elif isinstance(error, (SSOError, TokenRetrievalError)):
+        to_do = "run aws sso login with the profile"
+    elif isinstance(error, EOFError):
+        why = "the profile needs an MFA code, and there is no terminal to ask for it"
+        to_do = "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+    elif isinstance(error, OSError):
+        why, to_do = f"credential_process: {why}", "check credential_process in ~/.aws/config"
+    elif not isinstance(error, (BotoCoreError, ClientError, RuntimeError)):
+        why, to_do = "credential_process prints no credentials", f"run it by hand ({why})"
+    return AccessDenied(f"no AWS credentials: {why}: {to_do}")
+
+
+def _ask_at_terminal(prompt: str) -> str:
+    """Ask for an MFA code. Raises `EOFError` without a terminal: stdin may be a task file."""
+    with suppress(OSError), open("/dev/tty"):
+        return getpass.getpass(prompt)
+    raise EOFError
 
 
 def aws_error(
@@ -182,8 +331,8 @@ def aws_error(
         return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}")
     if code in ("NoSuchBucket", "NoSuchKey"):
         return PyAnamoError(f"{what} is not there: {message}")
-    if code == "ValidationException" and "index" in message and _name(client) == "DynamoDB":
-        return TableNotFound(f"{what} in {where} is not PyAnamo's: {message}")
+    if code == "ValidationException" and _is_about_keys(message) and _name(client) == "DynamoDB":
+        return TableNotFound(f"{what} in {where} is not PyAnamo's: {message}; name another table")
     if code == "ValidationException":
         return PyAnamoError(f"{what} in {where}: {_name(client)} refuses: {message}")
     return StoreUnavailable(f"{what} in {where}: {code}: {message}")
@@ -193,6 +342,21 @@ def shortened(message: str) -> str:
     """Return a message on one line. A proxy, for example, may answer with a whole page."""
     line = " ".join(message.split())
     return line if len(line) <= MESSAGE_LENGTH else f"{line[:MESSAGE_LENGTH]}..."
+
+
+def _is_about_keys(message: str) -> bool:
+    """Whether DynamoDB refuses a request since keys or the index aren't what ours are."""
+    return any(word in message for word in ("index", "schema", "key condition", "key element"))
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, on one line without a full stop."""
+    return shortened(str(error) or type(error).__name__).rstrip(".")
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of an answer, on one line."""
+    return repr(" ".join(text.split())[:EXCERPT_LENGTH])
 
 
 def _name(client: Client) -> str:

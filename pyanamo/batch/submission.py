@@ -60,15 +60,15 @@ class Left:
         return -(-(self.todo + self.lost) // items)
 
 
-def left_in(table: WorkflowTable, now: float) -> Left:
-    """Count the unfinished items of a table at `now` (epoch seconds).
+def left_in(table: WorkflowTable) -> Left:
+    """Count the unfinished items of a table.
 
     The leases aren't in the index: locked items are read whole, some at a time.
     """
     todo = sum(1 for _ in table.summaries(ItemState.TODO))
     lost = busy = 0
     for item in table.items(ItemState.LOCKED):
-        has_expired = item.lease_has_expired(now)
+        has_expired = item.lease_has_expired(table.now())
         lost += has_expired
         busy += not has_expired
     return Left(todo=todo, lost=lost, busy=busy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,7 +79,7 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
         if arguments.pilots is not None:
             pilots: int = arguments.pilots
             return pilots
-        left = left_in(table, time.time())
+        left = left_in(table)
     finally:
         table.close()
     wanted = left.pilots(arguments.items or 1)

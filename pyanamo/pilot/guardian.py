@@ -14,7 +14,7 @@ import select
 import signal
 from multiprocessing.context import ForkProcess
 
-from pyanamo.pilot.lease import lease_clock
+from pyanamo.clocks import lease_clock
 from pyanamo.pilot.marks import Crew, kill_marked
 from pyanamo.pilot.shared import SharedNumbers
 from pyanamo.pilot.shortage import shortage_of, tell

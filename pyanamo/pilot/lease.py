@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pyanamo.clocks import lease_clock
 from pyanamo.errors import PyAnamoError
 from pyanamo.model import Claim
 from pyanamo.pilot.pilotlog import about
@@ -30,13 +30,6 @@ SHORTEST_SECONDS = 10.0
 MARGIN_SECONDS = 15.0
 MARGIN_SHARE = 0.3
 LOST_GRACE_SECONDS = 0.5  # between SIGTERM and SIGKILL, for tasks of a lost claim
-
-
-def lease_clock() -> float:
-    """Return a monotonic time in seconds that, if possible, includes time in suspension."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 class Held(Halt):
@@ -141,12 +134,13 @@ class _Renewal:
 
     def _renew(self) -> float:
         """Try to renew the claim; return the time (lease clock) of the next attempt."""
-        held = self._held
+        claim = self._held.claim
         started = lease_clock()
         try:
-            renewed = self._table.renew(held.claim, lease=self._lease)
-        except PyAnamoError as error:  # it may be temporary: retry soon
-            log.warning("not renewed: %s", error, extra=about(held.claim.item))
+            renewed = self._table.renew(claim, lease=self._lease)
+        except Exception as error:  # it may be temporary: retry soon
+            is_bug = not isinstance(error, PyAnamoError)
+            log.warning("not renewed: %s", error, extra=about(claim.item), exc_info=is_bug)
             return lease_clock() + random.uniform(0.5, 1.0) * min(5.0, self._lease / 10)
         with self._lock:
             if not self._ended.is_set():

@@ -19,8 +19,8 @@ STOP_REASONS = (
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
-_WORKER_NUMBERS = 3
-_COUNT, _SECONDS, _DEADLINE = range(_WORKER_NUMBERS)
+_WORKER_NUMBERS = 4
+_COUNT, _SECONDS, _DEADLINE, _ANSWERED = range(_WORKER_NUMBERS)
 
 
 class SharedNumbers:
@@ -71,6 +71,15 @@ class SharedNumbers:
     def deadline(self, worker: int) -> float:
         """Return a worker's deadline; 0 if it has none."""
         return self._numbers[self._at(worker) + _DEADLINE]
+
+    def note_answer(self, worker: int) -> None:
+        """Note that the table has answered a claim of a worker. Only that worker calls it."""
+        self._numbers[self._at(worker) + _ANSWERED] = 1
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the table has answered a claim of any worker."""
+        return any(self._numbers[self._at(n) + _ANSWERED] for n in range(self._workers))
 
     def _at(self, worker: int) -> int:
         return _PILOT_NUMBERS + worker * _WORKER_NUMBERS

@@ -10,9 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pyanamo.errors import PyAnamoError, StoreUnavailable, TableNotFound
+from pyanamo.clocks import lease_clock
+from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
 from pyanamo.model import Claim, Ending, Outcome, Result
-from pyanamo.pilot.lease import Held, keep_alive, lease_clock
+from pyanamo.pilot.lease import Held, keep_alive
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
@@ -166,16 +167,23 @@ class Worker:
         return None
 
     def _claim_patiently(self) -> Claim | None:
-        """Claim an item; if the store can't be reached, keep trying for the length of a lease."""
+        """Claim an item; if the store can't be used, keep trying for the length of a lease.
+
+        The store's refusal ends the worker at once, unless a claim of the pilot has been answered
+        before: credentials that worked may work again.
+        """
         give_up_at = time.monotonic() + self.lease
         tries = 0
         while True:
             try:
-                return self.table.claim(
+                claim = self.table.claim(
                     self.pilot, lease=self.lease, max_attempts=self.max_attempts
                 )
-            except StoreUnavailable as error:
-                if time.monotonic() >= give_up_at:
+                self.shared.note_answer(self.number)
+                return claim
+            except (AccessDenied, StoreUnavailable) as error:
+                is_refused = isinstance(error, AccessDenied) and not self.shared.was_answered
+                if is_refused or time.monotonic() >= give_up_at:
                     raise
                 log.warning("no item claimed, trying again: %s", error)
             tries += 1
@@ -247,7 +255,8 @@ class Worker:
             except PyAnamoError as error:
                 log.warning("not recorded yet: %s", error, extra=about(claim.item))
                 tries += 1
-                held.wait(min(backoff(tries), max(0.0, held.seconds_left)))
+                # However short the lease is, an outage of half of it must leave time to try again.
+                held.wait(min(backoff(tries), self.lease / 10))
         return False
 
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:

@@ -141,6 +141,7 @@ class Workers:
         elif isinstance(message, ItemGivenUp):
             self.tally.summary.failed += 1
         else:
+            log.error("worker %d can't go on: %s", process.number, message)
             self.tally.fail(message)
 
     def _count(self, process: WorkerProcess, ended: ItemEnded) -> None:

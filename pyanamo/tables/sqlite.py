@@ -96,7 +96,7 @@ class SQLiteTable(HoldersVerbs):
     def __init__(self, name: str, file: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.name = name
         self._file = file
-        self._clock = clock
+        self.now = clock
         self._lock = threading.Lock()  # threads take turns on one connection
         self._connection: sqlite3.Connection | None = None
         self._connected_to: tuple[int, int] | None = None
@@ -128,7 +128,7 @@ class SQLiteTable(HoldersVerbs):
         on_batch: Callable[[Added], object] = lambda _: None,
     ) -> Added:
         """Add new items, one transaction per batch."""
-        import_id = new_import_id(self._clock())
+        import_id = new_import_id(self.now())
         total = Added()
         rest = iter(items)
         while not stop and (batch := [new_item(item, import_id) for item in islice(rest, BATCH)]):
@@ -145,7 +145,7 @@ class SQLiteTable(HoldersVerbs):
         """Claim an item that is todo, or else one whose lease has expired."""
         token = secrets.token_hex(8)
         with self._transaction() as database:
-            now = self._clock()
+            now = self.now()
             if attributes := self._waiting(database):
                 changes = transitions.claimed(pilot, token, now, lease)
                 changes["Attempts"] = attributes["Attempts"] + 1

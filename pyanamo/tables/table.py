@@ -48,6 +48,9 @@ class WorkflowTable(Protocol):
     name: str
     settle_seconds: float  # there is nothing to claim if two claims, this far apart, find nothing
 
+    def now(self) -> float:
+        """The time by the table's clock, in epoch seconds: leases are told by it."""
+
     def check(self) -> None:
         """Raise an error if the table can't be used."""
 
@@ -126,7 +129,7 @@ class WorkflowTable(Protocol):
 class HoldersVerbs(ABC):
     """Renew, record, finish, release and lose, each of them one conditional write."""
 
-    _clock: Callable[[], float]  # epoch seconds
+    now: Callable[[], float]  # epoch seconds
 
     @abstractmethod
     def _change(self, claim: Claim, changes: Changes) -> bool:
@@ -137,7 +140,7 @@ class HoldersVerbs(ABC):
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
         """Hold the claim for `lease` seconds from now."""
-        expiry = transitions.lease_end(self._clock(), lease)
+        expiry = transitions.lease_end(self.now(), lease)
         return self._change(claim, {"Lease_Expires": expiry})
 
     def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
@@ -146,13 +149,13 @@ class HoldersVerbs(ABC):
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item becomes done or failed."""
-        return self._change(claim, transitions.finished(claim, outcome, self._clock()))
+        return self._change(claim, transitions.finished(claim, outcome, self.now()))
 
     def release(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item becomes todo."""
-        return self._change(claim, transitions.released(claim, outcome, self._clock()))
+        return self._change(claim, transitions.released(claim, outcome, self.now()))
 
     def lose(self, claim: Claim, reason: str, *, max_attempts: int) -> bool:
         """End the claim of a worker that has died: the item becomes todo, or failed."""
-        changes = transitions.lost(claim.item, reason, max_attempts, self._clock())
+        changes = transitions.lost(claim.item, reason, max_attempts, self.now())
         return self._change(claim, changes)

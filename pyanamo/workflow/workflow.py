@@ -14,8 +14,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -88,7 +87,6 @@ class Workflow:
         region: str | None = None,
         profile: str | None = None,
         endpoint_url: str | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """Open tables in the file `local`; without it, in DynamoDB as the SDK finds it.
 
@@ -100,7 +98,6 @@ class Workflow:
             local=None if local is None else Path(local),
             account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
         )
-        self._clock = clock
         self._tables = [self._store.open(name) for name in tables]
 
     def __enter__(self) -> Workflow:
@@ -121,8 +118,7 @@ class Workflow:
 
     def status(self) -> list[Status]:
         """How far each step is. Reads only the index."""
-        now = self._clock()
-        return [status_of(table.name, table.summaries(), now) for table in self._checked]
+        return [status_of(table.name, table.summaries(), table.now()) for table in self._checked]
 
     def samples(self) -> Samples:
         """How far each sample (`TaskID`) is in each step. Reads only the index."""
@@ -134,7 +130,7 @@ class Workflow:
             yield from self._named(selection)
             return
         for table in self._checked:
-            yield from selection.rows(table, self._clock())
+            yield from selection.rows(table, table.now())
 
     def show(self, item_id: str) -> Item:
         """An item with its tasks, results and attempts. Raises `ItemNotFound`."""
@@ -226,7 +222,7 @@ class Workflow:
                 return Amended.UNCHANGED
             what = "all tasks" if all_tasks else ", ".join(sorted(chosen)) or "what failed"
             how = readable_text(f"restarted: {what}")
-            return transitions.restarted(item, again, how, operator_name(), self._clock())
+            return transitions.restarted(item, again, how, operator_name(), self._now())
 
         return self._amend(selection, found, restarted)
 
@@ -247,7 +243,7 @@ class Workflow:
         """
 
         def freed(item: Item) -> Changes | Amended:
-            now = self._clock()
+            now = self._now()
             expired = item.lease_has_expired(now)
             if not expired and not force:
                 return Amended.UNCHANGED
@@ -280,7 +276,7 @@ class Workflow:
         chosen = frozenset(tasks)
         self._require_tasks(selection, chosen)
         return self._amend(
-            selection, found, lambda item: transitions.without_tasks(item, chosen, self._clock())
+            selection, found, lambda item: transitions.without_tasks(item, chosen, self._now())
         )
 
     def create(self) -> list[str]:
@@ -298,6 +294,10 @@ class Workflow:
         for table in self._tables:
             table.check()
         return self._tables
+
+    def _now(self) -> float:
+        """The time by the clock of the tables: they are all in one place."""
+        return self._checked[0].now()
 
     def _table(self, name: str) -> WorkflowTable:
         return next(table for table in self._tables if table.name == name)
@@ -317,12 +317,11 @@ class Workflow:
 
     def _named(self, selection: Selection) -> list[ItemSummary]:
         """The rows of a selection by names. Raises `ItemNotFound` if no item has one of them."""
-        now = self._clock()
         return [
             summary_of(table, item)
             for name in dict.fromkeys(selection.names)
             for table, item in self._find(name)
-            if selection.matches_item(table, item, now)
+            if selection.matches_item(table, item, self._now())
         ]
 
     def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
@@ -350,7 +349,7 @@ class Workflow:
             def change_if_still_selected(item: Item) -> Changes | Amended:
                 if item.state is ItemState.LOCKED and not locked:
                     return Amended.TAKEN
-                is_selected = selection.matches_item(table, item, self._clock())
+                is_selected = selection.matches_item(table, item, self._now())
                 return change(item) if is_selected else Amended.UNCHANGED
 
             return self._table(table).amend(item_id, change_if_still_selected)
@@ -365,7 +364,7 @@ class Workflow:
         why = f"AWS Batch job {job.status.value}: {job.reason}".rstrip(": ")
 
         def freed(item: Item) -> Changes | Amended:
-            now = self._clock()
+            now = self._now()
             is_sure = not job.is_gone or item.lease_has_expired(now)
             if item.instance != row.instance or not is_sure:
                 return Amended.UNCHANGED

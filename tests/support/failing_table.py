@@ -34,6 +34,9 @@ class FailingTable:
         """Have the next calls of a verb fail, after those that were to fail already."""
         self._failures.setdefault(verb, deque()).extend([when] * times)
 
+    def now(self) -> float:
+        return self._table.now()
+
     def check(self) -> None:
         self._call("check", self._table.check)
 

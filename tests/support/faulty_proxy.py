@@ -12,9 +12,11 @@ with FaultyProxy(dynamodb, decide) as proxy:
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from enum import Enum
 from typing import Any
 
@@ -42,6 +44,13 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """DynamoDB never sees the request: something else answers."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True)
 class StatementErrors:
     """Of a `BatchExecuteStatement`, some statements are answered with an error of these codes.
 
@@ -52,7 +61,7 @@ class StatementErrors:
     written: bool = False
 
 
-Action = Fault | Hang | StatementErrors
+Action = Fault | Hang | Instead | StatementErrors
 # Told the operation ("UpdateItem"), the request's body, and that it is the first, second, ... of
 # the operation's requests. It is called by one thread at a time.
 Decide = Callable[[str, Any, int], Action]
@@ -70,6 +79,7 @@ class FaultyProxy(LocalServer):
         super().__init__()
         self.decide = decide
         self.operations: list[str] = []  # of all requests so far
+        self.ahead = 0.0  # seconds by which DynamoDB's clock is ahead of this machine's
         self._target_url = target_url
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -83,6 +93,8 @@ class FaultyProxy(LocalServer):
         """Do with a request what is decided."""
         name = request.headers["X-Amz-Target"] or request.path.replace("/", ".")
         action = self._action(name.rpartition(".")[2], json.loads(request.body))
+        if isinstance(action, Instead):
+            return action.answer
         if isinstance(action, StatementErrors):
             return self._with_statement_errors(action, request)
         if isinstance(action, Hang):
@@ -96,8 +108,8 @@ class FaultyProxy(LocalServer):
         if action in (Fault.DROP_BEFORE, Fault.DROP_AFTER):
             return None
         if action is Fault.THROTTLE:
-            return _error(400, "ThrottlingException")
-        return _error(500, "InternalServerError")
+            return error_answer(400, "ThrottlingException")
+        return error_answer(500, "InternalServerError")
 
     def _action(self, operation: str, body: Any) -> Action:
         with self._lock:
@@ -123,10 +135,12 @@ class FaultyProxy(LocalServer):
         return Answer(200, json.dumps(merged).encode(), {"Content-Type": JSON})
 
     def _forward(self, request: Request) -> Answer:
-        return forwarded(request, self._target_url)
+        answer = forwarded(request, self._target_url)
+        date = formatdate(time.time() + self.ahead, usegmt=True)
+        return replace(answer, headers={**answer.headers, "Date": date})
 
 
-def _error(status: int, code: str) -> Answer:
+def error_answer(status: int, code: str) -> Answer:
     """An error as DynamoDB answers it."""
     body = {"__type": f"com.amazon.coral.service#{code}", "message": "on purpose"}
     return Answer(status, json.dumps(body).encode(), {"Content-Type": JSON})

@@ -10,8 +10,8 @@ from botocore.stub import Stubber
 
 from pyanamo.account import Account
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
-from pyanamo.tables.attributes import INDEX
 from pyanamo.tables.dynamodb.capacity import WAIT_SECONDS, TableCapacity
+from pyanamo.tables.dynamodb.definition import table_definition
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.dynamodb.units import Billing, Units
 from tests.support.backends import Clock
@@ -21,13 +21,10 @@ def description(
     *, billing: Billing, units: int = 0, table: str = "ACTIVE", index: str = "ACTIVE"
 ) -> dict[str, Any]:
     """What DescribeTable answers."""
-    throughput = Units(read=units, write=units).attribute()
-    indexes = [{"IndexName": INDEX, "IndexStatus": index, "ProvisionedThroughput": throughput}]
-    answer: dict[str, Any] = {
-        "TableStatus": table,
-        "ProvisionedThroughput": throughput,
-        "GlobalSecondaryIndexes": indexes,
-    }
+    answer = table_definition("Example_Table", Units(read=units, write=units))
+    del answer["BillingMode"]
+    answer["TableStatus"] = table
+    answer["GlobalSecondaryIndexes"][0]["IndexStatus"] = index
     if billing is Billing.ON_DEMAND:  # without a summary, the table never was
         answer["BillingModeSummary"] = {
             "BillingMode": "PAY_PER_REQUEST",

@@ -4,9 +4,12 @@ import threading
 import time
 from typing import Any, cast
 
+import pytest
+
+from pyanamo.clocks import lease_clock
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Item, Task
-from pyanamo.pilot.lease import Held, keep_alive, lease_clock
+from pyanamo.pilot.lease import Held, keep_alive
 from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
@@ -20,6 +23,7 @@ class Table:
         self.hangs_for = ""  # the item whose renewal gets no answer
         self.answer = threading.Event()
         self.fails = 0  # how many times from now on
+        self.error: Exception = StoreUnavailable("it doesn't answer")
 
     def renew(self, claim: Claim, *, lease: float) -> bool:
         self.renewed.append(claim.item.item_id)
@@ -27,7 +31,7 @@ class Table:
             self.answer.wait(30)
         if self.fails:
             self.fails -= 1
-            raise StoreUnavailable("it doesn't answer")
+            raise self.error
         return True
 
 
@@ -99,3 +103,13 @@ def test_a_claim_that_took_long_is_renewed_at_once() -> None:
         wait_until(lambda: len(watched) == 2, "it was renewed")
         assert not held
         assert held.seconds_left > LEASE / 2
+
+
+def test_renewing_survives_any_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that is a bug: otherwise the tasks would be stopped at the deadline."""
+    table, watched = Table(), list[float]()
+    table.fails, table.error = 2, KeyError("Attributes")
+    with kept(table, "item", watched) as held:
+        wait_until(lambda: len(watched) == 2, "a renewal has succeeded")
+        assert not held
+    assert caplog.text.count("not renewed: 'Attributes'\nTraceback ") == 2

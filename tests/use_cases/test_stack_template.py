@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.tables.dynamodb.table import table_definition
+from pyanamo.tables.dynamodb.definition import table_definition
 from tests.support.stack import TEMPLATE, Document, as_list, document
 
 # What AWS can't allow for single resources (Service Authorization Reference).

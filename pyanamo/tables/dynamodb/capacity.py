@@ -11,6 +11,7 @@ from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable, UsageError
 from pyanamo.tables.attributes import INDEX
+from pyanamo.tables.dynamodb.definition import require_own_table
 from pyanamo.tables.dynamodb.scaling import TableScaling
 from pyanamo.tables.dynamodb.units import (
     Billing,
@@ -185,8 +186,7 @@ class TableCapacity:
         with self._errors():
             answer = self._client.describe_table(TableName=self.name)
         description: Mapping[str, Any] = answer["Table"]
-        if _index(description) is None:
-            raise PyAnamoError(f"table {self.name!r} is not PyAnamo's: it has no index {INDEX!r}")
+        require_own_table(self.name, description)
         return description
 
     def _errors(self) -> AbstractContextManager[None]:

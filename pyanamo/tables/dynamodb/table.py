@@ -18,13 +18,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.account import Account
-from pyanamo.aws import Client, ConditionFailed, make_client, translated_errors
-from pyanamo.errors import PyAnamoError
+from pyanamo.aws import (
+    Client,
+    ConditionFailed,
+    make_client,
+    not_understood,
+    on_date,
+    translated_errors,
+)
+from pyanamo.clocks import ServiceClock
 from pyanamo.model import Claim, Item, ItemState, ItemSummary
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
-    INDEX_KEYS,
     PROJECTED,
     Attributes,
     new_import_id,
@@ -34,6 +40,7 @@ from pyanamo.tables.attributes import (
 )
 from pyanamo.tables.dynamodb import importing
 from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
+from pyanamo.tables.dynamodb.definition import require_own_table, table_definition
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.table import Added, HoldersVerbs
@@ -73,14 +80,18 @@ class DynamoDBTable(HoldersVerbs):
         account: Account = Account(),
         session: Session | None = None,
         slots: SlotRange = ALL_SLOTS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         steady_clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         client: Client | None = None,
     ) -> None:
+        """`clock` is the table's: without it, DynamoDB's answers tell the time."""
         self.name = name
-        self._clock = clock
         self._client = client or make_client("dynamodb", account, session=session)
+        if clock is None:
+            clock = service_clock = ServiceClock()
+            on_date(self._client, service_clock.hear)
+        self.now = clock
         self._random = rng or random.Random()
         self._candidates = Candidates(
             partial(self._page, ItemState.TODO),
@@ -93,8 +104,12 @@ class DynamoDBTable(HoldersVerbs):
         self._in_doubt: deque[tuple[str, str]] = deque()
 
     def check(self) -> None:
-        """Raise an error if the table can't be used."""
-        self._page(ItemState.TODO, ALL_SLOTS, limit=1)
+        """Raise an error if the table can't be used, or isn't ours.
+
+        DynamoDB refuses a query if the index's keys are others, or if it asks for what the index
+        doesn't project. So a pilot needs no permission to describe the table.
+        """
+        self._page(ItemState.TODO, ALL_SLOTS, limit=1, attributes=("itemID", *PROJECTED))
 
     def create(self, units: Units | None = None) -> bool:
         """Create the table, on-demand or with these units, and wait until it can be used.
@@ -116,7 +131,7 @@ class DynamoDBTable(HoldersVerbs):
         on_batch: Callable[[Added], object] = lambda _: None,
     ) -> Added:
         """Add new items, several requests at a time."""
-        import_id = new_import_id(self._clock())
+        import_id = new_import_id(self.now())
         rows = (new_item(item, import_id) for item in items)
         write = importing.replace if replace else importing.insert
         total = Added()
@@ -231,7 +246,7 @@ class DynamoDBTable(HoldersVerbs):
 
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
         """Claim an item if it is todo, or if it has that token already."""
-        update = Update(transitions.claimed(pilot, token, self._clock(), lease))
+        update = Update(transitions.claimed(pilot, token, self.now(), lease))
         update.add_one("Attempts")
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
         return self._write_claim(item_id, token, update.arguments(is_todo))
@@ -243,7 +258,7 @@ class DynamoDBTable(HoldersVerbs):
         locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
         self._locked_fit_a_page = len(locked) < PAGE
         for item in self._read_leases(locked):
-            now = self._clock()
+            now = self.now()
             if item.lease_expires is None or item.lease_expires > now:
                 continue
             if transitions.is_lost_too_often(item, max_attempts):
@@ -279,6 +294,8 @@ class DynamoDBTable(HoldersVerbs):
                 answer = self._client.update_item(
                     TableName=self.name, Key=_key(item_id), ReturnValues="ALL_NEW", **arguments
                 )
+                if "Attributes" not in answer:
+                    raise not_understood(self._client, "a claim without its item")
             there = plain_map(answer["Attributes"])
         except ConditionFailed as failed:
             there = plain_map(failed.item or {})
@@ -304,8 +321,17 @@ class DynamoDBTable(HoldersVerbs):
             item = read_item(plain_map(failed.item)) if failed.item else None
             return transitions.is_landed(item, claim, changes)
 
-    def _page(self, state: ItemState, slots: SlotRange, limit: int) -> Sequence[str]:
-        """The first ids that the index has in this state, in a range of slots."""
+    def _page(
+        self,
+        state: ItemState,
+        slots: SlotRange,
+        limit: int,
+        attributes: Sequence[str] = ("itemID",),
+    ) -> Sequence[str]:
+        """The first ids that the index has in this state, in a range of slots.
+
+        All `attributes` are read.
+        """
         first, last = f"{slots.first:08x}", f"{slots.last:08x}"
         with self._errors():
             answer = self._client.query(
@@ -315,7 +341,7 @@ class DynamoDBTable(HoldersVerbs):
                 ExpressionAttributeValues=typed_map(
                     {":state": state.value, ":first": first, ":last": last}
                 ),
-                ProjectionExpression="itemID",
+                ProjectionExpression=", ".join(attributes),
                 Limit=limit,
             )
         return [row["itemID"]["S"] for row in answer["Items"]]
@@ -336,7 +362,7 @@ class DynamoDBTable(HoldersVerbs):
 
     def _make_unless_there(self, units: Units | None) -> bool:
         try:
-            self._require_own_table(self._client.describe_table(TableName=self.name)["Table"])
+            require_own_table(self.name, self._client.describe_table(TableName=self.name)["Table"])
             return False
         except self._client.exceptions.ResourceNotFoundException:
             pass
@@ -345,41 +371,6 @@ class DynamoDBTable(HoldersVerbs):
             return True
         except self._client.exceptions.ResourceInUseException:
             return False  # somebody else has just created it
-
-    def _require_own_table(self, description: Mapping[str, Any]) -> None:
-        """Raise an error for a table that another program has made."""
-        keys = [key["AttributeName"] for key in description["KeySchema"]]
-        indexes = [index["IndexName"] for index in description.get("GlobalSecondaryIndexes", ())]
-        if keys != ["itemID"] or INDEX not in indexes:
-            raise PyAnamoError(
-                f"table {self.name!r} is not PyAnamo's: its key is {', '.join(keys)}, its indexes "
-                f"are {', '.join(indexes) or 'none'}; name another table"
-            )
-
-
-def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
-    """The arguments of `CreateTable`: on-demand, or these units each for table and index."""
-    keys = ("itemID", *INDEX_KEYS)
-    state, place = INDEX_KEYS
-    throughput = {"ProvisionedThroughput": units.attribute()} if units else {}
-    return {
-        "TableName": name,
-        "BillingMode": "PROVISIONED" if units else "PAY_PER_REQUEST",
-        **throughput,
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        "KeySchema": [{"AttributeName": "itemID", "KeyType": "HASH"}],
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": INDEX,
-                "KeySchema": [
-                    {"AttributeName": state, "KeyType": "HASH"},
-                    {"AttributeName": place, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(PROJECTED)},
-                **throughput,
-            }
-        ],
-    }
 
 
 def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
