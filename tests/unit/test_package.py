@@ -76,7 +76,7 @@ class Listening(LocalServer):
 
     def answer(self, request: Request) -> Answer:
         self.agents.append(request.headers["User-Agent"])
-        return Answer(200, b'{"TableNames": []}')
+        return Answer(200, b'{"TableNames": []}', {"x-amzn-RequestId": "1"})
 
 
 def test_requests_name_the_version() -> None:
