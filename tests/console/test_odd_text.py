@@ -47,7 +47,7 @@ def prints(operator: Operator, name: str, *words: str) -> str:
 
 def test_data_is_utf8_in_every_locale(abroad: Operator) -> None:
     task_file = parse_task_file(prints(abroad, "export", "--task-file").encode(), "export")
-    scripts = {item.item_id: item.tasks[0].script for item in task_file.items}
+    scripts = {item.item_id: item.tasks[0].script for item in task_file}
     assert scripts == {name: f"echo '{name}'" for name in NAMES}
     lines = prints(abroad, "export").splitlines()
     assert {json.loads(line)["itemID"] for line in lines} == set(NAMES)
