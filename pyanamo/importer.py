@@ -56,9 +56,7 @@ def import_parser() -> argparse.ArgumentParser:
     add_version_flag(parser)
     add_store_flags(parser)
     file = parser.add_argument_group("the task file")
-    file.add_argument(
-        "-i", "--input", required=True, metavar="FILE", help="its name, or - for stdin"
-    )
+    file.add_argument("-i", "--input", required=True, metavar="FILE", help="or - for stdin")
     file.add_argument(
         "-d",
         "--delimiter",

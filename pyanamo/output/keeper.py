@@ -62,21 +62,17 @@ class Keeper:
             run_seconds=end.run_seconds,
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
+            stdout_bytes=output.stdout.size,
+            stderr_bytes=output.stderr.size,
+            results=output.results(room.results),
         )
         if output.is_empty:
             return result_with()
         if output.error:  # the machine's failure, not the task's
             log.error("its output could not be kept whole: %s", output.error, extra=extra)
-        result_with = partial(
-            result_with,
-            stdout_bytes=output.stdout.size,
-            stderr_bytes=output.stderr.size,
-            results=output.results(room.results),
-        )
         limit = room.tail_beside(result_with())
         uri = self._keep_logs(output, name, limit, halts, extra)
-        if len(uri.encode()) > room.address:
-            uri = ""
+        uri = uri if len(uri.encode()) <= room.address else ""
         limit = room.tail_beside(result_with(log_uri=uri))
         return result_with(
             log_uri=uri,
