@@ -92,16 +92,16 @@ class Update(Expression):
         ]
         self._remove = [self.name(name) for name, value in changes.items() if value is None]
 
-    def add_one(self, attribute: str) -> str:
-        """Add one to a number, and return the condition that it is one, or isn't there.
+    def add_one(self, attribute: str, most: int) -> str:
+        """Add one to a number; return the condition that it is one up to `most`, or isn't there.
 
-        The rest of the condition must fail once this is done, as requests repeat.
+        Without it, DynamoDB refuses the whole request. The rest of the condition must fail once
+        this is done, as requests repeat.
         """
         name = self.name(attribute)
         zero, one = self.value("zero", 0), self.value("one", 1)
         self._set.append(f"{name} = if_not_exists({name}, {zero}) + {one}")
-        number = self.value("number", "N")
-        return f"(attribute_not_exists({name}) OR attribute_type({name}, {number}))"
+        return f"(attribute_not_exists({name}) OR {name} <= {self.value('most', most)})"
 
     def arguments(self, condition: str) -> dict[str, Any]:
         """The arguments of `update_item`, without `TableName` and `Key`."""

@@ -43,6 +43,7 @@ from pyanamo.tables.dynamodb.definition import require_own_table, table_definiti
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
 from pyanamo.tables.reading import (
+    LARGEST,
     OF_A_CLAIM,
     Row,
     Tell,
@@ -270,7 +271,7 @@ class DynamoDBTable(HoldersVerbs):
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
         """Claim an item if it is todo, or if it has that token already."""
         update = Update(transitions.claimed(pilot, token, self.now(), lease))
-        is_number = update.add_one("Attempts")
+        is_number = update.add_one("Attempts", LARGEST)
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
         return self._write_claim(item_id, token, update.arguments(f"{is_todo} AND {is_number}"))
 
