@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyanamo.model import ItemState
-from pyanamo.tables.sqlite import COLUMNS
+from tests.support.backends import shared_client
 from tests.support.damage import Damage, inflict, insert_raw
+from tests.support.damaged_rows import damage, states, typed_damage
 from tests.support.importing import written
 from tests.support.makers import claimed, done, ended, failed, nested, single
 from tests.support.operator import Operator
@@ -150,36 +151,6 @@ def test_many_damaged_items_are_not_all_named(embedded: Operator) -> None:
 
 # --- Rows of any shape --------------------------------------------------------------------------
 
-texts = st.text(max_size=8) | st.sampled_from(
-    ["{}", "[]", "null", "{", '{"Task_0": 1}', '"a"', "NaN", "\ud800", "[[[", "1e999", "todo", "\0"]
-)
-values = st.one_of(
-    st.none(),
-    st.integers(-(2**63), 2**63 - 1),
-    st.floats(),
-    st.binary(max_size=4),
-    texts.filter(lambda text: text.isascii() or text.encode(errors="ignore").decode() == text),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | texts,
-        lambda parts: (
-            st.lists(parts, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(["Task_0", "Task_1", "Status", "Script", "Run_Seconds", "x"]),
-                parts,
-                max_size=3,
-            )
-        ),
-        max_leaves=6,
-    ).map(json.dumps),
-)
-states = st.sampled_from([state.value for state in ItemState])
-names = st.sampled_from(sorted(set(COLUMNS) - {"itemID", "Slot"}))
-required = ("ItemState", "Attempts")
-damage = st.dictionaries(names, values, min_size=1, max_size=4).map(
-    lambda row: {
-        name: value for name, value in row.items() if not (name in required and value is None)
-    }
-)
 COMMANDS = (
     *(("status",), ("samples",), ("items",), ("items", "bad"), ("show", "bad"), ("logs", "bad")),
     *(("failures",), ("jobs",), ("export",), ("export", "--csv"), ("export", "--task-file")),
@@ -210,6 +181,30 @@ def test_rows_of_any_shape(
     nested_tasks = {"Nested_Tasks": 1, "Nested_Done": 0} if is_nested else {}
     whole = {"itemID": "bad", "TaskID": "S1", "TaskScript": script, "ItemState": state, "Slot": "0"}
     insert_raw(operator.store, "Align", {**whole, **nested_tasks, "Lock_Date": "", **row})
+    assert_served(operator)
+
+
+@given(state=states, row=typed_damage)
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_rows_of_any_shape_in_dynamodb(
+    tmp_path: Path, dynamodb: str, state: str, row: dict[str, Any]
+) -> None:
+    operator = Operator.at(dynamodb, tmp_path, f"any-shape-{uuid.uuid4().hex}")
+    operator.table.create()
+    ended(operator.table, single("fine"), done())
+    texts = {"itemID": "bad", "TaskID": "S1", "TaskScript": "true", "ItemState": state, "Slot": "0"}
+    whole = {name: {"S": value} for name, value in texts.items()}
+    client = shared_client(dynamodb)
+    client.put_item(TableName=operator.table_name, Item={**whole, **row})
+    assert_served(operator)
+    client.delete_table(TableName=operator.table_name)
+
+
+def assert_served(operator: Operator) -> None:
+    """All commands and claims do their job, beside the item `fine`, and the other is deleted."""
     for words in COMMANDS:
         finished = operator.types(*words)
         assert finished.code in (0, 1, 4), (words, finished)
