@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyanamo.errors import (
     AccessDenied,
+    DamagedItem,
     ItemNotFound,
     PyAnamoError,
     StoreUnavailable,
+    StoreUnusable,
     TableNotFound,
     TaskFileError,
     UsageError,
@@ -23,12 +25,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "DamagedItem",
     "Item",
     "ItemNotFound",
     "ItemState",
     "PyAnamoError",
     "Selection",
     "StoreUnavailable",
+    "StoreUnusable",
     "TableNotFound",
     "TaskFileError",
     "UsageError",

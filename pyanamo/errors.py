@@ -6,6 +6,10 @@ of any `PyAnamoError` and exit with its `exit_code`. Any other exception is a bu
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
 
 class PyAnamoError(Exception):
     """The program could not do its job."""
@@ -23,12 +27,37 @@ class TaskFileError(PyAnamoError):
     """A task file has mistakes. The message has one line per mistake."""
 
 
-class TableNotFound(PyAnamoError):
-    """The workflow table isn't there."""
-
-
 class ItemNotFound(PyAnamoError):
     """No item matches, or an item has no such task."""
+
+
+class DamagedItem(PyAnamoError):
+    """A row of a table is not an item: somebody else has written it, or a part of it."""
+
+    def __init__(
+        self, table: str, row: Mapping[str, Any], attribute: str, value: Any, expected: str
+    ) -> None:
+        """`expected` is what the value should be; it is empty if the attribute isn't there."""
+        self.table = table
+        self.row = row
+        self.item_id = row.get("itemID")
+        self.attribute = attribute
+        self.value = value
+        name = repr(self.item_id) if isinstance(self.item_id, str) else _SHORT.repr(self.item_id)
+        shown = f"{_SHORT.repr(value)}, not {expected}" if expected else "missing"
+        self.reason = f"{_shown(attribute)} is {shown}"
+        where = f"table {table!r}: " if table else ""
+        super().__init__(
+            f"{where}item {name} is damaged: {self.reason}; mend the row, or delete the item"
+        )
+
+
+class StoreUnusable(PyAnamoError):
+    """The store can't be used as it is, and no later try will succeed until somebody mends it."""
+
+
+class TableNotFound(StoreUnusable):
+    """The workflow table isn't there."""
 
 
 class AccessDenied(PyAnamoError):
@@ -37,3 +66,13 @@ class AccessDenied(PyAnamoError):
 
 class StoreUnavailable(PyAnamoError):
     """The store can't be reached, or can't answer now. A later try may succeed."""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 3
+
+
+def _shown(attribute: str) -> str:
+    """The name of an attribute on one line: that of a nested one is what somebody has written."""
+    return attribute if attribute.isprintable() and len(attribute) < 100 else _SHORT.repr(attribute)

@@ -6,7 +6,7 @@ Dates are strings, as in a table: ISO 8601, UTC, whole seconds, ending in `Z`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -169,7 +169,11 @@ def task_counts(summary: ItemSummary) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """An item that a worker holds. The item is as it was when it was claimed."""
+    """An item that a worker holds.
+
+    The item is as it was when it was claimed, without what the attempt's end will overwrite: how
+    the attempt before it ended, and what that used.
+    """
 
     item: Item
     token: str
@@ -190,6 +194,29 @@ class Outcome:
     exit_code: int | None = None
     spent: bool = False  # of an interrupted attempt: it counts all the same
     short: bool = False  # it was interrupted because the machine was short of something
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Locked:
+    """Locked items whose leases hold, as they were seen at one moment."""
+
+    items: int
+    seconds: float  # from that moment to the end of the first lease
+    is_all: bool = True  # whether there are no more
+
+    def __str__(self) -> str:
+        ends = f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min"
+        if self.items == 1 and self.is_all:
+            return f"1 item is locked, its lease ends in {ends}"
+        count = f"{self.items} items" if self.is_all else f"at least {self.items} items"
+        return f"{count} are locked, the first lease ends in {ends}"
+
+    @classmethod
+    def of(cls, ends: Sequence[int], now: float, *, is_all: bool = True) -> Locked | None:
+        """Those whose leases end then; both in epoch seconds. None if there are none."""
+        if not ends:
+            return None
+        return cls(items=len(ends), seconds=min(ends) - now, is_all=is_all)
 
 
 def merged_tasks(item: Item, results: Mapping[str, Result]) -> tuple[Task, ...]:

@@ -150,4 +150,4 @@ def workflow_of(arguments: argparse.Namespace) -> Workflow:
     for name in names:
         check_table_name(name)
     store = store_of(arguments)
-    return Workflow(*names, local=store.local, **asdict(store.account))
+    return Workflow(*names, local=store.local, **asdict(store.account), on_damaged=arguments.damage)

@@ -189,7 +189,7 @@ def _run(
     if selection.is_all and needs_items:
         raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
-        found = ((row.table, row.item_id) for row in workflow.items(selection))
+        found = workflow.names(selection)
         if arguments.dry_run:
             return _dry_run(arguments, done, [item_id for _, item_id in found])
         first = list(islice(found, ASK_FROM))
@@ -236,6 +236,8 @@ def _tell(
     if stop is not None and stop.signal is not None:
         say(f"{stop.reason}: run it again for the rest")
         code = exit_code(stop.signal)
+    if changed.locked is not None:
+        say(str(changed.locked))
     if arguments.json:
         print_json(arguments.command, changed=changed)
         return code
@@ -246,5 +248,7 @@ def _tell(
         parts.append(f"in use by others {changed.taken}")
     if changed.missing:
         parts.append(f"no longer there {changed.missing}")
+    if changed.damaged:
+        parts.append(f"damaged {changed.damaged}")
     print(", ".join(parts))
     return code

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from pyanamo.cli import add_version_flag
 from pyanamo.console import change, export, items, overview, submit, tables
+from pyanamo.console.damage import DamageReport
+from pyanamo.errors import ItemNotFound
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "python -m pyanamo") -> int:
-    """Run a command; its exit code.
+    """Run a command; its exit code, which is 1 if items were left out that are damaged.
 
     `argv` are the words after the program's name; by default those of this process. `program` is
     what a person types to start the program: help and hints show it.
@@ -24,6 +26,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m pyanamo
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (overview, items, change, tables, submit, export):
         module.add_commands(commands)
-    arguments = parser.parse_args(argv)
-    code: int = arguments.run(arguments)
-    return code
+    damage = DamageReport()
+    arguments = parser.parse_args(argv, argparse.Namespace(damage=damage))
+    try:
+        code: int = arguments.run(arguments)
+    except ItemNotFound:
+        if not damage:
+            raise
+        return 1  # whether a damaged one matches is not known
+    return code or int(bool(damage))

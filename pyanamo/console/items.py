@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pyanamo.cli import say, utf8_name
@@ -24,7 +25,7 @@ from pyanamo.console.screen import (
     print_table,
     write_bytes,
 )
-from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.errors import DamagedItem, ItemNotFound, UsageError
 from pyanamo.model import Item, ItemSummary
 from pyanamo.output.reader import Stream, tail_of
 from pyanamo.tables.attributes import item_attributes
@@ -143,7 +144,11 @@ def _nested(row: ItemSummary) -> str:
 def run_show(arguments: argparse.Namespace) -> int:
     """Show one item with its tasks, results and attempts."""
     with workflow_of(arguments) as workflow:
-        item = workflow.show(arguments.item)
+        try:
+            item = workflow.show(arguments.item)
+        except DamagedItem as damaged:
+            _show_damaged(damaged, as_json=arguments.json)
+            raise
     if arguments.json:
         print_json("show", item=item)
         return 0
@@ -156,6 +161,18 @@ def run_show(arguments: argparse.Namespace) -> int:
         attempts = ("Attempt", "Outcome", "Lock_Date", "End_Date", "InstanceID", "Reason")
         print_table(attempts, _attempt_rows(item))
     return 0
+
+
+def _show_damaged(damaged: DamagedItem, *, as_json: bool) -> None:
+    """Print a row as it is: values that JSON doesn't have are printed as Python writes them."""
+    shown = {
+        name: value if isinstance(value, str) else json.dumps(value, default=repr)
+        for name, value in damaged.row.items()
+    }
+    if as_json:
+        print_json("show", damaged=damaged.reason, row=shown)
+    else:
+        print_table(("Attribute", "Value"), shown.items())
 
 
 def _attribute_rows(item: Item) -> Iterator[tuple[str, str]]:

@@ -73,7 +73,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
 
 def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     """How many pilots to start. Raises an error if the table isn't there."""
-    table = store.open(name)
+    table = store.open(name, on_damaged=arguments.damage)
     try:
         table.check()
         if arguments.pilots is not None:

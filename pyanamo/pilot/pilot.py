@@ -111,6 +111,8 @@ class Pilot:
             with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:
                 while self._workers:
                     self._turn(stop, again, wake)
+                if self._summary.locked is not None:
+                    log.info("nothing else is left: %s", self._summary.locked)
                 self._summary.seconds = time.monotonic() - self._started
                 self._stay_until_taken_away(stop)
                 self._summary.stopped_by = stop.signal
@@ -198,7 +200,12 @@ class Pilot:
         return Worker(
             number=number,
             pilot=self._name,
-            table=settings.store.open(settings.table, worker=number, workers=self._crew.size),
+            table=settings.store.open(
+                settings.table,
+                worker=number,
+                workers=self._crew.size,
+                on_damaged=lambda damaged: log.warning("set aside (held): %s", damaged),
+            ),
             runner=runner,
             stop=stop,
             shared=self._shared,

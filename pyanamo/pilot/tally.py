@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from pyanamo.model import Ending
+from pyanamo.model import Ending, Locked
 from pyanamo.pilot.worker import ItemEnded
 
 QUICK_SECONDS = 5.0  # if items fail sooner, the machine may be the cause
@@ -22,6 +22,7 @@ class Summary:
     seconds: float = 0.0
     error: str = ""  # why the pilot failed; empty if it didn't
     stopped_by: int | None = None  # the number of the stop signal
+    locked: Locked | None = None  # what others held when nothing else was left
 
     def __str__(self) -> str:
         lost = f", lost {self.lost}" if self.lost else ""
@@ -40,6 +41,7 @@ class Tally:
 
     def count(self, ended: ItemEnded) -> None:
         """Count the end of an attempt; too many quick failures in a row fail the pilot."""
+        self.summary.locked = None  # perhaps it was this item
         if ended.put_back:
             self.summary.released += 1
         elif ended.ending is Ending.DONE:

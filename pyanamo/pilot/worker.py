@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pyanamo.clocks import lease_clock
-from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
-from pyanamo.model import Claim, Ending, Outcome, Result
+from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, StoreUnusable
+from pyanamo.model import Claim, Ending, Locked, Outcome, Result
 from pyanamo.pilot.lease import Held, keep_alive
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
@@ -59,7 +59,14 @@ class ItemGivenUp:
     """Message to the pilot: the item of a dead worker was lost too often, and is failed now."""
 
 
-Message = ItemClaimed | ItemEnded | ItemGivenUp
+@dataclass(frozen=True)
+class NothingLeft:
+    """Message to the pilot: the worker found no item to claim."""
+
+    locked: Locked | None  # what others hold
+
+
+Message = ItemClaimed | ItemEnded | ItemGivenUp | NothingLeft
 
 
 class Report(Protocol):
@@ -161,6 +168,7 @@ class Worker:
             left = give_up_at - time.monotonic()
             if looks > 1:
                 if left <= 0:
+                    self.report(NothingLeft(self.table.locked))
                     return None
                 wait = min(left, LONGEST_POLL, FIRST_POLL * 2 ** (looks - 2))
             self._wait(wait * random.uniform(0.8, 1.0))
@@ -250,7 +258,7 @@ class Worker:
                 if write(claim, outcome):
                     return True
                 held.lose("somebody else has the item")
-            except TableNotFound as error:  # retrying won't help
+            except StoreUnusable as error:  # retrying won't help
                 held.lose(str(error))
             except PyAnamoError as error:
                 log.warning("not recorded yet: %s", error, extra=about(claim.item))

@@ -18,7 +18,15 @@ from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.shortage import EXIT_CODE, Shortage, tell
 from pyanamo.pilot.tally import Tally
 from pyanamo.pilot.unrecorded import kept_file
-from pyanamo.pilot.worker import ItemClaimed, ItemEnded, ItemGivenUp, LostClaim, Report, Worker
+from pyanamo.pilot.worker import (
+    ItemClaimed,
+    ItemEnded,
+    ItemGivenUp,
+    LostClaim,
+    NothingLeft,
+    Report,
+    Worker,
+)
 from pyanamo.pilot.worker_process import WorkerProcess
 from pyanamo.signals import Halt
 
@@ -140,6 +148,8 @@ class Workers:
             self._count(process, message)
         elif isinstance(message, ItemGivenUp):
             self.tally.summary.failed += 1
+        elif isinstance(message, NothingLeft):
+            self.tally.summary.locked = message.locked
         else:
             log.error("worker %d can't go on: %s", process.number, message)
             self.tally.fail(message)

@@ -33,18 +33,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pyanamo.model import (
-    SINGLE_TASK,
-    Attempt,
-    Ending,
-    Item,
-    ItemState,
-    ItemSummary,
-    Result,
-    Task,
-    TaskStatus,
-    utc_date,
-)
+from pyanamo.model import SINGLE_TASK, Attempt, Item, ItemState, Result, Task, utc_date
 
 Attributes = dict[str, Any]  # values are str, int, float, map or list, as in the table above
 
@@ -162,92 +151,3 @@ def history_attribute(history: Iterable[Attempt]) -> list[Attributes]:
         }
         for past in history
     ]
-
-
-def read_item(attributes: Mapping[str, Any]) -> Item:
-    """The item with these attributes. Those that were not read may be missing."""
-    script = attributes.get("TaskScript", "")
-    nested = not isinstance(script, str)
-    log = attributes.get("Log") or {}
-    return Item(
-        item_id=attributes["itemID"],
-        task_id=attributes.get("TaskID", ""),
-        tasks=_read_tasks(script) if nested else (Task(name=SINGLE_TASK, script=script),),
-        nested=nested,
-        state=ItemState(attributes.get("ItemState", ItemState.TODO.value)),
-        attempts=attributes.get("Attempts", 0),
-        instance=attributes.get("InstanceID", ""),
-        token=attributes.get("lockID", ""),
-        lock_date=attributes.get("Lock_Date", ""),
-        done_date=attributes.get("Done_Date", ""),
-        lease_expires=attributes.get("Lease_Expires"),
-        exit_code=attributes.get("Exit_Code"),
-        reason=attributes.get("Reason", ""),
-        run_seconds=attributes.get("Run_Seconds"),
-        max_rss_mb=attributes.get("Max_RSS_MB"),
-        results=_read_log(log, nested=nested),
-        history=tuple(_read_attempt(past) for past in attributes.get("History") or ()),
-    )
-
-
-def read_summary(table: str, attributes: Mapping[str, Any]) -> ItemSummary:
-    """A row of a table's index."""
-    return ItemSummary(
-        table=table,
-        item_id=attributes["itemID"],
-        task_id=attributes.get("TaskID", ""),
-        state=ItemState(attributes["ItemState"]),
-        instance=attributes.get("InstanceID", ""),
-        lock_date=attributes.get("Lock_Date", ""),
-        done_date=attributes.get("Done_Date", ""),
-        nested_tasks=attributes.get("Nested_Tasks"),
-        nested_done=attributes.get("Nested_Done"),
-        exit_code=attributes.get("Exit_Code"),
-        run_seconds=attributes.get("Run_Seconds"),
-    )
-
-
-def _read_tasks(script: Mapping[str, Any]) -> tuple[Task, ...]:
-    """Nested tasks, sorted by number, since DynamoDB's maps have no order."""
-    tasks = (
-        Task(name=name, script=task["Script"], status=TaskStatus(task.get("Status", "todo")))
-        for name, task in script.items()
-    )
-    return tuple(sorted(tasks, key=lambda task: (len(task.name), task.name)))
-
-
-def _read_log(log: Mapping[str, Any], *, nested: bool) -> dict[str, Result]:
-    if nested:
-        return {name: _read_result(result) for name, result in log.items()}
-    return {SINGLE_TASK: _read_result(log)} if log else {}
-
-
-def _read_result(attributes: Mapping[str, Any]) -> Result:
-    return Result(
-        status=TaskStatus(attributes["Status"]),
-        exit_code=attributes.get("Exit_Code"),
-        reason=attributes.get("Reason", ""),
-        start_date=attributes.get("Start_Date", ""),
-        run_seconds=attributes.get("Run_Seconds", 0.0),
-        cpu_seconds=attributes.get("CPU_Seconds", 0.0),
-        max_rss_mb=attributes.get("Max_RSS_MB", 0.0),
-        stdout=attributes.get("stdout", ""),
-        stderr=attributes.get("stderr", ""),
-        stdout_bytes=attributes.get("stdout_bytes", 0),
-        stderr_bytes=attributes.get("stderr_bytes", 0),
-        log_uri=attributes.get("Log_URI", ""),
-        results=tuple(attributes.get("Results", ())),
-    )
-
-
-def _read_attempt(attributes: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        attempt=attributes["Attempt"],
-        instance=attributes["InstanceID"],
-        lock_date=attributes["Lock_Date"],
-        end_date=attributes["End_Date"],
-        ending=Ending(attributes["Outcome"]),
-        reason=attributes.get("Reason", ""),
-        token=attributes["lockID"],
-        times_lost=attributes["Times_Lost"],
-    )

@@ -12,20 +12,19 @@ The write-ahead log needs shared memory: don't put the file on a network file sy
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pyanamo.errors import AccessDenied, StoreUnavailable, TableNotFound
-from pyanamo.model import Claim, Item, ItemState, ItemSummary
+from pyanamo.errors import DamagedItem
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -33,11 +32,21 @@ from pyanamo.tables.attributes import (
     Attributes,
     new_import_id,
     new_item,
-    read_item,
-    read_summary,
 )
+from pyanamo.tables.reading import (
+    LARGEST,
+    OF_A_CLAIM,
+    Row,
+    Tell,
+    raise_damaged,
+    read_item,
+    read_lost,
+    read_summary,
+    readable,
+)
+from pyanamo.tables.sqlitefile import APPLICATION_ID, SCHEMA_VERSION, SQLiteFile
 from pyanamo.tables.table import Added, HoldersVerbs
-from pyanamo.tables.transitions import DELETED, Amended, Change
+from pyanamo.tables.transitions import DELETED, Amended, Change, ChangeOfDamaged
 
 COLUMNS = {
     "itemID": "TEXT NOT NULL",
@@ -61,15 +70,8 @@ COLUMNS = {
     "History": "TEXT",
     "Import_ID": "TEXT",
 }
-APPLICATION_ID = 0x5079416E  # "PyAn": marks our files (SQLite, "PRAGMA application_id")
 LASTING_SECONDS = 1.0  # tasks that run this long don't notice the milliseconds of a flush
 
-# How long to wait for another process's write. No Python signal handler runs meanwhile, so this
-# must be shorter than the time that a pilot's workers have after a stop.
-BUSY_SECONDS = 10.0
-
-SWITCH_TRIES, SWITCH_PAUSE = 20, 0.05  # to a write-ahead log; the pause is in seconds
-SMALLEST_FILE = 512  # bytes: the smallest page (SQLite, "Database File Format")
 BATCH = 500  # rows per transaction
 ITEM_BATCH = 50  # the same for whole items, which may be large
 
@@ -82,10 +84,14 @@ _SCHEMA = (
     )""",
     f"CREATE INDEX IF NOT EXISTS {INDEX} ON items (workflow_table, ItemState, Slot)",
     f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _THE_ITEM = "workflow_table = ? AND itemID = ?"
 _IN_STATE = "workflow_table = ? AND ItemState = ?"
+
+# Columns take values of any type, whatever they are declared as (SQLite, "Flexible Typing").
+_HOLDS = f"typeof(Lease_Expires) = 'integer' AND Lease_Expires > ? AND Lease_Expires <= {LARGEST}"
 
 
 class SQLiteTable(HoldersVerbs):
@@ -93,25 +99,30 @@ class SQLiteTable(HoldersVerbs):
 
     settle_seconds = 0.0  # everybody sees a transaction as soon as it is committed
 
-    def __init__(self, name: str, file: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_damaged: Tell = raise_damaged,
+    ) -> None:
         self.name = name
-        self._file = file
+        self.on_damaged = on_damaged
+        self.locked: Locked | None = None
+        self._file = SQLiteFile(file, name)
         self.now = clock
-        self._lock = threading.Lock()  # threads take turns on one connection
-        self._connection: sqlite3.Connection | None = None
-        self._connected_to: tuple[int, int] | None = None
 
     def check(self) -> None:
         """Raise an error if the table can't be used."""
-        with self._transaction("DEFERRED") as database:
+        with self._file.transaction("DEFERRED") as database:
             self._require_table(database)
+            database.execute(f"SELECT {', '.join(COLUMNS)} FROM items LIMIT 0")
 
     def create(self) -> bool:
         """Create the table, and its file if needed. Returns False if the table was there."""
-        with self._lock, self._errors():
-            if self._connection is None:
-                self._connection = self._connect(create=True)
-        with self._transaction() as database:
+        self._file.create()
+        with self._file.transaction() as database:
             for statement in _SCHEMA:
                 database.execute(statement)
             made = database.execute(
@@ -133,7 +144,7 @@ class SQLiteTable(HoldersVerbs):
         rest = iter(items)
         while not stop and (batch := [new_item(item, import_id) for item in islice(rest, BATCH)]):
             added = Added()
-            with self._transaction() as database:
+            with self._file.transaction() as database:
                 self._require_table(database)
                 for attributes in batch:
                     added += self._add(database, attributes, replace=replace)
@@ -144,41 +155,50 @@ class SQLiteTable(HoldersVerbs):
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
         """Claim an item that is todo, or else one whose lease has expired."""
         token = secrets.token_hex(8)
-        with self._transaction() as database:
+        damaged: list[DamagedItem] = []
+        with self._file.transaction() as database:
             now = self.now()
-            if attributes := self._waiting(database):
+            row = self._next(database, now, max_attempts, damaged)
+            if row is not None:
                 changes = transitions.claimed(pilot, token, now, lease)
-                changes["Attempts"] = attributes["Attempts"] + 1
-            elif attributes := self._expired(database, now, max_attempts):
-                lost = read_item(attributes)
-                changes = transitions.taken_over(lost, pilot, token, now, lease)
-            else:
-                return None
-            self._write(database, attributes["itemID"], changes)
-        return Claim(item=read_item({**attributes, **changes}), token=token)
+                if row["ItemState"] == ItemState.LOCKED.value:
+                    lost = read_lost(row, table=self.name)
+                    changes = transitions.taken_over(lost, pilot, token, now, lease)
+                else:
+                    changes["Attempts"] = row.get("Attempts", 0) + 1
+                self._write(database, row["itemID"], changes)
+        for each in damaged:
+            self.on_damaged(each)
+        if row is None:
+            return None
+        item = read_item({**row, **changes}, table=self.name, only=OF_A_CLAIM)
+        return Claim(item=item, token=token)
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there."""
-        with self._transaction("DEFERRED") as database:
+        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
+        with self._file.transaction("DEFERRED") as database:
             self._require_table(database)
-            return self._find(database, item_id)
+            row = self._find(database, item_id)
+        return None if row is None else read_item(row, table=self.name)
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows in these states, or all, ordered by name."""
         columns = ", ".join(("itemID", "ItemState", *PROJECTED))
-        for row in self._rows(columns, states, batch=BATCH):
-            yield read_summary(self.name, row)
+        rows = self._rows(columns, states, batch=BATCH)
+        yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
 
     def items(self, *states: ItemState) -> Iterator[Item]:
         """The items in these states, or all, ordered by name."""
-        for row in self._rows("*", states, batch=ITEM_BATCH):
-            yield read_item(row)
+        rows = self._rows("*", states, batch=ITEM_BATCH)
+        yield from readable(rows, partial(read_item, table=self.name), self.on_damaged)
 
-    def amend(self, item_id: str, change: Change) -> Amended:
+    def amend(
+        self, item_id: str, change: Change, *, if_damaged: ChangeOfDamaged | None = None
+    ) -> Amended:
         """Read an item and change it, in one transaction."""
-        with self._transaction() as database:
-            item = self._find(database, item_id)
-            changes = Amended.MISSING if item is None else change(item)
+        with self._file.transaction() as database:
+            row = self._find(database, item_id)
+            changes = Amended.MISSING if row is None else self._decided(row, change, if_damaged)
             if isinstance(changes, Amended):
                 return changes
             if changes == DELETED:
@@ -189,42 +209,37 @@ class SQLiteTable(HoldersVerbs):
 
     def drop(self) -> None:
         """Delete the table with all its items; the file stays."""
-        with self._transaction() as database:
+        with self._file.transaction() as database:
             self._require_table(database)
             database.execute("DELETE FROM items WHERE workflow_table = ?", (self.name,))
             database.execute("DELETE FROM workflow_tables WHERE name = ?", (self.name,))
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._file.close()
 
     def _rows(
         self, columns: str, states: Sequence[ItemState], *, batch: int
     ) -> Iterator[dict[str, Any]]:
         """Rows ordered by item id. Each batch is a transaction, so that none takes long."""
-        wanted = [state.value for state in states or ItemState]
-        marks = ", ".join("?" * len(wanted))
-        query = f"""SELECT {columns} FROM items
-            WHERE workflow_table = ? AND itemID > ? AND ItemState IN ({marks})
-            ORDER BY itemID LIMIT {batch}"""
-        last = ""
+        wanted = [state.value for state in states]
+        in_state = f"AND ItemState IN ({', '.join('?' * len(wanted))})" if wanted else ""
+        after: tuple[str, tuple[object, ...]] = ("", ())
         while True:
-            with self._transaction("DEFERRED") as database:
+            query = f"""SELECT {columns} FROM items WHERE workflow_table = ? {after[0]} {in_state}
+                ORDER BY itemID LIMIT {batch}"""
+            with self._file.transaction("DEFERRED") as database:
                 self._require_table(database)
-                rows = database.execute(query, (self.name, last, *wanted)).fetchall()
-            for row in rows:
-                yield _present(row)
+                rows = database.execute(query, (self.name, *after[1], *wanted)).fetchall()
+            yield from map(_present, rows)
             if len(rows) < batch:
                 return
-            last = rows[-1]["itemID"]
+            after = _after(rows[-1]["itemID"])
 
     def _add(self, database: sqlite3.Connection, attributes: Attributes, *, replace: bool) -> Added:
         there = self._find(database, attributes["itemID"]) if replace else None
-        if there is not None and there.state is ItemState.LOCKED:
-            return Added(locked=(there.item_id,))
+        if there is not None and there["ItemState"] == ItemState.LOCKED.value:
+            return Added(locked=(attributes["itemID"],))
         row = {"workflow_table": self.name, **_stored(attributes)}
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         conflict = "REPLACE" if replace else "IGNORE"
@@ -235,44 +250,74 @@ class SQLiteTable(HoldersVerbs):
             return Added(already_there=1)
         return Added(imported=1) if there is None else Added(replaced=1)
 
-    def _waiting(self, database: sqlite3.Connection) -> dict[str, Any] | None:
-        """An item that is todo: the first one after a random slot, or else the first of all."""
-        key = (self.name, ItemState.TODO.value)
-        query = f"SELECT * FROM items WHERE {_IN_STATE} AND Slot >= ? ORDER BY Slot LIMIT 1"
-        for start in (f"{random.getrandbits(32):08x}", ""):
-            row = database.execute(query, (*key, start)).fetchone()
-            if row is not None:
-                return _present(row)
+    def _next(
+        self,
+        database: sqlite3.Connection,
+        now: float,
+        max_attempts: int,
+        damaged: list[DamagedItem],
+    ) -> Row | None:
+        """The row to claim. Sets damaged ones aside, and adds them to the list."""
+        while (row := self._waiting(database) or self._expired(database, now)) is not None:
+            try:
+                item = read_item(row, table=self.name, only=OF_A_CLAIM)
+                if item.state is ItemState.LOCKED:
+                    lost = read_lost(row, table=self.name)
+                    if transitions.is_lost_too_often(lost, max_attempts):
+                        self._write(database, row["itemID"], transitions.given_up(lost, now))
+                        continue
+            except DamagedItem as error:
+                self._set_aside(database, row, error)
+                damaged.append(error)
+                continue
+            return row
         self._require_table(database)
+        self.locked = self._held_by_others(database, now)
         return None
 
-    def _expired(
-        self, database: sqlite3.Connection, now: float, max_attempts: int
-    ) -> dict[str, Any] | None:
-        """A locked item whose lease has expired. Any that was lost too often becomes failed."""
-        query = f"SELECT * FROM items WHERE {_IN_STATE} AND Lease_Expires <= ? LIMIT 1"
-        while True:
-            row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
-            if row is None:
-                return None
-            attributes = _present(row)
-            item = read_item(attributes)
-            if not transitions.is_lost_too_often(item, max_attempts):
-                return attributes
-            self._write(database, item.item_id, transitions.given_up(item, now))
+    def _waiting(self, database: sqlite3.Connection) -> Row | None:
+        """An item that is todo: the first one after a random slot, or else the first of all."""
+        query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} {{}} ORDER BY Slot LIMIT 1"
+        key = (self.name, ItemState.TODO.value)
+        start = f"{random.getrandbits(32):08x}"
+        row = (
+            database.execute(query.format("AND Slot >= ?"), (*key, start)).fetchone()
+            or database.execute(query.format(""), key).fetchone()
+        )
+        return None if row is None else _present(row)
+
+    def _expired(self, database: sqlite3.Connection, now: float) -> Row | None:
+        """A locked item whose lease has expired, or that has none."""
+        query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} AND NOT ({_HOLDS}) LIMIT 1"
+        row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
+        return None if row is None else _present(row)
+
+    def _held_by_others(self, database: sqlite3.Connection, now: float) -> Locked | None:
+        """How many locked items there are, and when the first lease ends."""
+        query = f"SELECT count(*), min(Lease_Expires) FROM items WHERE {_IN_STATE} AND {_HOLDS}"
+        key = (self.name, ItemState.LOCKED.value, now)
+        count, first_end = database.execute(query, key).fetchone()
+        return Locked(items=count, seconds=first_end - now) if count else None
+
+    def _set_aside(self, database: sqlite3.Connection, row: Row, damaged: DamagedItem) -> None:
+        """Hold a damaged item: by the number of its row, as its name may be damaged too."""
+        changes = transitions.set_aside(damaged)
+        assignments = ", ".join(f"{name} = ?" for name in changes)
+        values = (*changes.values(), row["rowid"])
+        database.execute(f"UPDATE items SET {assignments} WHERE rowid = ?", values)
 
     def _change(self, claim: Claim, changes: Attributes) -> bool:
         """Write the changes if the item has the claim's token; see `HoldersVerbs`."""
         item_id, nothing = claim.item.item_id, {"lockID": claim.token}
-        with self._alone() as database, _safe_from_power_cuts(database, changes):
+        with self._file.alone() as database, _safe_from_power_cuts(database, changes):
             if self._write(database, item_id, changes or nothing, token=claim.token):
                 return True
         # A second transaction is enough: a token that an item has lost never comes back.
-        with self._transaction("DEFERRED") as database:
-            item = self._find(database, item_id)
-            if item is None:
+        with self._file.transaction("DEFERRED") as database:
+            row = self._find(database, item_id)
+            if row is None:
                 self._require_table(database)
-            return transitions.is_landed(item, claim, changes)
+            return transitions.is_landed(row, claim, changes)
 
     def _write(
         self,
@@ -293,118 +338,16 @@ class SQLiteTable(HoldersVerbs):
         )
         return written.rowcount == 1
 
-    def _find(self, database: sqlite3.Connection, item_id: str) -> Item | None:
+    def _find(self, database: sqlite3.Connection, item_id: str) -> Row | None:
         row = database.execute(
             f"SELECT * FROM items WHERE {_THE_ITEM}", (self.name, item_id)
         ).fetchone()
-        return None if row is None else read_item(_present(row))
+        return None if row is None else _present(row)
 
     def _require_table(self, database: sqlite3.Connection) -> None:
         known = database.execute("SELECT 1 FROM workflow_tables WHERE name = ?", (self.name,))
         if known.fetchone() is None:
-            raise self._not_found()
-
-    def _not_found(self) -> TableNotFound:
-        return TableNotFound(
-            f"table {self.name!r} is not there in {self._file}: create it with import-items.py"
-        )
-
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Run the block in a transaction, which an error rolls back.
-
-        `IMMEDIATE` locks out other writers. `DEFERRED` is for blocks that only read: they see the
-        database at one point in time, and lock out nobody.
-        """
-        with self._alone() as database:
-            database.execute(f"BEGIN {kind}")
-            try:
-                yield database
-                database.commit()
-            except BaseException:
-                database.rollback()
-                raise
-
-    @contextmanager
-    def _alone(self) -> Iterator[sqlite3.Connection]:
-        """Keep other threads from the connection. Each statement is a transaction of its own."""
-        with self._lock, self._errors():
-            if self._connection is None:
-                self._connection = self._connect(create=False)
-            elif self._identity() != self._connected_to:  # nobody would find what is written now
-                raise TableNotFound(f"{self._file} was deleted or replaced while it was in use")
-            yield self._connection
-
-    def _connect(self, *, create: bool) -> sqlite3.Connection:
-        """Open the file. One that isn't there, or is empty, is only accepted with `create`."""
-        if not create and not self._file.exists():
-            raise self._not_found()
-        if self._file.is_file() and 0 < self._file.stat().st_size < SMALLEST_FILE:
-            # SQLite would take it for an empty database and overwrite it.
-            raise StoreUnavailable(f"{self._file} is not a database: name another file")
-        database = sqlite3.connect(
-            f"{self._file.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            database.row_factory = sqlite3.Row
-            if not self._has_tables(database) and not create:
-                raise self._not_found()
-            _use_write_ahead_log(database)
-            database.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            database.close()
-            raise
-        self._connected_to = self._identity()
-        return database
-
-    def _identity(self) -> tuple[int, int] | None:
-        """The file's device and inode, or None if there is no file."""
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    def _has_tables(self, database: sqlite3.Connection) -> bool:
-        """Whether the file has our tables. Raises an error if it has another program's."""
-        # In this order, as another process may be making our tables: the mark comes with them.
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        if tables and application != APPLICATION_ID:
-            raise StoreUnavailable(
-                f"{self._file} is a SQLite file of another program: name another file"
-            )
-        return bool(tables)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            # SQLite makes other files beside this one, so the folder must be writable too.
-            needed = (path for path in (self._file, self._file.parent) if path.exists())
-            if not all(os.access(path, os.W_OK) for path in needed):
-                raise AccessDenied(f"{self._file} may not be written to: {error}") from error
-            raise StoreUnavailable(f"the embedded table's file {self._file}: {error}") from error
-
-
-def _use_write_ahead_log(database: sqlite3.Connection) -> None:
-    """Switch the file to a write-ahead log, unless it has one.
-
-    SQLite refuses this at once, whatever the timeout, while another process does the same.
-    """
-    for tries_left in reversed(range(SWITCH_TRIES)):
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if not tries_left:
-                raise
-            time.sleep(SWITCH_PAUSE)
+            raise self._file.not_found()
 
 
 @contextmanager
@@ -434,10 +377,18 @@ def _stored(attributes: Attributes) -> Attributes:
 
 
 def _present(row: sqlite3.Row) -> dict[str, Any]:
-    """A row's attributes, without those that are NULL."""
+    """A row's attributes, without those that are NULL. What should be JSON but isn't stays text."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
     parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
     for name in parsed:
-        if name in attributes:
-            attributes[name] = json.loads(attributes[name])
+        if isinstance(attributes.get(name), str):
+            with suppress(ValueError, RecursionError):
+                attributes[name] = json.loads(attributes[name])
     return attributes
+
+
+def _after(item_id: object) -> tuple[str, tuple[object, ...]]:
+    """The condition that a row comes after that item, and its values."""
+    if isinstance(item_id, str):  # perhaps not UTF-8
+        return "AND itemID > CAST(? AS TEXT)", (item_id.encode(errors="surrogateescape"),)
+    return "AND itemID > ?", (item_id,)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyanamo.account import Account
+from pyanamo.tables.reading import Tell, raise_damaged
 from pyanamo.tables.table import WorkflowTable
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ class Store:
     local: Path | None = None
     account: Account = Account()
 
-    def open(self, name: str, *, worker: int = 0, workers: int = 1) -> WorkflowTable:
+    def open(
+        self,
+        name: str,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        on_damaged: Tell = raise_damaged,
+    ) -> WorkflowTable:
         """The table of that name, for this process. It need not be there yet.
 
         A pilot's workers say which of them they are, from 0 on: each looks for items in its own
@@ -31,7 +39,7 @@ class Store:
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
-            return SQLiteTable(name, self.local)
+            return SQLiteTable(name, self.local, on_damaged=on_damaged)
         from pyanamo.tables.dynamodb.candidates import SlotRange
         from pyanamo.tables.dynamodb.table import DynamoDBTable
 
@@ -40,6 +48,7 @@ class Store:
             account=self.account,
             session=self._session,
             slots=SlotRange.part(worker, workers),
+            on_damaged=on_damaged,
         )
 
     @cached_property

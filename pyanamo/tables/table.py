@@ -4,7 +4,9 @@ The verbs follow an item's life. Every verb after `claim` carries the claim's to
 whether the claim still held. If it returns False, nothing was changed, and another pilot may have
 the item. A verb may be called again after an error, even if its write was made.
 
-All verbs raise `TableNotFound`, `AccessDenied` or `StoreUnavailable` (see `pyanamo.errors`).
+All verbs raise `TableNotFound`, `AccessDenied`, `StoreUnusable` or `StoreUnavailable` (see
+`pyanamo.errors`). A row that isn't an item stands in nobody's way: `claim` sets it aside, `items`
+and `summaries` leave it out, and all of them tell it to `on_damaged`, which may raise it.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pyanamo.model import Claim, Item, ItemState, ItemSummary, Outcome, Result
+from pyanamo.errors import DamagedItem
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked, Outcome, Result
 from pyanamo.tables import transitions
-from pyanamo.tables.transitions import Amended, Change, Changes
+from pyanamo.tables.reading import Row, Tell, read_item
+from pyanamo.tables.transitions import Amended, Change, ChangeOfDamaged, Changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class WorkflowTable(Protocol):
 
     name: str
     settle_seconds: float  # there is nothing to claim if two claims, this far apart, find nothing
+    on_damaged: Tell
+    locked: Locked | None  # what the last claim that found nothing saw of locked items
 
     def now(self) -> float:
         """The time by the table's clock, in epoch seconds: leases are told by it."""
@@ -104,16 +110,19 @@ class WorkflowTable(Protocol):
         """
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there."""
+        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
 
     def items(self, *states: ItemState) -> Iterator[Item]:
         """The items in these states, or all. Reads whole items, so ask for few states."""
 
-    def amend(self, item_id: str, change: Change) -> Amended:
+    def amend(
+        self, item_id: str, change: Change, *, if_damaged: ChangeOfDamaged | None = None
+    ) -> Amended:
         """Read an item and change it, unless somebody else changes it in between.
 
         `change` is called once, if the item is there. It returns what to write (`DELETED` to delete
-        the item), or what became of the item if there is nothing to write.
+        the item), or what became of the item if there is nothing to write. `if_damaged` is called
+        instead if the item is damaged; without it, such an item is left as it is.
         """
 
     def drop(self) -> None:
@@ -129,6 +138,8 @@ class WorkflowTable(Protocol):
 class HoldersVerbs(ABC):
     """Renew, record, finish, release and lose, each of them one conditional write."""
 
+    name: str
+    on_damaged: Tell
     now: Callable[[], float]  # epoch seconds
 
     @abstractmethod
@@ -159,3 +170,16 @@ class HoldersVerbs(ABC):
         """End the claim of a worker that has died: the item becomes todo, or failed."""
         changes = transitions.lost(claim.item, reason, max_attempts, self.now())
         return self._change(claim, changes)
+
+    def _decided(
+        self, row: Row, change: Change, if_damaged: ChangeOfDamaged | None
+    ) -> Changes | Amended:
+        """What to write to the item of a row, or what became of it; see `WorkflowTable.amend`."""
+        try:
+            item = read_item(row, table=self.name)
+        except DamagedItem as damaged:
+            if if_damaged is not None:
+                return if_damaged(damaged)
+            self.on_damaged(damaged)
+            return Amended.DAMAGED
+        return change(item)

@@ -13,6 +13,9 @@ that arrives twice changes nothing the second time.
 
 An operator's change depends on the item: `restarted`, `held` and the functions below them return
 what to write, or `Amended.UNCHANGED` if there is nothing to change.
+
+A row that isn't an item (see `DamagedItem`) is `set_aside` by a pilot that meets it: `held`, from
+whatever state, until an operator mends or deletes it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
 
+from pyanamo.errors import DamagedItem
 from pyanamo.model import (
     Attempt,
     Claim,
@@ -43,6 +47,7 @@ from pyanamo.tables.attributes import (
     log_attribute,
     script_attribute,
 )
+from pyanamo.tables.reading import Row, history_of
 
 HISTORY_LENGTH = 10
 
@@ -58,10 +63,12 @@ class Amended(Enum):
     UNCHANGED = "unchanged"  # there was nothing to change
     TAKEN = "taken"  # a pilot works on it, or somebody else changed it at the same time
     MISSING = "missing"  # there is no such item
+    DAMAGED = "damaged"  # its row isn't an item
 
 
 # Tells what to write to an item as it is, or what became of it if there is nothing to write.
 Change: TypeAlias = Callable[[Item], Changes | Amended]
+ChangeOfDamaged: TypeAlias = Callable[[DamagedItem], Changes | Amended]
 
 
 def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
@@ -112,6 +119,16 @@ def given_up(lost: Item, now: float, how: str = "") -> Changes:
         "Exit_Code": None,
         "Reason": reason,
         "History": _history(lost, Ending.LOST, how or reason, now),
+        "lockID": None,
+        "Lease_Expires": None,
+    }
+
+
+def set_aside(damaged: DamagedItem) -> Changes:
+    """Any state to `held`: the row isn't an item."""
+    return {
+        "ItemState": ItemState.HELD.value,
+        "Reason": f"damaged: {damaged.reason}",
         "lockID": None,
         "Lease_Expires": None,
     }
@@ -231,16 +248,21 @@ def without_tasks(item: Item, names: Container[str], now: float) -> Changes | Am
     return changes
 
 
-def is_landed(item: Item | None, claim: Claim, changes: Changes) -> bool:
+def is_landed(there: Row | None, claim: Claim, changes: Changes) -> bool:
     """Whether an item no longer has our token because our own write has ended the claim.
 
-    That write has left an entry in the history, perhaps with an earlier date.
+    That write has left an entry in the history, perhaps with an earlier date. `there` is the row
+    as it is now, if there is one.
     """
-    if item is None or "History" not in changes:
+    if there is None or "History" not in changes:
         return False
     ours = changes["History"][-1]
     ending = (claim.token, Ending(ours["Outcome"]), ours["Reason"])
-    return ending in ((past.token, past.ending, past.reason) for past in item.history)
+    try:
+        history = history_of(there)
+    except DamagedItem:  # not by us: somebody else has written it
+        return False
+    return ending in ((past.token, past.ending, past.reason) for past in history)
 
 
 def lease_end(now: float, lease: float) -> int:

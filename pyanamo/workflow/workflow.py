@@ -15,7 +15,7 @@ import getpass
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -23,14 +23,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from pyanamo.account import Account
-from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.errors import DamagedItem, ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
-from pyanamo.model import Item, ItemState, ItemSummary, Result, Task, TaskStatus
+from pyanamo.model import Item, ItemState, ItemSummary, Locked, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
 from pyanamo.output.text import readable_text
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
-from pyanamo.tables.transitions import Change, Changes
+from pyanamo.tables.reading import OF_A_RESULT, Tell, lease_holds, raise_damaged, read_item
+from pyanamo.tables.transitions import DELETED, Change, ChangeOfDamaged, Changes
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
 from pyanamo.workflow.selection import Selection, summary_of
@@ -52,6 +53,9 @@ class Changed:
     unchanged: int = 0  # in another state, or already as it should be
     taken: int = 0  # a pilot works on it, or somebody else changed it at the same time
     missing: int = 0  # somebody deleted it in the meantime
+    damaged: int = 0  # its row isn't an item
+    # Those that were left as they are because their leases hold.
+    locked: Locked | None = field(default=None, compare=False)
 
     def plus(self, amended: Amended) -> Changed:
         """The counts with one more item."""
@@ -60,6 +64,7 @@ class Changed:
             unchanged=self.unchanged + (amended is Amended.UNCHANGED),
             taken=self.taken + (amended is Amended.TAKEN),
             missing=self.missing + (amended is Amended.MISSING),
+            damaged=self.damaged + (amended is Amended.DAMAGED),
         )
 
 
@@ -87,10 +92,14 @@ class Workflow:
         region: str | None = None,
         profile: str | None = None,
         endpoint_url: str | None = None,
+        on_damaged: Tell = raise_damaged,
     ) -> None:
         """Open tables in the file `local`; without it, in DynamoDB as the SDK finds it.
 
         The tables need not exist yet. Raises `UsageError` if no table is given.
+
+        Somebody may have written a row that isn't an item. Methods that read or change several
+        items leave it out, and call `on_damaged` with a `DamagedItem`; by default, this is raised.
         """
         if not tables:
             raise UsageError("a workflow has at least one table: name it")
@@ -98,7 +107,8 @@ class Workflow:
             local=None if local is None else Path(local),
             account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
         )
-        self._tables = [self._store.open(name) for name in tables]
+        self._on_damaged = on_damaged
+        self._tables = [self._store.open(name, on_damaged=on_damaged) for name in tables]
 
     def __enter__(self) -> Workflow:
         return self
@@ -133,8 +143,11 @@ class Workflow:
             yield from selection.rows(table, table.now())
 
     def show(self, item_id: str) -> Item:
-        """An item with its tasks, results and attempts. Raises `ItemNotFound`."""
-        return next(item for _, item in self._find(item_id))
+        """An item with its tasks, results and attempts. Raises `ItemNotFound`, `DamagedItem`."""
+        item = next(item for _, item in self._find(item_id))
+        if isinstance(item, DamagedItem):
+            raise item
+        return item
 
     def logs(
         self, item_id: str, task: str | None = None, *, stream: Stream = "stdout"
@@ -149,7 +162,10 @@ class Workflow:
 
     def result(self, item_id: str, task: str | None = None) -> Result:
         """How an item's task ended. Raises `ItemNotFound` if it has not."""
-        item = self.show(item_id)
+        try:
+            item = self.show(item_id)
+        except DamagedItem as damaged:  # perhaps in another part of it
+            item = read_item(damaged.row, table=damaged.table, only=OF_A_RESULT)
         if task is None and len(item.tasks) > 1:
             names = f"{item.tasks[0].name} to {item.tasks[-1].name}"
             raise ItemNotFound(f"item {item_id!r} has {len(item.tasks)} tasks: name one of {names}")
@@ -195,6 +211,17 @@ class Workflow:
         """All items, whole."""
         for table in self._checked:
             yield from table.items()
+
+    def names(self, selection: Selection) -> Iterator[tuple[str, str]]:
+        """The items that match, each by its table's name and its own.
+
+        A damaged item matches if nothing but its name is given. Raises `ItemNotFound` as above.
+        """
+        if selection != Selection(names=selection.names) or selection.is_all:
+            yield from ((row.table, row.item_id) for row in self.items(selection))
+            return
+        for name in dict.fromkeys(selection.names):
+            yield from ((table, name) for table, _ in self._find(name))
 
     def restart(
         self,
@@ -266,8 +293,14 @@ class Workflow:
         return total
 
     def delete(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Delete items, but none that a pilot works on."""
-        return self._amend(selection, found, transitions.deleted)
+        """Delete items, but none that a pilot works on. A damaged one must be given by its name."""
+
+        def deleted(damaged: DamagedItem) -> Changes | Amended:
+            return Amended.TAKEN if lease_holds(damaged.row, self._now()) else DELETED
+
+        by_name = selection == Selection(names=selection.names)
+        if_damaged = deleted if by_name else None
+        return self._amend(selection, found, transitions.deleted, if_damaged=if_damaged)
 
     def delete_tasks(
         self, selection: Selection, tasks: Iterable[str], found: Found | None = None
@@ -302,13 +335,18 @@ class Workflow:
     def _table(self, name: str) -> WorkflowTable:
         return next(table for table in self._tables if table.name == name)
 
-    def _find(self, item_id: str) -> Iterator[tuple[str, Item]]:
+    def _find(self, item_id: str) -> Iterator[tuple[str, Item | DamagedItem]]:
         """The items of that name, each with its table's name. Raises `ItemNotFound` for none."""
         # A command line may have bytes that aren't UTF-8, but no item's name has.
         is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
         is_there = False
         for table in self._checked:
-            if is_text and (item := table.get(item_id)):
+            item: Item | DamagedItem | None = None
+            try:
+                item = table.get(item_id) if is_text else None
+            except DamagedItem as damaged:
+                item = damaged
+            if item is not None:
                 is_there = True
                 yield table.name, item
         if not is_there:
@@ -317,22 +355,34 @@ class Workflow:
 
     def _named(self, selection: Selection) -> list[ItemSummary]:
         """The rows of a selection by names. Raises `ItemNotFound` if no item has one of them."""
-        return [
-            summary_of(table, item)
-            for name in dict.fromkeys(selection.names)
-            for table, item in self._find(name)
-            if selection.matches_item(table, item, self._now())
-        ]
+        now = self._now()
+        rows = []
+        for name in dict.fromkeys(selection.names):
+            for table, item in self._find(name):
+                if isinstance(item, DamagedItem):
+                    self._on_damaged(item)
+                elif selection.matches_item(table, item, now):
+                    rows.append(summary_of(table, item))
+        return rows
 
     def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
         """Raise `ItemNotFound` unless the items selected by name have these tasks."""
         for name in selection.names if tasks else ():
-            known = {task.name for _, item in self._find(name) for task in item.tasks}
+            found = [item for _, item in self._find(name)]
+            if any(isinstance(item, DamagedItem) for item in found):
+                continue  # it is told of when it is to be changed
+            known = {task.name for item in found if isinstance(item, Item) for task in item.tasks}
             if unknown := sorted(set(tasks) - known):
                 raise ItemNotFound(f"item {name!r} has no {', '.join(unknown)}")
 
     def _amend(
-        self, selection: Selection, found: Found | None, change: Change, *, locked: bool = False
+        self,
+        selection: Selection,
+        found: Found | None,
+        change: Change,
+        *,
+        locked: bool = False,
+        if_damaged: ChangeOfDamaged | None = None,
     ) -> Changed:
         """Change the selected items, several at a time; locked ones only if `locked`.
 
@@ -341,23 +391,29 @@ class Workflow:
         if selection.is_all:
             raise UsageError("the selection is empty: give pattern='*' to select every item")
         if found is None:
-            found = ((row.table, row.item_id) for row in self.items(selection))
+            found = self.names(selection)
+        ends: list[int] = []  # of leases that hold
 
         def amend(table_and_item: tuple[str, str]) -> Amended:
             table, item_id = table_and_item
 
             def change_if_still_selected(item: Item) -> Changes | Amended:
-                if item.state is ItemState.LOCKED and not locked:
-                    return Amended.TAKEN
-                is_selected = selection.matches_item(table, item, self._now())
-                return change(item) if is_selected else Amended.UNCHANGED
+                now = self._now()
+                is_selected = selection.matches_item(table, item, now)
+                is_taken = item.state is ItemState.LOCKED and not locked
+                changes = change(item) if is_selected and not is_taken else Amended.UNCHANGED
+                if is_selected and isinstance(changes, Amended) and (end := item.lease_expires):
+                    ends.extend([end] if end > now else [])
+                return Amended.TAKEN if is_taken else changes
 
-            return self._table(table).amend(item_id, change_if_still_selected)
+            return self._table(table).amend(
+                item_id, change_if_still_selected, if_damaged=if_damaged
+            )
 
         total = Changed()
         for amended in several_at_a_time(amend, _once(selection, found), AT_A_TIME):
             total = total.plus(amended)
-        return total
+        return replace(total, locked=Locked.of(ends, self._now()))
 
     def _freed(self, row: ItemSummary, job: JobState) -> Change:
         """A change that frees an item from the pilot that the row names, but from no other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import make_queue, submit_job
 from tests.support.operator import Operator, add_failed, stock
 
+BUSY = r"1 item is locked, its lease ends in \d+ (s|min)\n"  # what is told of the item `busy`
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
 
@@ -86,11 +88,14 @@ def test_a_restarted_item_runs_again(stocked: Operator) -> None:
 
 def test_what_a_pilot_works_on_is_left_to_it(stocked: Operator) -> None:
     before = stocked.item("busy")
-    assert stocked.sees("restart", "busy", "bad1") == "restarted 1, in use by others 1\n"
-    assert stocked.json("hold", "busy", "waits") == {
-        "changed": {"changed": 1, "unchanged": 0, "taken": 1, "missing": 0}
-    }
-    assert stocked.sees("delete", "busy", "--yes") == "deleted 0, in use by others 1\n"
+    told = stocked.sees("restart", "busy", "bad1", told=BUSY)
+    assert told == "restarted 1, in use by others 1\n"
+    changed = json.loads(stocked.sees("hold", "busy", "waits", "--json", told=BUSY))["changed"]
+    locked = changed.pop("locked")
+    assert changed == {"changed": 1, "unchanged": 0, "taken": 1, "missing": 0, "damaged": 0}
+    assert (locked["items"], locked["is_all"]) == (1, True)
+    told = stocked.sees("delete", "busy", "--yes", told=BUSY)
+    assert told == "deleted 0, in use by others 1\n"
     assert stocked.item("busy") == before
 
 
@@ -166,7 +171,7 @@ def test_hold_and_unhold(stocked: Operator) -> None:
 
 
 def test_release_of_what_has_expired(stocked: Operator) -> None:
-    assert stocked.sees("release") == "released 1, left as they are 1\n"
+    assert stocked.sees("release", told=BUSY) == "released 1, left as they are 1\n"
     item = stocked.item("lost")
     assert (item.state, item.reason, item.token) == (ItemState.TODO, "the lease expired", "")
     assert [past.ending for past in item.history] == [Ending.LOST]
@@ -178,7 +183,7 @@ def test_release_by_force(either: Operator) -> None:
     claim = stock(either.table)
     refused = either.types("release", "--force", "--state", "locked")
     assert (refused.code, refused.stdout) == (2, "")
-    assert either.sees("release", "busy") == "released 0, left as they are 1\n"
+    assert either.sees("release", "busy", told=BUSY) == "released 0, left as they are 1\n"
     assert either.sees("release", "busy", "--force") == "released 1\n"
     with either.opened() as table:
         assert not table.renew(claim, lease=60)
@@ -233,7 +238,8 @@ def test_delete(stocked: Operator) -> None:
         2,
         "1 item would be deleted: give --yes to go on\n",
     )
-    assert stocked.sees("delete", "--name", "b*", "--yes") == "deleted 3, in use by others 1\n"
+    told = stocked.sees("delete", "--name", "b*", "--yes", told=BUSY)
+    assert told == "deleted 3, in use by others 1\n"
     assert set(stocked.states()) == {"fine", "parts", "busy", "lost", "waits", "aside"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.tables.attributes import read_item
+from pyanamo.tables.reading import read_item
 from pyanamo.taskfile import parse_task_file
 from tests.support.makers import add, nested, single
 from tests.support.operator import Operator

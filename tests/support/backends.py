@@ -4,6 +4,7 @@ import functools
 import json
 import sqlite3
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ class SQLiteBackend(Backend):
         del row["workflow_table"]
         for column in ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in row else ())):
             if column in row:
-                row[column] = json.loads(row[column])
+                with suppress(ValueError, RecursionError):  # it may be damaged on purpose
+                    row[column] = json.loads(row[column])
         return row
 
     def set_raw(self, name: str, item_id: str, attribute: str, value: str | int) -> None:

@@ -26,6 +26,8 @@ class FailingTable:
     def __init__(self, table: WorkflowTable) -> None:
         self.name = table.name
         self.settle_seconds = table.settle_seconds
+        self.on_damaged = table.on_damaged
+        self.locked = None
         self.calls: list[str] = []  # the verbs that were called
         self._table = table
         self._failures: dict[str, deque[When]] = {}

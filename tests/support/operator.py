@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -43,10 +44,11 @@ class Operator(Place):
         typed = [name, *self._tables(tables), *words]
         return run_main(command_line.main, typed, environment=self.environment)
 
-    def sees(self, name: str, *words: str, tables: Iterable[str] = ()) -> str:
-        """Run a command, which must succeed; what it prints."""
+    def sees(self, name: str, *words: str, tables: Iterable[str] = (), told: str = "") -> str:
+        """Run a command, which must succeed; what it prints. `told` is a pattern of its stderr."""
         ended = self.types(name, *words, tables=tables)
-        assert (ended.code, ended.stderr) == (0, "")
+        assert ended.code == 0
+        assert re.fullmatch(told, ended.stderr), ended.stderr
         return ended.stdout
 
     def rows(self, name: str, *words: str, tables: Iterable[str] = ()) -> list[list[str]]:

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-import pyanamo.tables.sqlite
-from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, TableNotFound
+import pyanamo.tables.sqlitefile
+from pyanamo.errors import PyAnamoError, StoreUnavailable, StoreUnusable, TableNotFound
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.sqlite import SQLiteTable
@@ -87,7 +87,7 @@ def test_a_file_that_is_locked_for_too_long_is_unavailable(
     sqlite: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sqlite.open("Step").create()
-    monkeypatch.setattr(pyanamo.tables.sqlite, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(pyanamo.tables.sqlitefile, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(sqlite.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
@@ -104,7 +104,7 @@ def test_a_file_that_may_not_be_written_to(protected: str) -> None:
         file.chmod(0o444 if protected == "file" else 0o666)
         with (
             multiprocessing.get_context("fork").Pool(1, initializer=become_nobody) as pool,
-            pytest.raises(AccessDenied, match=f"^{re.escape(str(file))} may not be written to: "),
+            pytest.raises(StoreUnusable, match=f"^{re.escape(str(file))} may not be written to: "),
         ):
             pool.apply(add_an_item, (file,))
         folder.chmod(0o755)
@@ -125,7 +125,7 @@ def test_another_programs_file_is_left_alone(sqlite: SQLiteBackend) -> None:
     sqlite.execute("CREATE TABLE theirs (x)")
     before = sqlite.file.read_bytes()
     for action in (lambda table: table.create(), *VERBS.values()):
-        with pytest.raises(StoreUnavailable, match="another program: name another file"):
+        with pytest.raises(StoreUnusable, match="another program: name another file"):
             action(sqlite.open("Step"))
     assert sqlite.file.read_bytes() == before
 

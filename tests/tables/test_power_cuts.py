@@ -21,8 +21,8 @@ def table(tmp_path: Path) -> Iterator[SQLiteTable]:
 
 def waits_for_the_disk(table: SQLiteTable) -> list[bool]:
     """For each change of an item from now on, whether its commit waits."""
-    assert table._connection is not None
-    connection = table._connection
+    connection = table._file._connection
+    assert connection is not None
     waits: list[bool] = []
     level = "NORMAL"
 
@@ -65,5 +65,6 @@ def test_a_refused_end_leaves_the_level_as_it_was(table: SQLiteTable) -> None:
     claim = claim_from(table)
     assert table.finish(claim, outcome(5))
     assert not table.renew(claim, lease=60)
-    assert table._connection is not None
-    assert table._connection.execute("PRAGMA synchronous").fetchone()[0] == 1
+    connection = table._file._connection
+    assert connection is not None
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 1

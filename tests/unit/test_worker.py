@@ -12,7 +12,7 @@ from pyanamo.model import Attempt, Claim, Ending, Outcome
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.walltime import WallTime
-from pyanamo.pilot.worker import ItemClaimed, ItemEnded, Message, Worker
+from pyanamo.pilot.worker import ItemClaimed, ItemEnded, Message, NothingLeft, Worker
 from pyanamo.signals import Halt
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.size import MAX_KEY_BYTES, MAX_REASON_BYTES
@@ -62,6 +62,7 @@ def worker_of(claim: Claim, pilot: Pilot, execute: Callable[..., Outcome]) -> Wo
     table = SimpleNamespace(
         name="Step",
         settle_seconds=0.0,
+        locked=None,
         claim=lambda *_, **__: next(claims, None),
         finish=lambda *_: True,
     )
@@ -96,16 +97,17 @@ def test_a_claim_is_told_before_its_item_runs(item_id: str, attempts: int) -> No
         return done()
 
     worker_of(claim, pilot, execute).work()
-    ended = pilot.heard[-1]
+    _, ended, left = pilot.heard
     assert isinstance(ended, ItemEnded)
-    assert (ended.ending, ended.put_back, len(pilot.heard)) == (Ending.DONE, False, 2)
+    assert (ended.ending, ended.put_back) == (Ending.DONE, False)
+    assert left == NothingLeft(None)
 
 
 def test_a_worker_waits_until_its_pilot_has_counted_a_failure() -> None:
     """It may be the one after which nothing more is to be claimed."""
     pilot = Pilot()
     worker_of(claim_of("a"), pilot, lambda *_: failed()).work()
-    assert [type(message) for message in pilot.heard] == [ItemClaimed]
+    assert [type(message) for message in pilot.heard] == [ItemClaimed, NothingLeft]
     (ended,) = pilot.waited_for
     assert isinstance(ended, ItemEnded)
     assert (ended.ending, ended.reason) == (Ending.FAILED, "exit code 3")

@@ -23,7 +23,7 @@ def typed_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Mapping[str, Any]) -> Any:
-    """A value from DynamoDB as a str, int, float, dict, list, bool, bytes or None."""
+    """A value from DynamoDB as a str, int, float, dict, list, bool, bytes, set or None."""
     ((kind, content),) = value.items()
     if kind == "N":
         return int(content) if content.lstrip("-").isdigit() else float(content)
@@ -31,6 +31,8 @@ def plain(value: Mapping[str, Any]) -> Any:
         return plain_map(content)
     if kind == "L":
         return [plain(part) for part in content]
+    if kind in ("SS", "NS", "BS"):
+        return set(content)
     return None if kind == "NULL" else content
 
 
@@ -90,11 +92,16 @@ class Update(Expression):
         ]
         self._remove = [self.name(name) for name, value in changes.items() if value is None]
 
-    def add_one(self, attribute: str) -> None:
-        """Add one to a number. The condition must fail once this is done, as requests repeat."""
+    def add_one(self, attribute: str, most: int) -> str:
+        """Add one to a number; return the condition that it is one up to `most`, or isn't there.
+
+        Without it, DynamoDB refuses the whole request. The rest of the condition must fail once
+        this is done, as requests repeat.
+        """
         name = self.name(attribute)
         zero, one = self.value("zero", 0), self.value("one", 1)
         self._set.append(f"{name} = if_not_exists({name}, {zero}) + {one}")
+        return f"(attribute_not_exists({name}) OR {name} <= {self.value('most', most)})"
 
     def arguments(self, condition: str) -> dict[str, Any]:
         """The arguments of `update_item`, without `TableName` and `Key`."""

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.account import Account
@@ -27,7 +27,8 @@ from pyanamo.aws import (
     translated_errors,
 )
 from pyanamo.clocks import ServiceClock
-from pyanamo.model import Claim, Item, ItemState, ItemSummary
+from pyanamo.errors import DamagedItem
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -35,16 +36,26 @@ from pyanamo.tables.attributes import (
     Attributes,
     new_import_id,
     new_item,
-    read_item,
-    read_summary,
 )
 from pyanamo.tables.dynamodb import importing
 from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
 from pyanamo.tables.dynamodb.definition import require_own_table, table_definition
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
 from pyanamo.tables.dynamodb.units import Units
+from pyanamo.tables.reading import (
+    LARGEST,
+    OF_A_CLAIM,
+    Row,
+    Tell,
+    raise_damaged,
+    read_item,
+    read_lease,
+    read_lost,
+    read_summary,
+    readable,
+)
 from pyanamo.tables.table import Added, HoldersVerbs
-from pyanamo.tables.transitions import DELETED, Amended, Change
+from pyanamo.tables.transitions import DELETED, Amended, Change, ChangeOfDamaged
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -65,6 +76,8 @@ _OF_A_LOST_ITEM = (
 # adds an entry to the history, nested tasks are only ever removed, and an import that replaces the
 # item has an id of its own.
 _VERSION = ("ItemState", "lockID", "History", "Nested_Tasks", "Import_ID")
+# The same for a damaged item: what a claim and a renewal write. None of them is projected away.
+_VERSION_OF_DAMAGED = ("ItemState", "lockID", "Lease_Expires", "Attempts")
 GET_BATCH = 100  # keys per BatchGetItem: DynamoDB's limit
 
 
@@ -84,9 +97,12 @@ class DynamoDBTable(HoldersVerbs):
         steady_clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         client: Client | None = None,
+        on_damaged: Tell = raise_damaged,
     ) -> None:
         """`clock` is the table's: without it, DynamoDB's answers tell the time."""
         self.name = name
+        self.on_damaged = on_damaged
+        self.locked: Locked | None = None
         self._client = client or make_client("dynamodb", account, session=session)
         if clock is None:
             clock = service_clock = ServiceClock()
@@ -152,40 +168,28 @@ class DynamoDBTable(HoldersVerbs):
         return self._claim_expired(pilot, lease, max_attempts)
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there."""
+        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
         raw = self._get(item_id)
-        return read_item(plain_map(raw)) if raw else None
+        return self._read(plain_map(raw)) if raw else None
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows in these states, or all, state by state."""
-        paginator = self._client.get_paginator("query")
-        for state in states or tuple(ItemState):
-            with self._errors():
-                for page in paginator.paginate(
-                    TableName=self.name,
-                    IndexName=INDEX,
-                    KeyConditionExpression="ItemState = :state",
-                    ExpressionAttributeValues={":state": typed(state.value)},
-                ):
-                    for row in page["Items"]:
-                        yield read_summary(self.name, plain_map(row))
+        rows = chain.from_iterable(map(self._index_rows, states or tuple(ItemState)))
+        yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
 
     def items(self, *states: ItemState) -> Iterator[Item]:
         """The items in these states, found through the index, or all, by a scan."""
-        if states:
-            yield from self._items_of(states)
-            return
-        with self._errors():
-            for page in self._client.get_paginator("scan").paginate(TableName=self.name):
-                for row in page["Items"]:
-                    yield read_item(plain_map(row))
+        rows = self._rows_of(states) if states else self._all_rows()
+        yield from readable(rows, self._read, self.on_damaged)
 
-    def amend(self, item_id: str, change: Change) -> Amended:
+    def amend(
+        self, item_id: str, change: Change, *, if_damaged: ChangeOfDamaged | None = None
+    ) -> Amended:
         """Read an item and change it, unless somebody else changes it in between."""
         raw = self._get(item_id)
         if raw is None:
             return Amended.MISSING
-        changes = change(read_item(plain_map(raw)))
+        changes = self._decided(plain_map(raw), change, if_damaged)
         if isinstance(changes, Amended):
             return changes
         is_deletion = changes == DELETED
@@ -220,18 +224,38 @@ class DynamoDBTable(HoldersVerbs):
         item: dict[str, Any] | None = answer.get("Item")
         return item
 
-    def _items_of(self, states: Sequence[ItemState]) -> Iterator[Item]:
-        """Whole items, by the keys that the index has in these states."""
-        rows = self.summaries(*states)
+    def _read(self, row: Row) -> Item:
+        return read_item(row, table=self.name)
+
+    def _index_rows(self, state: ItemState) -> Iterator[Row]:
+        """The index's rows in this state."""
+        paginator = self._client.get_paginator("query")
+        with self._errors():
+            for page in paginator.paginate(
+                TableName=self.name,
+                IndexName=INDEX,
+                KeyConditionExpression="ItemState = :state",
+                ExpressionAttributeValues={":state": typed(state.value)},
+            ):
+                yield from map(plain_map, page["Items"])
+
+    def _all_rows(self) -> Iterator[Row]:
+        with self._errors():
+            for page in self._client.get_paginator("scan").paginate(TableName=self.name):
+                yield from map(plain_map, page["Items"])
+
+    def _rows_of(self, states: Sequence[ItemState]) -> Iterator[Row]:
+        """Whole rows, by the keys that the index has in these states."""
+        wanted = {state.value for state in states}
+        rows = chain.from_iterable(map(self._index_rows, states))
         while batch := list(islice(rows, GET_BATCH)):
-            keys = [_key(row.item_id) for row in batch]
+            keys = [_key(row["itemID"]) for row in batch]
             while keys:
                 with self._errors():
                     answer = self._client.batch_get_item(RequestItems={self.name: {"Keys": keys}})
-                for raw in answer["Responses"].get(self.name, ()):
-                    item = read_item(plain_map(raw))
-                    if item.state in states:  # the index may lag behind
-                        yield item
+                for row in map(plain_map, answer["Responses"].get(self.name, ())):
+                    if row.get("ItemState") in wanted:  # the index may lag behind
+                        yield row
                 keys = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
 
     def _errors(self) -> AbstractContextManager[None]:
@@ -247,9 +271,9 @@ class DynamoDBTable(HoldersVerbs):
     def _claim(self, item_id: str, token: str, pilot: str, lease: float) -> Claim | None:
         """Claim an item if it is todo, or if it has that token already."""
         update = Update(transitions.claimed(pilot, token, self.now(), lease))
-        update.add_one("Attempts")
+        is_number = update.add_one("Attempts", LARGEST)
         is_todo = f"{update.name('ItemState')} = {update.value('todo', ItemState.TODO.value)}"
-        return self._write_claim(item_id, token, update.arguments(is_todo))
+        return self._write_claim(item_id, token, update.arguments(f"{is_todo} AND {is_number}"))
 
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
         """Claim an item whose lease has expired, from a random page of locked items."""
@@ -257,14 +281,24 @@ class DynamoDBTable(HoldersVerbs):
         fits = self._locked_fit_a_page
         locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
         self._locked_fit_a_page = len(locked) < PAGE
-        for item in self._read_leases(locked):
+        now = self.now()
+        ends = []  # of leases that hold
+        for raw in self._read_leases(locked):
             now = self.now()
-            if item.lease_expires is None or item.lease_expires > now:
+            try:
+                row = plain_map(raw)
+                if (end := read_lease(row, table=self.name)) > now:
+                    ends.append(end)
+                    continue
+                item = read_lost(row, table=self.name)
+            except DamagedItem as damaged:
+                self._set_aside(raw, damaged)
                 continue
             if transitions.is_lost_too_often(item, max_attempts):
                 self._give_up(item, now)
             elif claim := self._take_over(item, pilot, lease, now):
                 return claim
+        self.locked = Locked.of(ends, now, is_all=self._locked_fit_a_page)
         return None
 
     def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
@@ -296,14 +330,39 @@ class DynamoDBTable(HoldersVerbs):
                 )
                 if "Attributes" not in answer:
                     raise not_understood(self._client, "a claim without its item")
-            there = plain_map(answer["Attributes"])
+            raw = answer["Attributes"]
         except ConditionFailed as failed:
-            there = plain_map(failed.item or {})
+            raw = failed.item or {}
         except BaseException:
             self._in_doubt.append((item_id, token))
             raise
-        is_ours = there.get("lockID") == token
-        return Claim(item=read_item(there), token=token) if is_ours else None
+        row = plain_map(raw)
+        is_ours = row.get("lockID") == token
+        # One that is still todo was refused for its `Attempts`, or put back just before that.
+        if not is_ours and row.get("ItemState") != ItemState.TODO.value:
+            return None
+        try:
+            item = read_item(row, table=self.name, only=OF_A_CLAIM)
+        except DamagedItem as damaged:
+            self._set_aside(raw, damaged)
+            return None
+        return Claim(item=item, token=token) if is_ours else None
+
+    def _set_aside(self, raw: Mapping[str, Any], damaged: DamagedItem) -> None:
+        """Hold a damaged item, unless somebody else has changed it since it was read."""
+        update = Update(transitions.set_aside(damaged))
+        as_read = {name: value for name, value in raw.items() if name in _VERSION_OF_DAMAGED}
+        condition = update.unchanged(as_read, _VERSION_OF_DAMAGED)
+        try:
+            with self._errors():
+                self._client.update_item(
+                    TableName=self.name,
+                    Key={"itemID": raw["itemID"]},
+                    **update.arguments(condition),
+                )
+        except ConditionFailed:
+            return
+        self.on_damaged(damaged)
 
     def _change(self, claim: Claim, changes: Attributes) -> bool:
         """Write the changes if the item has the claim's token; see `HoldersVerbs`."""
@@ -318,8 +377,8 @@ class DynamoDBTable(HoldersVerbs):
                 )
             return True
         except ConditionFailed as failed:
-            item = read_item(plain_map(failed.item)) if failed.item else None
-            return transitions.is_landed(item, claim, changes)
+            there = plain_map(failed.item) if failed.item else None
+            return transitions.is_landed(there, claim, changes)
 
     def _page(
         self,
@@ -346,8 +405,8 @@ class DynamoDBTable(HoldersVerbs):
             )
         return [row["itemID"]["S"] for row in answer["Items"]]
 
-    def _read_leases(self, item_ids: Sequence[str]) -> list[Item]:
-        """These items, with what a pilot must know to take one over. Some may be missing."""
+    def _read_leases(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What a pilot must know of these items to take one over. Some may not be locked now."""
         if not item_ids:
             return []
         names = {f"#{number}": name for number, name in enumerate(_OF_A_LOST_ITEM)}
@@ -358,7 +417,9 @@ class DynamoDBTable(HoldersVerbs):
         }
         with self._errors():
             answer = self._client.batch_get_item(RequestItems={self.name: request})
-        return [read_item(plain_map(row)) for row in answer["Responses"].get(self.name, ())]
+        is_locked = typed(ItemState.LOCKED.value)
+        rows = answer["Responses"].get(self.name, ())
+        return [row for row in rows if row.get("ItemState") == is_locked]
 
     def _make_unless_there(self, units: Units | None) -> bool:
         try:
@@ -379,7 +440,8 @@ def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
     `there` is what the item has now; it is empty if the item is gone.
     """
     if changes.get("History"):
-        return changes["History"][-1] in there.get("History", ())
+        history = there.get("History")
+        return isinstance(history, list) and changes["History"][-1] in history
     return all(there.get(name) == value for name, value in changes.items())
 
 
