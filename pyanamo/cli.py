@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from pyanamo import __version__
 from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError, UsageError
-from pyanamo.output.text import harmless
 from pyanamo.tables import Store
+from pyanamo.text import harmless
 
 LOCAL_FILE = "pyanamo.db"
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table

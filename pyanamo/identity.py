@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyanamo.output.text import readable_text
+from pyanamo.text import readable_text
 
 # Files in which an EC2 instance finds its id: the firmware's (Nitro), and cloud-init's.
 EC2_FILES = (

@@ -19,11 +19,11 @@ from pyanamo.cli import (
     store_of,
 )
 from pyanamo.errors import PyAnamoError, UsageError
-from pyanamo.output.text import json_text
 from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Added, Store
 from pyanamo.tables.attributes import new_item
 from pyanamo.taskfile import TaskFile, parse_task_file
+from pyanamo.text import json_text
 
 BAR_FROM = 300  # items; fewer are imported before anybody has read a bar
 DRY_RUN_SHOWS = 3  # items

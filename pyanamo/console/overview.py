@@ -26,8 +26,8 @@ from pyanamo.console.screen import (
 )
 from pyanamo.errors import ItemNotFound, StoreUnavailable, UsageError
 from pyanamo.model import ItemState
-from pyanamo.output.text import harmless
 from pyanamo.signals import StoppedBySignal, raising_signals
+from pyanamo.text import harmless
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
 from pyanamo.workflow.status import Status

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import ItemState
-from pyanamo.output.text import escaped, harmless, json_text, readable
+from pyanamo.text import escaped, harmless, json_text, readable
 
 if TYPE_CHECKING:
     from rich.console import Console

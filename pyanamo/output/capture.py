@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
 
-from pyanamo.output.text import last_bytes, readable
+from pyanamo.text import last_bytes, readable
 
 CHUNK = 64 * 1024  # the usual capacity of a pipe
 WINDOW_BYTES = 64 * 1024  # raw bytes read for a tail: progress bars overwrite a line many times

@@ -16,9 +16,9 @@ from pyanamo.model import NOT_EXECUTABLE, NOT_FOUND, CommandEnd, Result, TaskSta
 from pyanamo.output.capture import Capture, TaskOutput
 from pyanamo.output.room import TAIL_BYTES, Room
 from pyanamo.output.stores import PRIVATE, LogFolder, LogName, LogStore
-from pyanamo.output.text import first_bytes, readable_text
 from pyanamo.signals import Halt
 from pyanamo.tables.size import MAX_REASON_BYTES
+from pyanamo.text import first_bytes, readable_text
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from pyanamo.model import Item, utc_date
-from pyanamo.output.text import json_text
+from pyanamo.text import json_text
 
 
 def about(item: Item, task: str = "") -> dict[str, str]:

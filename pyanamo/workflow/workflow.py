@@ -27,11 +27,11 @@ from pyanamo.errors import DamagedItem, ItemNotFound, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Locked, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
-from pyanamo.output.text import readable_text
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables import Amended, Store, WorkflowTable, transitions
 from pyanamo.tables.reading import OF_A_RESULT, Tell, lease_holds, raise_damaged, read_item
 from pyanamo.tables.transitions import DELETED, Change, ChangeOfDamaged, Changes
+from pyanamo.text import readable_text
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.samples import Samples, samples_of
 from pyanamo.workflow.selection import Selection, summary_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyanamo.output.text import first_bytes, harmless, json_text, last_bytes, readable
+from pyanamo.text import first_bytes, harmless, json_text, last_bytes, readable
 from tests.support.output import texts
 
 CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - {"\t", "\n"}
