@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pyanamo.model import ItemState
@@ -158,14 +158,14 @@ COMMANDS = (
     *(("hold", "bad"), ("unhold", "bad"), ("release", "bad"), ("restart", "bad"), ("release",)),
 )
 EXPECTED = re.compile(
-    rf"{TOLD}|{LOCKED}|no item matches .+|(Task_\d+ of )?item 'bad' (has|can).+|"
-    r"item 'bad'[:,]? .+|only the .+|the last .+|.*TaskScript.*"
+    rf"{TOLD}|{LOCKED}|no item matches .+|(Task_\d+ of )?item 'bad\d*' (has|can).+|"
+    r"item 'bad\d*'[:,]? .+|only the .+|the last .+|.*TaskScript.*"
 )
 
 
 @given(state=states, row=damage, is_nested=st.booleans())
 @settings(
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_of_any_shape(
@@ -184,26 +184,29 @@ def test_rows_of_any_shape(
     assert_served(operator)
 
 
-@given(state=states, row=typed_damage)
+@given(rows=st.lists(st.tuples(states, typed_damage), min_size=8, max_size=12))
 @settings(
-    max_examples=12,
+    max_examples=2,
+    phases=[Phase.reuse, Phase.generate],  # each example is a table with many requests
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_of_any_shape_in_dynamodb(
-    tmp_path: Path, dynamodb: str, state: str, row: dict[str, Any]
+    tmp_path: Path, dynamodb: str, rows: list[tuple[str, dict[str, Any]]]
 ) -> None:
     operator = Operator.at(dynamodb, tmp_path, f"any-shape-{uuid.uuid4().hex}")
     operator.table.create()
     ended(operator.table, single("fine"), done())
-    texts = {"itemID": "bad", "TaskID": "S1", "TaskScript": "true", "ItemState": state, "Slot": "0"}
-    whole = {name: {"S": value} for name, value in texts.items()}
     client = shared_client(dynamodb)
-    client.put_item(TableName=operator.table_name, Item={**whole, **row})
-    assert_served(operator)
+    for number, (state, row) in enumerate(rows):
+        texts = {"itemID": f"bad{number or ''}", "TaskID": "S1", "TaskScript": "true"}
+        texts |= {"ItemState": state, "Slot": f"{number:08x}"}
+        whole = {name: {"S": value} for name, value in texts.items()}
+        client.put_item(TableName=operator.table_name, Item={**whole, **row})
+    assert_served(operator, len(rows))
     client.delete_table(TableName=operator.table_name)
 
 
-def assert_served(operator: Operator) -> None:
+def assert_served(operator: Operator, others: int = 1) -> None:
     """All commands and claims do their job, beside the item `fine`, and the other is deleted."""
     for words in COMMANDS:
         finished = operator.types(*words)
@@ -216,7 +219,7 @@ def assert_served(operator: Operator) -> None:
             json.loads(finished.stdout)
     with operator.opened() as table:
         table.on_damaged = lambda _: None
-        for _ in range(3):
+        for _ in range(others + 2):
             claim = table.claim("pilot", lease=60, max_attempts=3)
         assert claim is None, "an item is claimed again and again"
     deleted = operator.types("delete", "bad", "--yes")

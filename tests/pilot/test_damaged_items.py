@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pyanamo.model import ItemState
@@ -105,6 +105,7 @@ def test_a_file_that_is_damaged_during_the_work_ends_the_pilot(local: Place) -> 
 @given(rows=st.lists(damage, min_size=10, max_size=30))
 @settings(
     max_examples=4,
+    phases=[Phase.reuse, Phase.generate],  # to shrink an example, many pilots would have to run
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_pilot_among_rows_of_any_shape(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
