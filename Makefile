@@ -51,6 +51,7 @@ check: lint  ## Run the linters, the unit tests and the tests of the tables on S
 test: check-tools dynamodb-local lint  ## Run the linters and all tests (7 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+# Measuring makes processes slower to start, and a few tests notice: only `make test` tells what fails.
 coverage: check-tools dynamodb-local .venv-test/.installed  ## Run all tests, and list the lines that none runs
 	rm -rf build/coverage
 	mkdir -p build/coverage

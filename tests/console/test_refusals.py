@@ -69,6 +69,10 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["samples", "--where", "Call=done"], 2, "'Call' in 'Call=done' is not a step: expected Align"),
     (["samples", "--where", "Align=held", "--where", "Align="], 1, "no sample has Align=held and "),
     (["release", "--ended-jobs", "busy"], 2, "--ended-jobs takes no item names"),
+    (["release", "--ended-jobs", "--dry-run"], 1, "no item is held by an AWS Batch job that has"),
+    (["restart", "--name", "nobody*", "--dry-run"], 1, "no item matches --name 'nobody*'"),
+    (["status", "--watch", "0"], 2, "--watch 0: give a longer time"),
+    (["status", "--endpoint-url", "http://127.0.0.1:x"], 2, "'http://127.0.0.1:x' is not a URL"),
 ]
 
 
@@ -94,6 +98,22 @@ def test_an_unknown_table_of_dynamodb(hosted: Operator) -> None:
     assert unknown.stderr.startswith(f"table {hosted.table_name!r} is not there in us-east-1")
     with pytest.raises(UsageError, match="at least one table"):
         Workflow()
+
+
+def test_a_region_that_can_not_be(hosted: Operator) -> None:
+    refused = hosted.types("status", "-r", "not a region")
+    assert (refused.code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert refused.stderr.startswith("the AWS region or endpoint can't be used: ")
+
+
+def test_an_aws_configuration_that_is_damaged(hosted: Operator) -> None:
+    config = hosted.folder / "config"
+    config.write_text("[profile broken\n")
+    hosted.environment["AWS_CONFIG_FILE"] = str(config)
+    refused = hosted.types("status")
+    assert (refused.code, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert refused.stderr.startswith("the AWS configuration can't be used: ")
+    assert str(config) in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["items", "export", "samples --csv"])
