@@ -100,22 +100,6 @@ def test_an_unknown_table_of_dynamodb(hosted: Operator) -> None:
         Workflow()
 
 
-def test_a_region_that_can_not_be(hosted: Operator) -> None:
-    refused = hosted.types("status", "-r", "not a region")
-    assert (refused.code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
-    assert refused.stderr.startswith("the AWS region or endpoint can't be used: ")
-
-
-def test_an_aws_configuration_that_is_damaged(hosted: Operator) -> None:
-    config = hosted.folder / "config"
-    config.write_text("[profile broken\n")
-    hosted.environment["AWS_CONFIG_FILE"] = str(config)
-    refused = hosted.types("status")
-    assert (refused.code, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
-    assert refused.stderr.startswith("the AWS configuration can't be used: ")
-    assert str(config) in refused.stderr
-
-
 @pytest.mark.parametrize("command", ["items", "export", "samples --csv"])
 def test_a_reader_that_has_enough(embedded: Operator, command: str) -> None:
     with embedded.opened() as table:
