@@ -71,6 +71,8 @@ def _isolated_environment(_isolated_session: None, monkeypatch: pytest.MonkeyPat
 # One server serves the whole run. Without pytest-xdist, the first test that needs the server starts
 # it. With pytest-xdist, the controller starts it before the workers, and gives them the endpoint.
 
+WITHOUT_SERVICES = "not services"  # pytest's -m in `make check`
+
 _server = DynamoDBLocal()
 
 
@@ -86,7 +88,8 @@ def _start_server() -> dict[str, str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput["dynamodb"] = _start_server()
+    if node.config.option.markexpr != WITHOUT_SERVICES:
+        node.workerinput["dynamodb"] = _start_server()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
