@@ -23,10 +23,12 @@ from tests.support.place import Place, cleaned_up
 hypothesis.settings.register_profile("pyanamo", deadline=None)
 hypothesis.settings.load_profile("pyanamo")
 
-# A background job of a shell ignores SIGINT, and so does every process that it starts. Pilots in
-# tests must get it.
+# A background job of a shell ignores SIGINT, and one of nohup SIGHUP. So does every process that it
+# starts, but pilots in tests must get these signals.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # --- The environment ----------------------------------------------------------------------------
 
