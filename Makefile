@@ -22,7 +22,7 @@ help:  ## Show this list
 	@echo
 	@echo "  PYTHON=python3.12    the Python that makes the environments (default: $(PYTHON))"
 	@echo "  ARGS='-k name'       arguments for pytest in make check, test and coverage"
-	@echo "  WORKERS=4            how many tests make test and coverage run at once (default: $(WORKERS))"
+	@echo "  WORKERS=4            how many tests run at once (default: $(WORKERS))"
 	@echo "  MINUTES=30 SEED=7    how long make chaos runs, and the seed of its first round"
 
 demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS account
@@ -46,11 +46,12 @@ use-case: check-tools dynamodb-local .venv/.installed  ## Call the variants of a
 	@echo 'Both runs made the same files.'
 
 check: lint  ## Run the linters, the unit tests and the tests of the tables on SQLite (a minute)
-	.venv-test/bin/python -m pytest -p no:xdist -m 'not services' $(ARGS) tests/unit tests/tables
+	.venv-test/bin/python -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
 
 test: check-tools dynamodb-local lint  ## Run the linters and all tests (7 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+# Measuring makes processes slower to start, and a few tests notice: only `make test` tells what fails.
 coverage: check-tools dynamodb-local .venv-test/.installed  ## Run all tests, and list the lines that none runs
 	rm -rf build/coverage
 	mkdir -p build/coverage

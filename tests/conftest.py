@@ -23,10 +23,12 @@ from tests.support.place import Place, cleaned_up
 hypothesis.settings.register_profile("pyanamo", deadline=None)
 hypothesis.settings.load_profile("pyanamo")
 
-# A background job of a shell ignores SIGINT, and so does every process that it starts. Pilots in
-# tests must get it.
+# A background job of a shell ignores SIGINT, and one of nohup SIGHUP. So does every process that it
+# starts, but pilots in tests must get these signals.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # --- The environment ----------------------------------------------------------------------------
 
@@ -71,6 +73,8 @@ def _isolated_environment(_isolated_session: None, monkeypatch: pytest.MonkeyPat
 # One server serves the whole run. Without pytest-xdist, the first test that needs the server starts
 # it. With pytest-xdist, the controller starts it before the workers, and gives them the endpoint.
 
+WITHOUT_SERVICES = "not services"  # pytest's -m in `make check`
+
 _server = DynamoDBLocal()
 
 
@@ -86,7 +90,8 @@ def _start_server() -> dict[str, str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput["dynamodb"] = _start_server()
+    if node.config.option.markexpr != WITHOUT_SERVICES:
+        node.workerinput["dynamodb"] = _start_server()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -68,6 +68,7 @@ def test_a_file_that_cannot_be_read(
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["-i", ""],
         ["-i", "-", "-d", ""],
         ["-i", "-", "-n", ""],
         ["-i", "-", "-d", ","],
@@ -92,6 +93,12 @@ def test_wrong_flags_are_wrong_usage(embedded: Operator, arguments: list[str]) -
     assert (finished.code, finished.stdout) == (2, "")
     assert finished.stderr.startswith("usage: import-items.py")
     assert "import-items.py: error: " in finished.stderr
+
+
+def test_a_closed_stdin(embedded: Operator) -> None:
+    command = ["bash", "-c", 'exec "$0" "$@" <&-', *embedded.import_command("-i", "-")]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert_refused(finish(started), "^stdin is closed: name a file instead of -$")
 
 
 def test_a_missing_table_flag_is_wrong_usage(embedded: Operator) -> None:

@@ -33,6 +33,7 @@ def test_logs_in_a_folder(embedded: Operator, tmp_path: Path) -> None:
     assert embedded.sees("logs", "noisy", "Task_0", "--whole") == LONG
     assert embedded.sees("logs", "noisy", "Task_0", "--whole", "--stderr") == LONG
     assert embedded.sees("logs", "noisy", "Task_1", "--whole") == ""
+    assert embedded.json("logs", "noisy", "Task_0", "--whole")["text"] == LONG
     (file,) = (tmp_path / "logs").rglob("*.stdout.gz")
     packed = file.read_bytes()
     spoilt = packed[:20] + bytes([packed[20] ^ 255]) + packed[21:]

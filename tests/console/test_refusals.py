@@ -69,6 +69,10 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["samples", "--where", "Call=done"], 2, "'Call' in 'Call=done' is not a step: expected Align"),
     (["samples", "--where", "Align=held", "--where", "Align="], 1, "no sample has Align=held and "),
     (["release", "--ended-jobs", "busy"], 2, "--ended-jobs takes no item names"),
+    (["release", "--ended-jobs", "--dry-run"], 1, "no item is held by an AWS Batch job that has"),
+    (["restart", "--name", "nobody*", "--dry-run"], 1, "no item matches --name 'nobody*'"),
+    (["status", "--watch", "0"], 2, "--watch 0: give a longer time"),
+    (["status", "--endpoint-url", "http://127.0.0.1:x"], 2, "'http://127.0.0.1:x' is not a URL"),
 ]
 
 

@@ -38,6 +38,16 @@ def test_capacity(hosted: Operator) -> None:
     assert found["billing"] == "on-demand"
     assert hosted.types("capacity", "--read", "5").code == 2
     assert hosted.types("capacity", "--autoscale", "5", "x", "70").code == 2
+    assert hosted.types("capacity", "--on-demand", "--autoscale", "5", "50", "70").code == 2
+
+
+def test_autoscaling(hosted: Operator, moto: str) -> None:
+    hosted.environment["AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING"] = moto
+    hosted.sees("create")
+    scaled = ["5 to 50 at 70%"] * 2
+    assert hosted.rows("capacity", "--autoscale", "5", "50", "70") == [
+        [hosted.table_name, "provisioned", part, "5", "5", *scaled] for part in ("table", "index")
+    ]
 
 
 def test_an_embedded_table_has_no_capacity(embedded: Operator) -> None:

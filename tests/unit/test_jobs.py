@@ -1,9 +1,11 @@
 """The state of AWS Batch jobs: from moto's server, and in answers of Batch that moto can't give."""
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -27,6 +29,14 @@ JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 def test_a_pilot_of_batch_names_its_job(job_id: str, attempt: str) -> None:
     environment = {"AWS_BATCH_JOB_ID": job_id, "AWS_BATCH_JOB_ATTEMPT": attempt}
     assert job_id_of(pilot_name(environment)) == job_id
+
+
+def test_a_pilot_on_an_ec2_machine_has_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "board_asset_tag"
+    file.write_text("i-0123456789abcdef0\n")
+    assert pilot_name({}, (tmp_path / "not there", file)) == "i-0123456789abcdef0"
+    file.write_text("Not Specified\n")
+    assert pilot_name({}, (file,)) == f"{socket.gethostname()}-{os.getpid()}"
 
 
 @pytest.mark.parametrize(
