@@ -25,6 +25,8 @@ _UNREADABLE = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f{_CONTROLS}]")
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 _NOT_IN_JSON = re.compile(f"[\u2028\u2029{_CONTROLS}]")  # of what the json module doesn't escape
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def readable(output: bytes) -> str:
     """Decode bytes as what a terminal finally shows of them; see `readable_text`."""
@@ -42,6 +44,11 @@ def readable_text(text: str) -> str:
     if _MOVES.search(text):
         text = "\n".join(map(_drawn, text.split("\n")))
     return _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def valid_text(text: str) -> str:
+    """Replace what stands for bytes that were no UTF-8 ("surrogateescape"); all else stays."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escaped(text: str, kept: str = "") -> str:

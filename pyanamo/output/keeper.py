@@ -18,7 +18,7 @@ from pyanamo.output.room import TAIL_BYTES, Room
 from pyanamo.output.stores import PRIVATE, LogFolder, LogName, LogStore
 from pyanamo.signals import Halt
 from pyanamo.tables.size import MAX_REASON_BYTES
-from pyanamo.text import first_bytes, readable_text
+from pyanamo.text import first_bytes, valid_text
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def _reason(end: CommandEnd, output: TaskOutput) -> str:
         # A shell exits with these codes if it can't run a command; stderr names the command.
         said = output.stderr.tail(TAIL_BYTES).strip().splitlines()
         reason += f": {said[-1]}" if said else ""
-    return first_bytes(readable_text(reason), MAX_REASON_BYTES)
+    return first_bytes(valid_text(reason), MAX_REASON_BYTES)
 
 
 def _store(store: LogStore, path: str, capture: Capture, halts: Sequence[Halt]) -> str:

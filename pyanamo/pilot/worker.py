@@ -66,7 +66,14 @@ class NothingLeft:
     locked: Locked | None  # what others hold
 
 
-Message = ItemClaimed | ItemEnded | ItemGivenUp | NothingLeft
+@dataclass(frozen=True)
+class NoRoom:
+    """What a worker tells its pilot before it ends because the machine is short of something."""
+
+    reason: str
+
+
+Message = NoRoom | ItemClaimed | ItemEnded | ItemGivenUp | NothingLeft
 
 
 class Report(Protocol):
@@ -126,6 +133,8 @@ class Worker:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
             ended = self._settle(claim, since, outcome, held)
         self._tell(claim, ended)
+        if outcome.short:
+            self.report(NoRoom(outcome.reason))
         return not outcome.short
 
     @contextmanager

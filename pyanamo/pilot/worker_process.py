@@ -16,7 +16,7 @@ from pyanamo.pilot.command import GRACE_SECONDS
 from pyanamo.pilot.marks import die_with_parent
 from pyanamo.pilot.shared import SharedNumbers
 from pyanamo.pilot.shortage import EXIT_CODE, shortage_of, tell
-from pyanamo.pilot.worker import Message, Report, Worker
+from pyanamo.pilot.worker import Message, NoRoom, Report, Worker
 from pyanamo.signals import STOP_SIGNALS, Halt, heeded_signals
 
 log = logging.getLogger(__name__)
@@ -122,6 +122,8 @@ def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection
     except BaseException as error:
         if shortage := shortage_of(error):
             tell(shortage)
+            with suppress(OSError):
+                messages.send(NoRoom(str(shortage)))
             return EXIT_CODE
         log.exception("worker %d: this is a bug in PyAnamo", number)
         return A_BUG

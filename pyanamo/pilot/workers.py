@@ -23,6 +23,7 @@ from pyanamo.pilot.worker import (
     ItemEnded,
     ItemGivenUp,
     LostClaim,
+    NoRoom,
     NothingLeft,
     Report,
     Worker,
@@ -38,7 +39,7 @@ DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wr
 # How long the place of a worker stays empty if the machine had no room for it: longer each time, as
 # each try may take from the others what they need.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-ROOM_SECONDS = 60.0  # how long a pilot waits for room for its first worker, or for its last
+ROOM_SECONDS = 60.0  # how long a pilot waits for room while nothing can be run at all
 
 MakeWorker = Callable[[int, Halt, Report, LostClaim | None, Quota], Worker]
 
@@ -71,7 +72,8 @@ class Workers:
     _claims: dict[int, Claim] = field(default_factory=dict)  # what each worker holds
     _deaths: int = 0  # since an item has ended
     _memory_kills: RecentKills = field(default_factory=RecentKills)
-    _worked_at: float = field(default_factory=time.monotonic)  # when a worker was there
+    _short_since: float = -math.inf  # monotonic clock: since when there has been no room
+    _last_short: float = -math.inf  # when a worker last said so
 
     def __post_init__(self) -> None:
         self._vacancies = {number: _Vacancy() for number in range(self.crew.size)}
@@ -104,8 +106,6 @@ class Workers:
                 self._close(number, vacancy)
             elif now >= vacancy.start_at and not self._start(number, vacancy):
                 return  # there is no room for the others either
-        if self._processes or not self._vacancies:
-            self._worked_at = now
 
     def stop(self, reason: str, seconds: float) -> None:
         """Have nothing more claimed, and all given back within so many seconds, or be killed."""
@@ -148,6 +148,8 @@ class Workers:
             self._count(process, message)
         elif isinstance(message, ItemGivenUp):
             self.tally.summary.failed += 1
+        elif isinstance(message, NoRoom):
+            self._fail_if_stuck(message.reason)
         elif isinstance(message, NothingLeft):
             self.tally.summary.locked = message.locked
         else:
@@ -159,6 +161,8 @@ class Workers:
         self._claims.pop(process.number, None)
         self._deaths = 0
         self.tally.count(ended)
+        if ended.ending is not Ending.INTERRUPTED:
+            self._last_short = -math.inf
         if self.tally.summary.error:
             self.shared.drain()
         if ended.ending is Ending.FAILED:
@@ -190,8 +194,18 @@ class Workers:
         now = time.monotonic()
         vacancy.start_at = now + vacancy.pause
         vacancy.pause = min(2 * vacancy.pause, LONGEST_PAUSE)
-        if not self._processes and now - self._worked_at >= ROOM_SECONDS:
-            self.tally.fail(f"no worker could be started for {ROOM_SECONDS:.0f} s: {shortage}")
+        if not self._processes:
+            self._fail_if_stuck(str(shortage))
+
+    def _fail_if_stuck(self, shortage: str) -> None:
+        """End the pilot if nothing could be run for long, and nothing is running now."""
+        now = time.monotonic()
+        if now - self._last_short > 2 * LONGEST_PAUSE:
+            self._short_since = now
+        self._last_short = now
+        if now - self._short_since >= ROOM_SECONDS and not self._claims:
+            self.tally.fail(f"nothing could be run for {ROOM_SECONDS:.0f} s: {shortage}")
+            self.shared.drain()
 
     def _close(self, number: int, vacancy: _Vacancy) -> None:
         """Leave a place empty for good."""
