@@ -22,6 +22,8 @@ SCHEMA_VERSION = 1  # of our tables (SQLite, "PRAGMA user_version"): add one whe
 
 # How long to wait for another process's write. No Python signal handler runs meanwhile, so this
 # must be shorter than the time that a pilot's workers have after a stop.
+# A program may have rights that its real user hasn't.
+_BY_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 BUSY_SECONDS = 10.0
 
 SWITCH_TRIES, SWITCH_PAUSE = 20, 0.05  # to a write-ahead log; the pause is in seconds
@@ -156,7 +158,7 @@ class SQLiteFile:
     def _may_write(self) -> bool:
         """Whether we may write to the file and its folder, as far as they are there."""
         needed = (path for path in (self._real, self._real.parent) if path.exists())
-        return all(os.access(path, os.W_OK) for path in needed)
+        return all(os.access(path, os.W_OK, effective_ids=_BY_EFFECTIVE_IDS) for path in needed)
 
     def _beside(self) -> list[str]:
         """The names of SQLite's files beside this one."""
