@@ -24,7 +24,7 @@ sleep = time.sleep
 time.sleep = lambda seconds: sleep(seconds / 100)
 sys.argv = sys.argv[2:]  # without the interpreter, which comes first
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
-set_constant("pyanamo.tables.sqlite", "BUSY_SECONDS", {BUSY})
+set_constant("pyanamo.tables.sqlitefile", "BUSY_SECONDS", {BUSY})
 set_constant("pyanamo.pilot.lease", "SHORTEST_SECONDS", {LEASE})
 set_constant("pyanamo.pilot.command", "GRACE_SECONDS", {GRACE})
 set_constant("pyanamo.pilot.worker", "LONGEST_BACKOFF", {BACKOFF})
