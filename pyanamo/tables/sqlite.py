@@ -379,6 +379,7 @@ def _stored(attributes: Attributes) -> Attributes:
 def _present(row: sqlite3.Row) -> dict[str, Any]:
     """A row's attributes, without those that are NULL. What should be JSON but isn't stays text."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
+    attributes.pop("workflow_table", None)
     parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
     for name in parsed:
         if isinstance(attributes.get(name), str):

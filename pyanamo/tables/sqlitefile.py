@@ -135,7 +135,9 @@ class SQLiteFile:
             if not create:
                 raise self.not_found()
             if not self._path.parent.is_dir():
-                raise StoreUnusable(f"{self._path.parent} is not a folder: name another file")
+                raise StoreUnusable(
+                    f"{self._path} can't be made: {self._path.parent} isn't a folder"
+                )
         elif not self._path.is_file():
             raise StoreUnusable(f"{self._path} is not a file: name another one")
         elif 0 < self._path.stat().st_size < SMALLEST_FILE:

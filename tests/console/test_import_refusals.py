@@ -158,12 +158,12 @@ def in_file(file: Path) -> Operator:
 def test_a_local_file_in_a_folder_that_is_not_there(tmp_path: Path, five: Path) -> None:
     file = tmp_path / "missing" / "tables.db"
     finished = in_file(file).imports("-i", five)
-    assert_refused(finished, f"{file}: unable to open database file")
+    assert_refused(finished, f"{file} can't be made: {file.parent} isn't a folder")
 
 
 def test_a_local_file_that_is_a_folder(tmp_path: Path, five: Path) -> None:
     finished = in_file(tmp_path).imports("-i", five)
-    assert_refused(finished, f"{tmp_path}: unable to open database file")
+    assert_refused(finished, f"{tmp_path} is not a file: name another one")
 
 
 def test_a_local_file_that_cannot_grow(embedded: Operator, tmp_path: Path) -> None:
