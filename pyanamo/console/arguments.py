@@ -84,6 +84,11 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         help="items that a matching pilot holds, or held last",
     )
+    _add_ending_flags(which)
+
+
+def _add_ending_flags(which: argparse._ArgumentGroup) -> None:
+    """Add the flags that select items by how and when they ended."""
     which.add_argument(
         "--exit-code", type=int, metavar="N", help="items that ended with this exit code"
     )

@@ -71,8 +71,7 @@ class Keeper:
         if output.error:  # the machine's failure, not the task's
             log.error("its output could not be kept whole: %s", output.error, extra=extra)
         limit = room.tail_beside(result_with())
-        uri = self._keep_logs(output, name, limit, halts, extra)
-        uri = uri if len(uri.encode()) <= room.address else ""
+        uri = room.fitting(self._keep_logs(output, name, limit, halts, extra))
         limit = room.tail_beside(result_with(log_uri=uri))
         return result_with(
             log_uri=uri,

@@ -38,6 +38,10 @@ class Room:
             address=spare // 2,
         )
 
+    def fitting(self, address: str) -> str:
+        """Return a log's address; empty if it is too long for the item."""
+        return address if len(address.encode()) <= self.address else ""
+
     def tail_beside(self, result: Result) -> int:
         """Return how many bytes of each tail fit, given the rest of the result."""
         left = self.task - size_of(result_attribute(result)) - NOTES_BYTES
