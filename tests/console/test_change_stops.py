@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import select
 import signal
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from pyanamo.console import overview
 from pyanamo.errors import StoreUnavailable
+from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from pyanamo.workflow import Workflow
 from tests.support.importing import locked_file
 from tests.support.operator import Operator, add_failed
@@ -33,10 +35,12 @@ def test_a_change_that_is_stopped_tells_what_it_did(
     flags = ["--json"] if as_json else []
     process = embedded.starts("restart", "--failed", "--yes", *flags)
     wait_until(lambda: "todo" in embedded.states().values(), "the first items are restarted")
+    assert process.stderr is not None
     with locked_file(tmp_path / "table.db"):  # it can't go on until the signal has come
         process.send_signal(number)
-        assert process.stderr is not None
-        assert process.stderr.readline().decode() == f"{STOPPING}\n"
+        # Python handles no signal while the main thread itself waits for the file.
+        select.select([process.stderr], [], [], BUSY_SECONDS / 4)
+    assert process.stderr.readline().decode() == f"{STOPPING}\n"
     stopped = finish(process)
     assert stopped.code == 128 + number
     assert stopped.stderr == f"stopped by {number.name}: run it again for the rest\n"
