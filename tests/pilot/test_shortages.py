@@ -69,7 +69,7 @@ def test_a_stop_while_workers_have_no_room(local: Place) -> None:
     local.wait_for("ready")
     pilot.wait_for_log("no more processes or threads can be had")
     pilot.signal(signal.SIGTERM)
-    assert pilot.wait(20).code == 143
+    assert pilot.wait(40).code == 143
     assert {item.state for item in local.items().values()} == {TODO}
     assert {item.attempts for item in local.items().values()} == {0}
 
