@@ -64,7 +64,7 @@ class Keeper:
             max_rss_mb=end.max_rss_mb,
             stdout_bytes=output.stdout.size,
             stderr_bytes=output.stderr.size,
-            results=output.results(room.results),
+            results=() if output.is_empty else output.results(room.results),
         )
         if output.is_empty:
             return result_with()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 from pyanamo.model import Item, Result
 from pyanamo.tables.attributes import result_attribute
@@ -15,28 +15,31 @@ MOST_BYTES = 390 * 1000  # size limit of an item with its result lines and log a
 NOTES_BYTES = 60  # per task: attribute names, and the note that result lines were cut
 
 
-@dataclass(frozen=True, kw_only=True)
 class Room:
     """How many bytes of an item each of its tasks may use.
 
-    The limits don't change while the item is worked on, so a result that was written never has to
-    be cut later.
+    The limits come from the size of the item without results. They don't change while the item is
+    worked on, so a result that was written never has to be cut later.
     """
 
-    task: int  # for the whole result
-    results: int  # for the result lines
-    address: int  # for the Log_URI
+    def __init__(self, item: Item) -> None:
+        self._item = item
 
-    @classmethod
-    def of(cls, item: Item) -> Room:
-        """Compute the limits from the size of the item without results."""
-        count = len(item.tasks)
-        spare = max(0, (MOST_BYTES - max(grown_size(item), ITEM_BYTES)) // count - NOTES_BYTES)
-        return cls(
-            task=(ITEM_BYTES - size_without_results(item)) // count,
-            results=min(RESULTS_BYTES, spare // 2),
-            address=spare // 2,
-        )
+    @cached_property
+    def task(self) -> int:
+        """For the whole result."""
+        return (ITEM_BYTES - size_without_results(self._item)) // len(self._item.tasks)
+
+    @cached_property
+    def address(self) -> int:
+        """For the Log_URI."""
+        left = MOST_BYTES - max(grown_size(self._item), ITEM_BYTES)
+        return max(0, left // len(self._item.tasks) - NOTES_BYTES) // 2
+
+    @property
+    def results(self) -> int:
+        """For the result lines."""
+        return min(RESULTS_BYTES, self.address)
 
     def fitting(self, address: str) -> str:
         """Return a log's address; empty if it is too long for the item."""

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from pyanamo.output.capture import TaskOutput
 from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
 from pyanamo.pilot.shortage import shortage_of
-from pyanamo.pilot.spawn import encoded, spawn
+from pyanamo.pilot.spawn import Environment, encoded, spawn
 from pyanamo.shellwords import split_words
 from pyanamo.signals import STOP_SIGNALS, Halt
 
@@ -70,7 +70,7 @@ class Bounds:
 def run_command(
     command: str,
     *,
-    environment: Mapping[str, str],
+    environment: Environment,
     output: TaskOutput,
     bounds: Bounds,
     marks: Sequence[str] = (),
@@ -104,7 +104,7 @@ class Child:
     def __init__(
         self,
         words: Sequence[str],
-        environment: Mapping[str, str],
+        environment: Environment,
         output: TaskOutput,
     ) -> None:
         """Start the command. Raises `OSError` and `ValueError` as `spawn` does."""
@@ -256,9 +256,7 @@ def _end_by_status(child: Child, kills_before: int) -> CommandEnd:
     return child.end(Ending.FAILED, SIGNALLED - status, f"killed by signal {-status}{why}")
 
 
-def _why_not_started(
-    error: Exception, command: str, environment: Mapping[str, str]
-) -> tuple[int, str]:
+def _why_not_started(error: Exception, command: str, environment: Environment) -> tuple[int, str]:
     """Return the exit code and the reason for a command that could not be started."""
     if not isinstance(error, OSError):
         return NOT_EXECUTABLE, f"not a command: {error}"

@@ -10,8 +10,8 @@ does.
 from __future__ import annotations
 
 import logging
-import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -78,82 +78,100 @@ class Held(Halt):
         return self._reason
 
 
-@contextmanager
-def keep_alive(
-    table: WorkflowTable,
-    claim: Claim,
-    lease: float,
-    *,
-    since: float,
-    watch: Callable[[float], None] = lambda deadline: None,
-) -> Iterator[Held]:
-    """Renew a claim every third of its lease (seconds) until the block ends.
-
-    `since` is the lease clock just before the claim was made. The claim is lost if a renewal is
-    refused, or if none has succeeded by the deadline. Then the yielded halt is set, and renewing
-    stops. `watch` is called with each new deadline, and with 0 at the end.
-    """
-    held = Held(claim, lease, since=since)
-    renewal = _Renewal(table, held, lease, watch)
-    watch(held.deadline)
-    # Nobody waits for the thread at the end, because a renewal may hang in the network. A late
-    # renewal is harmless: it carries the token of the claim, which has ended.
-    threading.Thread(target=renewal.run, args=(since,), daemon=True).start()
-    try:
-        yield held
-    finally:
-        renewal.end()
-
-
-class _Renewal:
-    """Renews one claim in its own thread."""
+class Renewals:
+    """Keeps alive the claims of a worker, one after the other."""
 
     def __init__(
-        self, table: WorkflowTable, held: Held, lease: float, watch: Callable[[float], None]
+        self, table: WorkflowTable, lease: float, watch: Callable[[float], None] = lambda _: None
     ) -> None:
+        """`lease` is in seconds. `watch` is called with each new deadline, and with 0 at an end."""
         self._table = table
-        self._held = held
         self._lease = lease
         self._watch = watch
-        self._ended = threading.Event()
-        self._lock = threading.Lock()  # `watch` must not be called after the end
+        self._thread: _RenewalThread | None = None
 
-    def run(self, since: float) -> None:
-        """Renew until the block ends or the claim is lost."""
-        due = since + self._lease / 3
-        while not self._ended.wait(max(0.0, due - lease_clock())) and not self._held:
-            due = self._renew()
-        self._ended.wait()  # the block still uses `held`
-        self._held.close()
+    @contextmanager
+    def keep_alive(self, claim: Claim, *, since: float) -> Iterator[Held]:
+        """Renew a claim every third of its lease until the block ends.
 
-    def end(self) -> None:
-        """Stop renewing."""
-        with self._lock:
-            self._ended.set()
-            self._watch(0.0)
-
-    def _renew(self) -> float:
-        """Try to renew the claim; return the time (lease clock) of the next attempt."""
-        claim = self._held.claim
-        started = lease_clock()
+        `since` is the lease clock just before the claim was made. The claim is lost if a renewal
+        is refused, or if none has succeeded by the deadline. Then the yielded halt is set, and
+        renewing stops. Raises `OSError` or `RuntimeError` if there is no room for a file or thread.
+        """
+        held = Held(claim, self._lease, since=since)
         try:
-            renewed = self._table.renew(claim, lease=self._lease)
-        except Exception as error:  # it may be temporary: retry soon
-            is_bug = not isinstance(error, PyAnamoError)
-            log.warning("not renewed: %s", error, extra=about(claim.item), exc_info=is_bug)
-            return lease_clock() + random.uniform(0.5, 1.0) * min(5.0, self._lease / 10)
-        with self._lock:
-            if not self._ended.is_set():
-                self._take(renewed, started)
-        return started + self._lease / 3
+            thread = self._thread or _RenewalThread(self._table, self._lease, self._watch)
+            thread.renew(held, due=since + self._lease / 3)
+            try:
+                yield held
+            finally:
+                self._thread = thread if thread.leave() else None
+        finally:
+            held.close()
 
-    def _take(self, renewed: bool, started: float) -> None:
-        """Handle the answer to a renewal that began at `started`."""
-        if not renewed:
-            self._held.lose("somebody else has the item")
-        # After the deadline an answer is too late, since the tasks are being killed.
-        elif self._held.extend(started):
-            self._watch(self._held.deadline)
+
+class _RenewalThread(threading.Thread):
+    """Renews the claim that it was given last, until it is told to leave it."""
+
+    def __init__(self, table: WorkflowTable, lease: float, watch: Callable[[float], None]) -> None:
+        super().__init__(daemon=True)
+        self._table = table
+        self._lease = lease
+        self._watch = watch
+        self._lock = threading.Lock()  # `watch` must not be called after a claim's end
+        self._held: Held | None = None
+        self._due = 0.0  # lease clock
+        self._is_asking = False
+        self._is_over = False
+        self.start()
+
+    def renew(self, held: Held, *, due: float) -> None:
+        """Renew this claim, for the first time when it is `due` (lease clock)."""
+        with self._lock:
+            self._held, self._due = held, due
+            self._watch(held.deadline)
+
+    def leave(self) -> bool:
+        """Renew the claim no more. Returns whether the thread is free for another one.
+
+        It isn't if a renewal still waits for its answer: that may hang in the network. A late
+        renewal is harmless: it carries the token of the claim, which has ended.
+        """
+        with self._lock:
+            self._held = None
+            self._watch(0.0)
+            self._is_over = self._is_asking
+            return not self._is_over
+
+    def run(self) -> None:
+        """Look now and then whether a renewal is due: most items end before, so none wakes us."""
+        while not self._is_over:
+            time.sleep(self._lease / 30)
+            with self._lock:
+                held = self._held
+                self._is_asking = held is not None and not held and self._due <= lease_clock()
+            if held is not None and self._is_asking:
+                self._ask(held)
+
+    def _ask(self, held: Held) -> None:
+        """Try to renew the claim, and handle the answer."""
+        started = lease_clock()
+        renewed = None
+        try:
+            renewed = self._table.renew(held.claim, lease=self._lease)
+        except Exception as error:  # it may be temporary: it stays due
+            is_bug = not isinstance(error, PyAnamoError)
+            log.warning("not renewed: %s", error, extra=about(held.claim.item), exc_info=is_bug)
+        with self._lock:
+            self._is_asking = False
+            if self._held is not held or renewed is None:
+                return
+            if not renewed:
+                held.lose("somebody else has the item")
+            # After the deadline an answer is too late, since the tasks are being killed.
+            elif held.extend(started):
+                self._due = started + self._lease / 3
+                self._watch(held.deadline)
 
 
 def margin(lease: float) -> float:

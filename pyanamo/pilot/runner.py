@@ -29,7 +29,7 @@ from pyanamo.pilot.marks import WORKER_MARK
 from pyanamo.pilot.nested import NestedTasks, Record, Results
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.shortage import Shortage, shortage_of, tell
-from pyanamo.pilot.spawn import pipeline_environment
+from pyanamo.pilot.spawn import Environment
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.signals import Halt
 
@@ -52,7 +52,7 @@ class Work:
     @cached_property
     def room(self) -> Room:
         """The space in the item for the output of each task."""
-        return Room.of(self.claim.item)
+        return Room(self.claim.item)
 
     @property
     def why_stopped(self) -> str:
@@ -73,7 +73,7 @@ class Runner:
     count_task: Callable[[float], None]  # called with the seconds that each task ran
     task_timeout: float | None = None  # seconds
     keeper: Keeper = field(default_factory=Keeper)
-    base_environment: Mapping[str, str] = field(default_factory=pipeline_environment)
+    base_environment: Environment = field(default_factory=Environment.of_tasks)
 
     def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
         """Run the tasks of an item that aren't done, until all have ended or a halt is set.
@@ -161,7 +161,7 @@ class Runner:
         names_of_marks = (WORKER_MARK, "PYANAMO_ITEM_ID", "PYANAMO_TASK")
         end = run_command(
             task.script,
-            environment={**self.base_environment, **own},
+            environment=self.base_environment | own,
             output=output,
             bounds=work.bounds,
             marks=[f"{name}={own[name]}" for name in names_of_marks],

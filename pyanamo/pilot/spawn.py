@@ -4,11 +4,43 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+
+class Environment(Mapping[str, str]):
+    """A task's environment: text to look up, kept as the bytes that the task gets.
+
+    Both are UTF-8, whatever the locale; bytes that aren't are kept.
+    """
+
+    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
+        self.raw = raw
+
+    @classmethod
+    def of_tasks(cls) -> Environment:
+        """Return our own environment, with the folder `PIPELINE` (if set) first on the `PATH`."""
+        raw = dict(os.environb)
+        pipeline = raw.get(b"PIPELINE")
+        if pipeline and os.path.isdir(pipeline):
+            raw[b"PATH"] = b":".join(filter(None, (pipeline, raw.get(b"PATH"))))
+        return cls(raw)
+
+    def __or__(self, more: Mapping[str, str]) -> Environment:
+        added = {encoded(name): encoded(value) for name, value in more.items()}
+        return Environment({**self.raw, **added})
+
+    def __getitem__(self, name: str) -> str:
+        return self.raw[encoded(name)].decode(errors="surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode(errors="surrogateescape") for name in self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
 
 def spawn(
-    words: Sequence[str], environment: Mapping[str, str], stdout: int, stderr: int
+    words: Sequence[str], environment: Environment, stdout: int, stderr: int
 ) -> subprocess.Popen[bytes]:
     """Start a command in its own session and process group, with an empty stdin.
 
@@ -18,7 +50,7 @@ def spawn(
     """
     return subprocess.Popen(
         [encoded(word) for word in words] or [b""],
-        env={encoded(name): encoded(value) for name, value in environment.items()},
+        env=environment.raw,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -29,19 +61,3 @@ def spawn(
 def encoded(text: str) -> bytes:
     """Encode a word as UTF-8, as in task files and tables, whatever the locale."""
     return text.encode(errors="surrogateescape")
-
-
-def pipeline_environment() -> dict[str, str]:
-    """Return our environment, with the folder `PIPELINE` (if set) first on the `PATH`.
-
-    It is decoded as `encoded` encodes, whatever the locale: byte for byte the same for a task.
-    """
-    environment = dict(os.environb)
-    pipeline = environment.get(b"PIPELINE")
-    if pipeline and os.path.isdir(pipeline):
-        environment[b"PATH"] = b":".join(filter(None, (pipeline, environment.get(b"PATH"))))
-    return {_decoded(name): _decoded(value) for name, value in environment.items()}
-
-
-def _decoded(raw: bytes) -> str:
-    return raw.decode(errors="surrogateescape")

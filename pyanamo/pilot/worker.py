@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Protocol
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, StoreUnusable
 from pyanamo.model import Claim, Ending, Locked, Outcome, Result
-from pyanamo.pilot.lease import Held, keep_alive
+from pyanamo.pilot.lease import Held, Renewals
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
@@ -79,8 +80,12 @@ Message = NoRoom | ItemClaimed | ItemEnded | ItemGivenUp | NothingLeft
 class Report(Protocol):
     """Sends messages from a worker to its pilot."""
 
-    def __call__(self, message: Message, /, *, and_wait: bool = False) -> None:
-        """Send a message; with `and_wait`, wait until the pilot has handled it."""
+    def __call__(self, *messages: Message, later: bool = False, and_wait: bool = False) -> None:
+        """Send messages, after those that were kept for later.
+
+        With `later`, keep them until the next call, or the worker's end. With `and_wait`, wait
+        until the pilot has handled them.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +106,11 @@ class Worker:
     max_attempts: int
     idle: float  # seconds
     unrecorded: SpareCopies = field(default_factory=SpareCopies)
+
+    @cached_property
+    def _renewals(self) -> Renewals:
+        watch = partial(self.shared.set_deadline, self.number)
+        return Renewals(self.table, self.lease, watch)
 
     def work(self) -> bool:
         """Work on items until no items or no time is left, or until a stop.
@@ -141,9 +151,8 @@ class Worker:
     def _kept_alive(self, claim: Claim, since: float) -> Iterator[Held]:
         """Keep the claim alive; if there is no room for a thread, give the item back."""
         with ExitStack() as stack:
-            keeping = keep_alive(self.table, claim, self.lease, since=since, watch=self._watch)
             try:
-                held = stack.enter_context(keeping)
+                held = stack.enter_context(self._renewals.keep_alive(claim, since=since))
             except (OSError, RuntimeError) as error:
                 if not (shortage := shortage_of(error)):
                     raise
@@ -210,12 +219,10 @@ class Worker:
 
     def _wait(self, seconds: float) -> None:
         """Wait, but return early if the worker may not claim any more."""
+        self.report()
         until = time.monotonic() + seconds
         while self._may_claim() and (left := until - time.monotonic()) > 0:
             self.stop.wait(min(1.0, left))
-
-    def _watch(self, deadline: float) -> None:
-        self.shared.set_deadline(self.number, deadline)
 
     def _recorder(self, claim: Claim, held: Held) -> Callable[[Mapping[str, Result]], None]:
         """Return a function that records nested tasks' results while others still run."""
@@ -283,8 +290,10 @@ class Worker:
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
-        # After too many failures the pilot stops claiming: wait for its decision.
-        self.report(ended, and_wait=ended.ending is Ending.FAILED)
+        # After too many failures the pilot stops claiming: wait for its decision. All else is told
+        # with the next claim, so that the pilot wakes up once an item.
+        is_failed = ended.ending is Ending.FAILED
+        self.report(ended, later=not is_failed, and_wait=is_failed)
 
 
 def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:

@@ -43,7 +43,8 @@ class WorkerProcess:
         Raises `Shortage` when there can't be one more process.
         """
         self.number = number
-        # What can be read from `messages` is a `Message`, or text: why the worker can't go on.
+        # What can be read from `messages` is a list of a `Message` each, or of text: why the worker
+        # can't go on.
         # `EOFError` there means that the worker has ended.
         try:
             self.messages, messages = _FORK.Pipe()
@@ -101,9 +102,15 @@ def _run(
 def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection) -> int:
     """Make a worker and have it work; the exit code."""
 
-    def report(message: Message, /, *, and_wait: bool = False) -> None:
+    unsent: list[Message | str] = []
+
+    def report(*told: Message | str, later: bool = False, and_wait: bool = False) -> None:
+        unsent.extend(told)
+        if later or not unsent:
+            return
         try:
-            messages.send(message)
+            messages.send(unsent)
+            unsent.clear()
             if and_wait and messages in wait([messages, stop.fileno()], HEARD_SECONDS):
                 messages.recv()
         except (OSError, EOFError):
@@ -114,16 +121,15 @@ def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection
         try:
             return 0 if worker.work() else EXIT_CODE
         finally:
+            report()
             worker.table.close()  # the last one leaves an embedded table's file whole, for copies
     except PyAnamoError as error:
-        with suppress(OSError):
-            messages.send(str(error))
+        report(str(error))
         return error.exit_code
     except BaseException as error:
         if shortage := shortage_of(error):
             tell(shortage)
-            with suppress(OSError):
-                messages.send(NoRoom(str(shortage)))
+            report(NoRoom(str(shortage)))
             return EXIT_CODE
         log.exception("worker %d: this is a bug in PyAnamo", number)
         return A_BUG

@@ -23,6 +23,7 @@ from pyanamo.pilot.worker import (
     ItemEnded,
     ItemGivenUp,
     LostClaim,
+    Message,
     NoRoom,
     NothingLeft,
     Report,
@@ -138,10 +139,14 @@ class Workers:
 
     def _hear(self, process: WorkerProcess) -> None:
         try:
-            message = process.messages.recv()
+            messages = process.messages.recv()
         except (EOFError, OSError):
             self._bury(process)
             return
+        for message in messages:
+            self._heed(process, message)
+
+    def _heed(self, process: WorkerProcess, message: Message | str) -> None:
         if isinstance(message, ItemClaimed):
             self._claims[process.number] = message.claim
         elif isinstance(message, ItemEnded):

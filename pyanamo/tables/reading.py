@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
@@ -91,6 +91,11 @@ def read_lost(row: Row, *, table: str = "") -> Item:
     values.lease()
     item_id = values.name("itemID")
     return Item(item_id=item_id, task_id="", tasks=(), nested=False, **_claim_fields(values))
+
+
+def read_holder(item: Item, row: Row, *, table: str = "") -> Item:
+    """The item with what the row says of who holds it now. Raises `DamagedItem`."""
+    return replace(item, **_claim_fields(_Values(table, row, row)))
 
 
 def read_lease(row: Row, *, table: str = "") -> int:

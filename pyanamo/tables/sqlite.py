@@ -39,6 +39,7 @@ from pyanamo.tables.reading import (
     Row,
     Tell,
     raise_damaged,
+    read_holder,
     read_item,
     read_lost,
     read_summary,
@@ -158,21 +159,20 @@ class SQLiteTable(HoldersVerbs):
         damaged: list[DamagedItem] = []
         with self._file.transaction() as database:
             now = self.now()
-            row = self._next(database, now, max_attempts, damaged)
-            if row is not None:
+            found = self._next(database, now, max_attempts, damaged)
+            if found is not None:
+                row, item = found
                 changes = transitions.claimed(pilot, token, now, lease)
-                if row["ItemState"] == ItemState.LOCKED.value:
-                    lost = read_lost(row, table=self.name)
-                    changes = transitions.taken_over(lost, pilot, token, now, lease)
+                if item.state is ItemState.LOCKED:
+                    changes = transitions.taken_over(item, pilot, token, now, lease)
                 else:
-                    changes["Attempts"] = row.get("Attempts", 0) + 1
-                self._write(database, row["itemID"], changes)
+                    changes["Attempts"] = item.attempts + 1
+                self._write(database, item.item_id, changes)
         for each in damaged:
             self.on_damaged(each)
-        if row is None:
+        if found is None:
             return None
-        item = read_item({**row, **changes}, table=self.name, only=OF_A_CLAIM)
-        return Claim(item=item, token=token)
+        return Claim(item=read_holder(item, {**row, **changes}, table=self.name), token=token)
 
     def get(self, item_id: str) -> Item | None:
         """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
@@ -256,8 +256,8 @@ class SQLiteTable(HoldersVerbs):
         now: float,
         max_attempts: int,
         damaged: list[DamagedItem],
-    ) -> Row | None:
-        """The row to claim. Sets damaged ones aside, and adds them to the list."""
+    ) -> tuple[Row, Item] | None:
+        """The item to claim, and its row. Sets damaged ones aside, and adds them to the list."""
         while (row := self._waiting(database) or self._expired(database, now)) is not None:
             try:
                 item = read_item(row, table=self.name, only=OF_A_CLAIM)
@@ -270,7 +270,7 @@ class SQLiteTable(HoldersVerbs):
                 self._set_aside(database, row, error)
                 damaged.append(error)
                 continue
-            return row
+            return row, item
         self._require_table(database)
         self.locked = self._held_by_others(database, now)
         return None

@@ -55,7 +55,7 @@ def result_of(keeper: Keeper, *halts: Halt, stdout: bytes = OUTPUT, stderr: byte
         output.stderr._take(stderr)
         end = CommandEnd(ending=Ending.DONE, exit_code=0, start_date="", run_seconds=1.0)
         name = LogName("Align", "Sample1", "Task_0", 1)
-        return keeper.result(end, output, name, Room.of(ITEM), halts, {})
+        return keeper.result(end, output, name, Room(ITEM), halts, {})
 
 
 def test_a_stop_gives_a_hanging_store_a_moment(

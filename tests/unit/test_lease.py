@@ -9,7 +9,7 @@ import pytest
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import StoreUnavailable
 from pyanamo.model import Claim, Item, Task
-from pyanamo.pilot.lease import Held, keep_alive
+from pyanamo.pilot.lease import Held, Renewals
 from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
@@ -40,21 +40,39 @@ def claim_of(name: str) -> Claim:
     return Claim(item=Item(item_id=name, task_id="t", tasks=(task,), nested=False), token=name)
 
 
+def renewals(table: Table, watched: list[float]) -> Renewals:
+    return Renewals(cast(Any, table), LEASE, watched.append)
+
+
 def kept(table: Table, name: str, watched: list[float], *, since: float | None = None) -> Any:
     """Keep a claim of that name alive, claimed just now unless `since` is given."""
     since = lease_clock() if since is None else since
-    return keep_alive(cast(Any, table), claim_of(name), LEASE, since=since, watch=watched.append)
+    return renewals(table, watched).keep_alive(claim_of(name), since=since)
 
 
-def test_a_claim_that_ends_in_time_is_not_renewed() -> None:
+def test_claims_that_end_in_time_are_not_renewed() -> None:
     table, watched = Table(), list[float]()
     threads = threading.active_count()
+    of_all = renewals(table, watched)
     for number in range(100):
-        with kept(table, f"{number}", watched) as held:
+        with of_all.keep_alive(claim_of(f"{number}"), since=lease_clock()) as held:
             assert not held
-    wait_until(lambda: threading.active_count() == threads, "no thread is left")
+    assert threading.active_count() == threads + 1
     assert table.renewed == []
     assert len(watched) == 200
+
+
+def test_each_claim_is_renewed_by_itself() -> None:
+    """The second is due a third of a lease after its own claim, not after the first one's."""
+    table, watched = Table(), list[float]()
+    of_all = renewals(table, watched)
+    with of_all.keep_alive(claim_of("first"), since=lease_clock() - LEASE / 4):
+        wait_until(lambda: table.renewed == ["first"], "the first is renewed")
+    claimed_at = lease_clock()
+    with of_all.keep_alive(claim_of("second"), since=claimed_at):
+        wait_until(lambda: "second" in table.renewed, "the second is renewed")
+        assert lease_clock() - claimed_at >= LEASE / 3
+    assert table.renewed == ["first", "second"]
 
 
 def test_a_renewal_that_fails_is_tried_again_before_the_lease_is_over() -> None:
@@ -71,11 +89,12 @@ def test_a_renewal_that_hangs_holds_up_neither_its_end_nor_the_next_claim() -> N
     table, watched = Table(), list[float]()
     table.hangs_for = "first"
     threads = threading.active_count()
-    with kept(table, "first", watched):
+    of_all = renewals(table, watched)
+    with of_all.keep_alive(claim_of("first"), since=lease_clock()):
         wait_until(lambda: table.renewed == ["first"], "it is being renewed")
         ends_at = time.monotonic()
     assert time.monotonic() - ends_at < 1
-    with kept(table, "second", watched) as held:
+    with of_all.keep_alive(claim_of("second"), since=lease_clock()) as held:
         deadline = watched[-1]
         wait_until(lambda: len(watched) == 4, "the next one is renewed meanwhile")
         assert watched[-1] >= deadline + LEASE / 3 - 0.1

@@ -27,7 +27,7 @@ def finished_size(item: Item, *, lines: int, address: int) -> int:
 
     `address` is the length of each `Log_URI`, if there is room for that.
     """
-    room = Room.of(item)
+    room = Room(item)
     with output_of(b"PyAnamo:\tresult\n" * lines) as output:
         results = output.results(room.results)
     result = Result(
@@ -66,7 +66,7 @@ def finished_size(item: Item, *, lines: int, address: int) -> int:
 def test_no_item_that_an_import_accepts_grows_too_large(tasks: int, script_bytes: int) -> None:
     item = item_of(tasks, script_bytes % (400_000 // tasks))
     if grown_size(item) <= MAX_ITEM_BYTES:
-        for address in (0, Room.of(item).address):
+        for address in (0, Room(item).address):
             assert finished_size(item, lines=1000, address=address) <= MAX_ITEM_BYTES
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyanamo.pilot.spawn import spawn
+from pyanamo.pilot.spawn import Environment, spawn
 from tests.support.place import Place
 
 
@@ -14,7 +14,7 @@ def exit_code(name: str, *folders: Path) -> int:
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
         path = os.pathsep.join(map(str, folders))
-        return spawn([name], {"PATH": path}, nothing, nothing).wait()
+        return spawn([name], Environment({b"PATH": os.fsencode(path)}), nothing, nothing).wait()
     finally:
         os.close(nothing)
 

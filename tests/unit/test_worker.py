@@ -51,9 +51,9 @@ class Pilot:
         self.heard: list[Message] = []
         self.waited_for: list[Message] = []
 
-    def __call__(self, message: Message, /, *, and_wait: bool = False) -> None:
-        arrived = pickle.loads(pickle.dumps(message))
-        (self.waited_for if and_wait else self.heard).append(arrived)
+    def __call__(self, *messages: Message, later: bool = False, and_wait: bool = False) -> None:
+        arrived = pickle.loads(pickle.dumps(messages))
+        (self.waited_for if and_wait else self.heard).extend(arrived)
 
 
 def worker_of(claim: Claim, pilot: Pilot, execute: Callable[..., Outcome]) -> Worker:
