@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 # workers have the next 8 s to record results and to release items.
 STOP_SECONDS = GRACE_SECONDS + 8.0
 HURRY_SECONDS = 3.0  # after a second signal
+# What workers say within this time is heard at once: to wake up costs as much as a short item.
+PAUSE_SECONDS = 0.02
 OVERDUE_SECONDS = 600.0  # a machine that is still there then won't be taken away
 
 
@@ -144,6 +146,7 @@ class Pilot:
         self._mind_spot_notice()
         self._mind_stop(stop, again)
         self._workers.remind()
+        wait([wake], timeout=PAUSE_SECONDS)
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:

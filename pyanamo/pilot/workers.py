@@ -131,7 +131,7 @@ class Workers:
             process.signal(number)
 
     def hear(self, sources: Iterable[object]) -> None:
-        """Take a message from each of these connections; if there is none, its worker has ended."""
+        """Take what has come through these connections; after a worker's end, have it replaced."""
         processes = {process.messages: process for process in self._processes.values()}
         for source in sources:
             if isinstance(source, Connection):
@@ -139,12 +139,11 @@ class Workers:
 
     def _hear(self, process: WorkerProcess) -> None:
         try:
-            messages = process.messages.recv()
+            while process.messages.poll():
+                for message in process.messages.recv():
+                    self._heed(process, message)
         except (EOFError, OSError):
             self._bury(process)
-            return
-        for message in messages:
-            self._heed(process, message)
 
     def _heed(self, process: WorkerProcess, message: Message | str) -> None:
         if isinstance(message, ItemClaimed):
