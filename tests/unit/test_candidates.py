@@ -37,7 +37,7 @@ def candidates_of(page: ReadPage, number: int = 0, count: int = 1) -> Candidates
 
 
 def test_a_page_is_tried_while_it_is_fresh() -> None:
-    """For a second by a pilot that seems to be alone, for less by one that has met others."""
+    """For long by a pilot that seems to be alone, for less by one that has just met others."""
     now = 7.0
     reads = 0
 
@@ -59,9 +59,13 @@ def test_a_page_is_tried_while_it_is_fresh() -> None:
     candidates.conflict()
     candidates.next()
     assert reads == 4
-    now += CROWDED_SECONDS + 0.01
-    candidates.next()
-    assert reads == 5
+    for count in range(4):  # each page without a conflict lasts twice as long as the one before
+        now += CROWDED_SECONDS * 2**count - 0.01
+        candidates.next()
+        assert reads == 4 + count
+        now += 0.02
+        candidates.next()
+        assert reads == 5 + count
 
 
 @pytest.mark.parametrize("workers", [2, 3, 8, 100])
@@ -92,6 +96,41 @@ def test_a_worker_whose_part_is_done_helps_with_the_others() -> None:
     candidates = candidates_of(page, 0, 4)
     assert {candidates.next() for _ in left} == left
     assert candidates.next() is None
+
+
+def test_a_worker_that_has_used_up_its_part_looks_in_the_others_at_once() -> None:
+    asked = []
+
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
+        asked.append(slots)
+        return index(80)(slots, limit)
+
+    own = SlotRange.part(0, 4)
+    candidates = candidates_of(page, 0, 4)
+    waiting = set(index(80)(own, PAGE))
+    assert {candidates.next() for _ in waiting} == waiting
+    assert all(slots.last == own.last for slots in asked)
+    asked.clear()
+    assert candidates.next() is not None
+    assert all(slots.last == SLOTS - 1 for slots in asked)
+
+
+def test_a_worker_looks_in_its_part_again_after_a_conflict_there() -> None:
+    """Others may have taken all that it knew of."""
+    asked = []
+
+    def page(slots: SlotRange, limit: int) -> Sequence[str]:
+        asked.append(slots)
+        return index(80)(slots, limit)
+
+    candidates = candidates_of(page, 0, 4)
+    own = SlotRange.part(0, 4)
+    for _ in index(80)(own, PAGE):
+        candidates.next()
+    candidates.conflict()
+    asked.clear()
+    candidates.next()
+    assert asked[0].last == own.last
 
 
 def test_a_worker_finds_its_part_again_when_there_is_more() -> None:

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read unit
 
-# How long a page is worth trying: until a conflict has shown that there are other pilots, and from
-# then on. If tasks take longer than that, each claim has its query, which costs a fortieth of what
-# the item's writes do; if they take milliseconds, many claims share one.
-ALONE_SECONDS, CROWDED_SECONDS = 1.0, 0.1
+# How long a page is worth trying: while no conflict shows that there are other pilots, and right
+# after one. Each page without a conflict makes the next one last twice as long. If tasks take
+# longer than that, each claim has its query, which costs a fortieth of what the item's writes do;
+# if they take milliseconds, many claims share one.
+ALONE_SECONDS, CROWDED_SECONDS = 5.0, 0.1
 
 # How long the index isn't believed about an item that was tried, since it lags behind the table. It
 # is shorter than `settle_seconds` of a table, for an item may be given back at once.
@@ -70,8 +71,9 @@ class Candidates:
         self._lock = threading.Lock()
         self._left: list[str] = []  # the next one last
         self._read_at = -math.inf
-        self._is_crowded = False  # there have been conflicts
+        self._worth_seconds = ALONE_SECONDS  # of the page
         self._fits_a_page = False  # all that waits there does
+        self._is_used_up = False  # all that waited there was tried, and none of it was taken
         self._tried: dict[str, float] = {}  # ids, and when
 
     def next(self) -> str | None:
@@ -82,6 +84,7 @@ class Candidates:
             if not self._left:
                 return None
             item_id = self._left.pop()
+            self._is_used_up = self._fits_a_page and not self._left
             self._tried[item_id] = self._clock()
             return item_id
 
@@ -89,23 +92,25 @@ class Candidates:
         """Somebody else has the item that was given last: look elsewhere."""
         with self._lock:
             self._left = []
-            self._is_crowded = True
+            self._is_used_up = False
+            self._worth_seconds = CROWDED_SECONDS / 2
 
     def _is_fresh(self) -> bool:
         """Whether what is left of the page is still worth trying."""
-        age = self._clock() - self._read_at
-        return age <= (CROWDED_SECONDS if self._is_crowded else ALONE_SECONDS)
+        return self._clock() - self._read_at <= self._worth_seconds
 
     def _read(self) -> None:
         """Read another page: of our own slots, or of all if nothing is left there."""
-        page = self._page()
-        if not page and self._where != ALL_SLOTS:
+        is_all = self._where == ALL_SLOTS
+        page = () if self._is_used_up and not is_all else self._page()
+        if not page and not is_all:
             self._where, self._fits_a_page = ALL_SLOTS, False
             page = self._page()
         elif len(page) == PAGE:
             self._where = self._own
         self._fits_a_page = len(page) < PAGE
         self._read_at = self._clock()
+        self._worth_seconds = min(ALONE_SECONDS, 2 * self._worth_seconds)
         self._left = self._untried(page)
         self._random.shuffle(self._left)
 

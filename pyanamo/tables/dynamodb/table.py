@@ -115,7 +115,7 @@ class DynamoDBTable(HoldersVerbs):
             clock=steady_clock,
             rng=self._random,
         )
-        self._locked_fit_a_page = False
+        self._locked_fit_a_page = True  # as far as we know
         # Item ids and tokens of claims whose write raised an error: it may have been made.
         self._in_doubt: deque[tuple[str, str]] = deque()
 
