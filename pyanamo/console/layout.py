@@ -88,6 +88,8 @@ def layout_of(columns: Sequence[Column], rows: Iterable[Row], width: int) -> Lay
     if widths is None:
         floors = [max(NARROWEST_NAME, width_of(columns[n].heading)) for n in shown]
         widths = _narrowed([natural[n] for n in shown], floors, width)
+    if widths is None:  # a list has room for all of them
+        shown = list(range(len(columns)))
     return Layout(columns=columns, shown=shown, widths=widths)
 
 
