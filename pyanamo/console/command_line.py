@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pyanamo.cli import add_version_flag
-from pyanamo.console import change, export, items, overview, submit, tables
+from pyanamo.console import change, export, failures, item, items, overview, submit, tables
 from pyanamo.console.damage import DamageReport
 from pyanamo.errors import ItemNotFound
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m pyanamo
     )
     add_version_flag(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (overview, items, change, tables, submit, export):
+    for module in (overview, items, item, failures, change, tables, submit, export):
         module.add_commands(commands)
     damage = DamageReport()
     arguments = parser.parse_args(argv, argparse.Namespace(damage=damage))

@@ -1,7 +1,7 @@
 """Print answers: tables on a terminal, tab-separated lines in a pipe, JSON if asked for.
 
-rich draws what is on a terminal. Where rich is not installed, columns are aligned with blanks.
-Nothing from a table or a log reaches a terminal with its control characters.
+Where rich is installed, a terminal gets colours. Nothing from a table or a log reaches a terminal
+with its control characters.
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ import csv
 import dataclasses
 import io
 import re
+import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from pyanamo.console.layout import Cell, Column, Line, layout_of, paragraph
 from pyanamo.errors import PyAnamoError, UsageError
-from pyanamo.model import ItemState
+from pyanamo.model import ItemState, epoch_seconds_of
 from pyanamo.text import escaped, harmless, json_text, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 JSON_VERSION = 1
+LAID_OUT_BY = 1000  # rows: those that follow take the widths of these
 LONGEST_LINE = 1024 * 1024  # bytes of a log that are held back for the end of their line
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 CSV_HELP = (
@@ -41,6 +46,7 @@ STATE_STYLES = {
     ItemState.FAILED.value: "red",
     ItemState.HELD.value: "yellow",
 }
+_UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 _STATE_CELL = re.compile(r"(?:\d+/\d+ )?(\w+)")
 
 _recorder: Console | None = None  # used instead of stdout, for pictures
@@ -78,41 +84,74 @@ def rich_console() -> Console | None:
     return _recorder or Console(highlight=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of text below a header."""
-    if console := rich_console():
-        _draw_table(console, columns, rows)
-    elif is_terminal():
-        _print_aligned([tuple(map(one_line, row)) for row in (columns, *rows)])
-    else:
-        for row in chain([columns], rows):
-            print("\t".join(map(one_line, row)))
+def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Print rows of text below a header: as wide as the terminal, or tab-separated in a pipe.
+
+    Returns the names of the columns that the terminal was too narrow for.
+    """
+    kinds = [Column(heading=kind) if isinstance(kind, str) else kind for kind in columns]
+    if is_terminal():
+        return _print_on_screen(kinds, rows)
+    for row in chain([[kind.name or kind.heading for kind in kinds]], rows):
+        print("\t".join(map(one_line, row)))
+    return []
 
 
-def _draw_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Draw a table in which states have their colours."""
-    from rich.table import Table
+def _print_on_screen(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Print a table whose first rows decide how it is laid out: the others aren't waited for."""
+    cells = (cells_of(row) for row in rows)
+    first = list(islice(cells, LAID_OUT_BY))
+    layout = layout_of(columns, first, screen_width())
+    body = chain.from_iterable(map(layout.lines, chain(first, cells)))
+    print_lines(chain(layout.head(), body))
+    return layout.left_out
+
+
+def cells_of(row: Sequence[str]) -> list[Cell]:
+    """The cells of a row on a terminal: states have their colours."""
+    return [Cell(text=on_screen(cell), style=state_style(cell)) for cell in row]
+
+
+def on_screen(text: str) -> str:
+    """Return a text as the terminal shows it: without what controls it, in its characters."""
+    text = harmless(text).expandtabs()
+    return text.encode(_encoding(), "backslashreplace").decode(_encoding())
+
+
+def shows(text: str) -> bool:
+    """Tell whether the terminal has these characters."""
+    return on_screen(text) == text
+
+
+def _encoding() -> str:
+    return "utf-8" if _recorder else sys.stdout.encoding or "utf-8"
+
+
+def screen_width() -> int:
+    """How many columns the terminal has. (Of a dumb one, rich takes 80 for granted.)"""
+    return _recorder.width if _recorder else shutil.get_terminal_size().columns
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print lines on a terminal, with their styles if it has any."""
+    console = rich_console()
+    for line in lines:
+        if console:
+            console.print(styled([line]), soft_wrap=True)
+        else:
+            print("".join(text for text, _ in line))
+
+
+def on_lines(text: str, style: str = "", *, indent: int = 0) -> list[Line]:
+    """Return a text as lines that fit on the terminal."""
+    return paragraph(on_screen(text), style, screen_width(), indent=indent)
+
+
+def styled(lines: Iterable[Line]) -> Text:
+    """Return lines as rich draws them."""
     from rich.text import Text
 
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(Text(harmless(cell), style=state_style(cell)) for cell in row))
-    console.print(table)
-
-
-def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def print_line(text: str) -> None:
-    """Print a line for a person to copy: it isn't broken at the terminal's width."""
-    if console := rich_console():
-        console.print(harmless(text), markup=False, soft_wrap=True)
-    else:
-        print(harmless(text))
+    return Text("\n").join(Text.assemble(*line) for line in lines)
 
 
 def state_style(cell: str) -> str:
@@ -179,11 +218,35 @@ def counted(items: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return `45 s`, `12.0 min`, `3.5 h`, `2.1 d`."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size or (unit == "min" and seconds >= 60):
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    """Return `4.5 s`, `45 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    number, unit = _in_its_unit(seconds, 1.5)
+    return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
+
+
+def range_text(low: float, high: float) -> str:
+    """Return about `45 s to 3 min`, `3 to 7 min`, `12 min`."""
+    (least, unit), (most, other) = (_in_its_unit(seconds, 3.0) for seconds in (low, high))
+    if unit != other:
+        return f"{least:.0f} {unit} to {most:.0f} {other}"
+    texts = dict.fromkeys((f"{least:.0f}", f"{most:.0f}"))
+    return f"{' to '.join(texts)} {unit}"
+
+
+def _in_its_unit(seconds: float, least: float) -> tuple[float, str]:
+    """The number in the largest unit of which there are at least so many, and the unit."""
+    units = ((seconds / size, unit) for unit, size in _UNITS)
+    return next((found for found in units if found[0] >= least), (seconds, "s"))
+
+
+def short_date(date: str, now: float) -> str:
+    """Return a table's date as local time: `10:57:17` of today, `12-31 10:57`, `2025-12-31`."""
+    moment = epoch_seconds_of(date)
+    if moment is None:
+        return date
+    then, today = time.localtime(moment), time.localtime(now)
+    if then[:3] == today[:3]:
+        return time.strftime("%H:%M:%S", then)
+    return time.strftime("%m-%d %H:%M" if then[0] == today[0] else "%Y-%m-%d", then)
 
 
 def print_data(text: str, end: str = "\n") -> None:

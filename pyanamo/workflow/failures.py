@@ -16,6 +16,8 @@ from pyanamo.model import Item, Result, TaskStatus
 from pyanamo.shellwords import split_words
 
 MASK = "*"
+EXAMPLES = 3  # items that a group names
+LAST_LINES = 3
 SHORTEST_NAME = 2  # characters: a shorter name often occurs in the message by chance
 
 # PyAnamo's own part of a reason isn't masked: its numbers tell causes apart.
@@ -72,6 +74,8 @@ class FailureGroup:
     count: int
     example_id: str  # the first of its items by name
     example_line: str  # that item's last line, not masked
+    example_reason: str  # that item's reason, not masked
+    examples: tuple[str, ...]  # the first few of its items by name
 
 
 def failed_item(item: Item) -> FailedItem:
@@ -94,8 +98,13 @@ def failed_item(item: Item) -> FailedItem:
 
 def last_line_of(result: Result) -> str:
     """The last line of a result's stderr that isn't empty."""
-    lines = (line.strip() for line in reversed(result.stderr.splitlines()))
-    return next((line for line in lines if line and not _CUT_NOTE.fullmatch(line)), "")
+    return next(iter(last_lines_of(result, 1)), "")
+
+
+def last_lines_of(result: Result, count: int = LAST_LINES) -> list[str]:
+    """The last lines of a result's stderr that aren't empty."""
+    lines = (line.strip() for line in result.stderr.splitlines())
+    return [line for line in lines if line and not _CUT_NOTE.fullmatch(line)][-count:]
 
 
 def group_failures(items: Iterable[FailedItem]) -> list[FailureGroup]:
@@ -149,13 +158,16 @@ def _group_of(item: FailedItem) -> FailureGroup:
         count=1,
         example_id=item.item_id,
         example_line=item.last_line,
+        example_reason=item.reason,
+        examples=(item.item_id,),
     )
 
 
 def _joined(one: FailureGroup, other: FailureGroup) -> FailureGroup:
     """Both groups as one, with the example that comes first by name."""
     first = min(one, other, key=lambda group: group.example_id)
-    return replace(first, count=one.count + other.count)
+    examples = tuple(sorted({*one.examples, *other.examples})[:EXAMPLES])
+    return replace(first, count=one.count + other.count, examples=examples)
 
 
 def _arguments(script: str) -> Iterator[str]:

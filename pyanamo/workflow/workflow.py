@@ -40,7 +40,8 @@ from pyanamo.workflow.status import Status, status_of
 if TYPE_CHECKING:
     from pyanamo.batch.jobs import JobState
 
-AT_A_TIME = 8  # changes
+AT_A_TIME = 8  # changes, or items to read
+NAMED = 10  # failed tasks in a message
 
 Found: TypeAlias = Iterable[tuple[str, str]]  # items, each by its table's name and its own
 
@@ -142,6 +143,18 @@ class Workflow:
         for table in self._checked:
             yield from selection.rows(table, table.now())
 
+    def whole(self, rows: Iterable[ItemSummary]) -> Iterator[tuple[ItemSummary, Item | None]]:
+        """Each row with its item, read as it is now; None if it is damaged, or no longer there."""
+
+        def read(row: ItemSummary) -> tuple[ItemSummary, Item | None]:
+            try:
+                return row, self._table(row.table).get(row.item_id)
+            except DamagedItem as damaged:
+                self._on_damaged(damaged)
+                return row, None
+
+        return several_at_a_time(read, rows, AT_A_TIME)
+
     def show(self, item_id: str) -> Item:
         """An item with its tasks, results and attempts. Raises `ItemNotFound`, `DamagedItem`."""
         item = next(item for _, item in self._find(item_id))
@@ -167,8 +180,7 @@ class Workflow:
         except DamagedItem as damaged:  # perhaps in another part of it
             item = read_item(damaged.row, table=damaged.table, only=OF_A_RESULT)
         if task is None and len(item.tasks) > 1:
-            names = f"{item.tasks[0].name} to {item.tasks[-1].name}"
-            raise ItemNotFound(f"item {item_id!r} has {len(item.tasks)} tasks: name one of {names}")
+            raise ItemNotFound(f"item {item_id!r} has {_tasks_text(item)}")
         name = task or item.tasks[0].name
         if name not in {known.name for known in item.tasks}:
             raise ItemNotFound(f"item {item_id!r} has no {name}")
@@ -435,6 +447,17 @@ def _once(selection: Selection, found: Found) -> Found:
     With a single state that can't happen, and no names need to be kept.
     """
     return found if len(selection.states) == 1 else dict.fromkeys(found)
+
+
+def _tasks_text(item: Item) -> str:
+    """The names of a nested item's tasks, for a person to choose one."""
+    names = f"{item.tasks[0].name} to {item.tasks[-1].name}"
+    text = f"{len(item.tasks)} tasks: name one of {names}"
+    failed = [task.name for task in item.tasks if task.status is TaskStatus.FAILED]
+    if not failed:
+        return text
+    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    return f"{text} (failed: {', '.join(failed[:NAMED])}{more})"
 
 
 def operator_name() -> str:

@@ -70,7 +70,7 @@ def test_logs_of_which_only_the_tail_was_kept(embedded: Operator) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["parts"], "item 'parts' has 3 tasks: name one of Task_0 to Task_2"),
+        (["parts"], "item 'parts' has 3 tasks: name one of Task_0 to Task_2 (failed: Task_1)"),
         (["parts", "Task_9"], "item 'parts' has no Task_9"),
         (["waits"], "Task_0 of item 'waits' has no output: it has not ended yet"),
         (["nobody"], "item 'nobody' is not in Align"),
@@ -80,3 +80,12 @@ def test_logs_that_are_not_there(shelf: Operator, words: list[str], message: str
     with shelf.workflow() as workflow, pytest.raises(ItemNotFound, match=re.escape(message)):
         workflow.result(*words)
     assert shelf.types("logs", *words) == Finished(code=1, stdout="", stderr=f"{message}\n")
+
+
+def test_logs_of_a_failed_item_say_where_the_output_is(shelf: Operator) -> None:
+    told = "stdout is empty; stderr has 29 bytes: show it with --stderr\n"
+    for flags in ([], ["--whole"]):
+        assert shelf.types("logs", "bad1", *flags) == Finished(code=0, stdout="", stderr=told)
+    assert shelf.sees("logs", "bad1", "--stderr") == "cannot read bad1.bam, line 7\n"
+    told = "stderr is empty; stdout has 6 bytes: show it without --stderr\n"
+    assert shelf.types("logs", "fine", "--stderr") == Finished(code=0, stdout="", stderr=told)

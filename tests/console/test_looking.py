@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from pyanamo.console.arguments import add_selection_flags, selection_of
+from pyanamo.console.items import ITEM_COLUMNS
 from pyanamo.model import ItemState, ItemSummary
 from pyanamo.workflow.selection import Selection
 from tests.support.makers import done, ended, single
@@ -101,6 +102,20 @@ def test_items_of_a_table_in_chosen_columns(stocked: Operator) -> None:
     ]
 
 
+def test_columns_that_the_index_lacks(stocked: Operator) -> None:
+    rows = stocked.rows("items", "bad1", "waits", "--columns", "itemID,Attempts,Reason,Last_Line")
+    assert rows == [
+        ["bad1", "1", "exit code 3", "cannot read bad1.bam, line 7"],
+        ["waits", "0", "", ""],
+    ]
+    header, row = stocked.sees("items", "fine", "--columns", "all").splitlines()
+    assert header.split("\t") == [*list(ITEM_COLUMNS)[1:]]
+    assert row.split("\t")[:2] == ["fine", "S1"]
+    refused = stocked.types("items", "--columns", "itemID,Colour")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "'Colour' is not a column: expected all, or some of Table,itemID," in refused.stderr
+
+
 def test_items_of_several_tables(shelf: Operator) -> None:
     add_failed(shelf, 1, "Call")
     rows = shelf.rows("items", "--state", "failed", "--exit-code", "3", tables=("Align", "Call"))
@@ -139,6 +154,8 @@ def test_show(stocked: Operator) -> None:
     printed = stocked.sees("show", "parts")
     assert "ItemState\tfailed\n" in printed
     assert "Task_1\tfailed\t3\t1.0\t0\texit code 3\tseq 1\n" in printed
+    assert "stderr" not in printed
+    assert "\nTask\tstderr\nTask_0\tcannot read bad1.bam, line 7\n" in stocked.sees("show", "bad1")
     assert re.search(r"^1\tfailed\t.*\tpilot-1\texit code 3$", printed, re.MULTILINE)
     item = stocked.json("show", "parts")["item"]
     assert [task["status"] for task in item["tasks"]] == ["done", "failed", "done"]
@@ -150,8 +167,10 @@ def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:
     flags = [] if stocked.store.local else ["-r", "us-east-1"]
     groups = stocked.rows("failures", *flags)
     assert groups[0][1:5] == ["2", "exit code 3", "cannot read *, line *", "bad1"]
+    assert groups[0][6] == "cannot read bad1.bam, line 7"
     found = stocked.json("failures", *flags)
     assert [group["count"] for group in found["groups"]] == [2, 1, 1]
+    assert found["groups"][0]["examples"] == ["bad1", "bad2"]
     (*_, option, group_id) = found["restart"][groups[0][0]].split()
     where = "" if stocked.store.local else " --region us-east-1"
     assert (

@@ -61,7 +61,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (
         ["items", "--columns", "itemID,Sample"],
         2,
-        "'Sample' is not a column: expected Table,itemID,",
+        "'Sample' is not a column: expected all, or some of Table,itemID,",
     ),
     (["items", "--older-than", "soon"], 2, "'soon' is not a duration: use 90, 90s, 30m or 2h"),
     (["samples", "--where", "Align"], 2, "'Align' is not a filter: expected STEP=STATE"),

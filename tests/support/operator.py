@@ -22,7 +22,7 @@ from pyanamo.tables import WorkflowTable, transitions
 from tests.support.makers import add, badly, claimed, done, ended, failed, nested, single, well
 from tests.support.place import Place
 from tests.support.programs import IMPORT_ITEMS, ROOT, Finished, run_main
-from tests.support.terminal import Terminal, on_terminal
+from tests.support.terminal import COLUMNS, Terminal, on_terminal
 
 
 @dataclass
@@ -72,10 +72,12 @@ class Operator(Place):
         return self._start(self.command(name, *words), subprocess.PIPE)
 
     @contextmanager
-    def at_terminal(self, name: str, *words: str, **environment: str | None) -> Iterator[Terminal]:
-        """Start a command on a terminal."""
+    def at_terminal(
+        self, name: str, *words: str, columns: int = COLUMNS, **environment: str | None
+    ) -> Iterator[Terminal]:
+        """Start a command on a terminal of that width."""
         here = {**self.environment, "PYTHONPATH": str(ROOT), **environment}
-        with on_terminal(self.command(name, *words), here) as terminal:
+        with on_terminal(self.command(name, *words), here, columns) as terminal:
             yield terminal
 
     # --- import-items.py ---

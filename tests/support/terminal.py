@@ -72,13 +72,13 @@ class Terminal:
 
 @contextmanager
 def on_terminal(
-    command: Sequence[str], environment: Mapping[str, str | None]
+    command: Sequence[str], environment: Mapping[str, str | None], columns: int = COLUMNS
 ) -> Iterator[Terminal]:
-    """Run a command on a terminal; a variable that is None isn't set."""
+    """Run a command on a terminal of that width; a variable that is None isn't set."""
     variables = {**os.environ, "TERM": "xterm-256color", **environment}
     variables.pop("COLUMNS", None)
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", _ON_TERMINAL, *command],
         stdin=slave,

@@ -128,7 +128,8 @@ def test_a_group_shows_what_is_masked_and_an_example() -> None:
     group, other = group_failures([*items, failed("S0", "out of space")])
     assert (group.count, group.reason, group.exit_code) == (3, "exit code 1", 1)
     assert (group.last_line, group.example_id) == ("*: line * is empty", "S1")
-    assert group.example_line == "S1: line 1 is empty"
+    assert (group.example_reason, group.example_line) == ("exit code 1", "S1: line 1 is empty")
+    assert group.examples == ("S1", "S2", "S3")
     assert (other.count, other.last_line) == (1, "out of space")
 
 
