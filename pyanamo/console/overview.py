@@ -33,7 +33,7 @@ from pyanamo.model import ItemState
 from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
-from pyanamo.workflow.status import Status
+from pyanamo.workflow.status import PROGRESS, Status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,13 @@ def add_commands(commands: Commands) -> None:
     status = add_command(
         commands, "status", run_status, "show how far each table is", "status -t Align Call --watch"
     )
-    status.add_argument(
+    form = status.add_mutually_exclusive_group()
+    form.add_argument(
+        "--progress",
+        action="store_true",
+        help="count the items by the percentage of their tasks that are done",
+    )
+    form.add_argument(
         "--watch",
         nargs="?",
         type=duration,
@@ -142,6 +148,9 @@ def _goes_on(statuses: Sequence[Status]) -> bool:
 def _print_status(statuses: Sequence[Status], arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json("status", tables=statuses)
+    elif arguments.progress:
+        rows = ((one.table, *map(str, one.progress.values())) for one in statuses)
+        print_table(("Table", *(f"{percent} %" for percent in PROGRESS)), rows)
     elif not is_terminal():
         print_table(STATUS_COLUMNS, map(_status_row, statuses))
     elif arguments.watch is None:

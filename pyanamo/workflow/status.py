@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
 from pyanamo.workflow.pace import RecentWork, Remaining
 
+PROGRESS = ("0", "1-25", "26-75", "76-99", "100")  # percent of an item's tasks that are done
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
@@ -15,6 +17,7 @@ class Status:
 
     table: str
     items: Mapping[ItemState, int]  # of every state
+    progress: Mapping[str, int]  # how many items are that far; see `PROGRESS`
     tasks: int
     tasks_done: int
     tasks_left: int  # not done, in items that are todo or locked
@@ -34,11 +37,13 @@ def status_of(table: str, summaries: Iterable[ItemSummary], now: float) -> Statu
     unknown.
     """
     items = dict.fromkeys(ItemState, 0)
+    progress = dict.fromkeys(PROGRESS, 0)
     tasks = tasks_done = tasks_left = 0
     recent = RecentWork(now)
     for summary in summaries:
         count, done = task_counts(summary)
         items[summary.state] += 1
+        progress[progress_of(done, count)] += 1
         tasks += count
         tasks_done += done
         if summary.state in UNFINISHED:
@@ -47,9 +52,18 @@ def status_of(table: str, summaries: Iterable[ItemSummary], now: float) -> Statu
     return Status(
         table=table,
         items=items,
+        progress=progress,
         tasks=tasks,
         tasks_done=tasks_done,
         tasks_left=tasks_left,
         per_hour=recent.per_hour(),
         remaining=recent.remaining(tasks_left, items[ItemState.LOCKED]),
     )
+
+
+def progress_of(done: int, tasks: int) -> str:
+    """How far an item is of whose tasks so many are done: one of `PROGRESS`."""
+    if done >= tasks:
+        return "100"
+    percent = 100 * done / tasks
+    return "0" if done == 0 else "1-25" if percent <= 25 else "26-75" if percent <= 75 else "76-99"

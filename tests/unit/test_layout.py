@@ -123,6 +123,7 @@ def status(
     return Status(
         table=name,
         items=items,
+        progress={},
         tasks=sum(counts),
         tasks_done=items[ItemState.DONE],
         tasks_left=items[ItemState.TODO] + items[ItemState.LOCKED],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyanamo.model import ItemState, ItemSummary
 from pyanamo.workflow.pace import Remaining
-from pyanamo.workflow.status import status_of
+from pyanamo.workflow.status import progress_of, status_of
 from tests.support.rows import DONE, FAILED, HELD, HOUR, LOCKED, MINUTE, NOW, TODO, any_rows, row
 
 
@@ -24,6 +24,33 @@ def per_hour_of(*rows: ItemSummary) -> float | None:
 
 
 # --- Counts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("done", "tasks", "progress"),
+    [
+        (0, 1, "0"),
+        (0, 1000, "0"),
+        (1, 1000, "1-25"),
+        (25, 100, "1-25"),
+        (1, 4, "1-25"),
+        (251, 1000, "26-75"),
+        (3, 4, "26-75"),
+        (751, 1000, "76-99"),
+        (999, 1000, "76-99"),
+        (1000, 1000, "100"),
+        (1, 1, "100"),
+        (2, 1, "100"),  # somebody else wrote the counts
+    ],
+)
+def test_how_far_an_item_is(done: int, tasks: int, progress: str) -> None:
+    assert progress_of(done, tasks) == progress
+
+
+def test_items_are_counted_by_how_far_they_are() -> None:
+    rows = [row(TODO), row(LOCKED, nested=(8, 1)), row(DONE, nested=(8, 8)), row(FAILED)]
+    progress = status_of("Table", iter(rows), NOW).progress
+    assert progress == {"0": 2, "1-25": 1, "26-75": 0, "76-99": 0, "100": 1}
 
 
 def test_items_and_tasks_are_counted() -> None:
