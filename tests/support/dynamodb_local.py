@@ -72,6 +72,17 @@ class DynamoDBLocal:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What programs need in their environment to use the server."""
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": self.endpoint,
+            # The SDK insists on them; the server takes any. They keep the real ones out of it.
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-1",
+        }
+
+    @property
     def pid(self) -> int:
         """The server's process, to freeze it, say; an error unless it was started."""
         if self._process is None:
@@ -235,14 +246,7 @@ def _death_guard() -> tuple[str, ...]:
 def _run(command: list[str]) -> int:
     """Run a command with a server of its own; its exit code."""
     with DynamoDBLocal() as server:
-        environment = {
-            **os.environ,
-            "AWS_ENDPOINT_URL_DYNAMODB": server.endpoint,
-            # The SDK insists on them; the server takes any. They keep the real ones out of it.
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": "us-east-1",
-        }
+        environment = {**os.environ, **server.environment}
         environment.pop("PYANAMO_LOCAL", None)  # would put the tables into a file
         environment.pop("AWS_SESSION_TOKEN", None)
         try:
@@ -251,16 +255,30 @@ def _run(command: list[str]) -> int:
             raise DynamoDBLocalError(f"can't run {command[0]}: {error}") from error
 
 
+def _serve() -> int:
+    """Run a server until Ctrl-C, and print how to use it."""
+    with DynamoDBLocal() as server, contextlib.suppress(KeyboardInterrupt):
+        words = " ".join(f"{name}={value}" for name, value in server.environment.items())
+        print("DynamoDB Local is running, and forgets its tables when it ends. To use it, type")
+        print("this in another terminal (Ctrl-C here ends it):")
+        print(f"\nunset PYANAMO_LOCAL\nexport {words}", flush=True)
+        threading.Event().wait()
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Amazon's DynamoDB Local, for PyAnamo's tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="fetch it, unless that is done already, and check it")
+    commands.add_parser("serve", help="run one until Ctrl-C, and print how to use it")
     run = commands.add_parser("run", help="run a command with one that is empty at first")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND [ARGUMENT ...]")
     args = parser.parse_args()
     try:
         if args.command == "run":
             return _run(args.arguments or run.error("a command is needed"))
+        if args.command == "serve":
+            return _serve()
         folder = fetch()
     except DynamoDBLocalError as error:
         print(error, file=sys.stderr)

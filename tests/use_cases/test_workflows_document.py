@@ -90,10 +90,13 @@ def test_the_examples_work_in_their_order(reader: Reader) -> None:
 
 
 def fill(reader: Reader) -> None:
-    printed = reader.next("python -m pyanamo create")
-    assert "created Align\ncreated Call\n" in printed
+    assert reader.next("python -m pyanamo create") == "created Align\ncreated Call\n"
+    listed = {row[0]: row[1:] for row in fields(reader.next("python -m pyanamo tables"))}
+    assert set(listed) >= {"Align", "Call"}
+    printed = reader.next("python import-items.py")
     assert "imported 6, already there 0" in printed
     assert "imported 4, already there 0" in printed
+    printed = reader.next("python pyanamo.py")
     assert "done 5, failed 1, released 0" in printed
     assert "done 4, failed 0, released 0" in printed
 
@@ -125,6 +128,12 @@ def look(reader: Reader) -> None:
         "TaskID,Align,Call\nCount,done,3/3 done\nFailure,failed,\nHello,done,\n"
         "SuperMario,3/3 done,9/9 done\n"
     )
+
+    assert fields(reader.next("python -m pyanamo status")) == [
+        ["Table", "0 %", "1-25 %", "26-75 %", "76-99 %", "100 %"],
+        ["Align", "1", "0", "0", "0", "5"],
+        ["Call", "0", "0", "0", "0", "4"],
+    ]
 
     rows = fields(reader.next("python -m pyanamo items"))
     assert rows[1][:5] == ["single-failure", "Failure", "failed", "", "2"]
