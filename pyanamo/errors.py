@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyanamo.workflow import Changed
 
 
 class PyAnamoError(Exception):
     """The program could not do its job."""
 
     exit_code = 1
+    changed: Changed | None = None  # what an operator's change had done before the error came
 
 
 class UsageError(PyAnamoError):
