@@ -325,7 +325,7 @@ def aws_error(
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
     if code == "ResourceNotFoundException":
-        return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
+        return TableNotFound(f"{what} is not there in {where}: import items into it first")
     if code in _DENIED:
         to_do = f" to {operation}" if operation else ""
         return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}")

@@ -38,7 +38,7 @@ def add_commands(commands: Commands) -> None:
         "flags",
         nargs="*",
         metavar="-- FLAG",
-        help="more flags for the pilots (see pyanamo.py --help)",
+        help="more flags for the pilots (see the pilot's --help)",
     )
     add_job_flags(submit.add_argument_group("jobs"))
     add_pilot_flags(submit.add_argument_group("pilots (default: as the job definition says)"))

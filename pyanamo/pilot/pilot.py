@@ -207,6 +207,7 @@ class Pilot:
                 worker=number,
                 workers=self._crew.size,
                 on_damaged=lambda damaged: log.warning("set aside (held): %s", damaged),
+                stop=stop,
             ),
             runner=runner,
             stop=stop,

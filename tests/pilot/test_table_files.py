@@ -12,9 +12,12 @@ import pytest
 
 from pyanamo.model import Ending, ItemState
 from pyanamo.tables import Store
+from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from tests.support.hasty import STOP
+from tests.support.importing import locked_file
 from tests.support.pilots import endings
 from tests.support.place import Place
+from tests.support.processes import has_open
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (
@@ -61,6 +64,19 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     assert time.monotonic() - signalled < STOP + 2
     assert (ended.code, ended.counts["lost"]) == (143, 1)
     assert local.item("item").state is LOCKED
+
+
+def test_a_stop_does_not_wait_for_a_claim(local: Place) -> None:
+    """Another program holds the table's file."""
+    local.fill({"item": "true"})
+    file = local.folder / "table.db"
+    with locked_file(file):
+        pilot = local.start()
+        wait_until(lambda: any(has_open(pid, file) for pid in pilot.workers), "a worker looks")
+        pilot.signal(signal.SIGTERM)
+        ended = pilot.wait(BUSY_SECONDS / 2)
+    assert ended.code == 143
+    assert (local.item("item").state, local.item("item").attempts) == (TODO, 0)
 
 
 @pytest.mark.parametrize("dies_too", [False, True])
