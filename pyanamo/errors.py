@@ -27,6 +27,10 @@ class UsageError(PyAnamoError):
     exit_code = 2
 
 
+class OutputError(PyAnamoError):
+    """What the program prints can't be written."""
+
+
 class TaskFileError(PyAnamoError):
     """A task file has mistakes. The message has one line per mistake."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pyanamo.cli import say, utf8_name
 from pyanamo.console.arguments import (
+    ITEM_HELP,
     Commands,
     add_command,
     add_selection_flags,
@@ -68,7 +69,7 @@ def add_commands(commands: Commands) -> None:
         "show -t Align Sample1",
         takes_items=True,
     )
-    show.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
+    show.add_argument("item", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
     _add_logs(commands)
     add_command(
         commands,
@@ -91,7 +92,7 @@ def _add_logs(commands: Commands) -> None:
         "logs -t Align Sample1 Task_3 --stderr --whole",
         takes_items=True,
     )
-    logs.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
+    logs.add_argument("item", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
     logs.add_argument(
         "task", nargs="?", metavar="TASK", help="a nested item's task, for example Task_3"
     )
