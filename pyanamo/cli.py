@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pyanamo import __version__
 from pyanamo.account import Account
-from pyanamo.errors import OutputError, PyAnamoError, UsageError
+from pyanamo.errors import OutputError, PyAnamoError, UsageError, in_words
 from pyanamo.tables import Store
 from pyanamo.text import harmless
 
@@ -180,8 +180,10 @@ def run_command_line(main: Callable[[], int]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         pass  # nobody reads our output any more
-    except (OutputError, OSError) as error:  # for files of users there is a better message
+    except OutputError as error:
         say(str(error))
+    except OSError as error:  # for files of users there is a better message
+        say(": ".join(map(str, filter(None, (error.filename, in_words(error))))))
     _discard_output()  # the interpreter must not try to write it again
     return 1
 

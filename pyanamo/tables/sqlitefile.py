@@ -6,7 +6,6 @@ a part of it in files beside it that can't be opened without writing.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import threading
@@ -15,11 +14,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from resource import RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryFile
 from typing import Any
 
-from pyanamo.errors import PyAnamoError, StoreUnavailable, StoreUnusable, TableNotFound
+from pyanamo.errors import (
+    PyAnamoError,
+    StoreUnavailable,
+    StoreUnusable,
+    TableNotFound,
+    in_words,
+)
 
 APPLICATION_ID = 0x5079416E  # "PyAn": marks our files (SQLite, "PRAGMA application_id")
 SCHEMA_VERSION = 1  # of our tables (SQLite, "PRAGMA user_version"): add one when COLUMNS change
@@ -242,7 +246,7 @@ class SQLiteFile:
         except PermissionError as error:
             raise StoreUnusable(f"{self._path} can't be opened: {error.strerror}") from error
         except OSError as error:
-            raise StoreUnavailable(f"{self._path} can't be opened: {_in_words(error)}") from error
+            raise StoreUnavailable(f"{self._path} can't be opened: {in_words(error)}") from error
 
     def _translated(self, error: sqlite3.Error) -> PyAnamoError:
         if not self._may_write():
@@ -273,18 +277,8 @@ class SQLiteFile:
                     file = files.enter_context(TemporaryFile(dir=self._real.parent))
                 file.write(bytes(SPACE_NEEDED))
         except OSError as error:
-            return _in_words(error)
+            return in_words(error)
         return ""
-
-
-def _in_words(error: OSError) -> str:
-    """What an error of a file says, and what to do if the machine is short of something."""
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{reason}: make room on its disk"
-    if error.errno == errno.EMFILE:
-        return f"{reason} (ulimit -n is {getrlimit(RLIMIT_NOFILE)[0]}): raise the limit"
-    return reason
 
 
 def _use_write_ahead_log(database: sqlite3.Connection) -> None:
