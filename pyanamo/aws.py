@@ -302,6 +302,7 @@ def _no_credentials(error: Exception) -> AccessDenied:
         why = "the profile needs an MFA code, and there is no terminal to ask for it"
         to_do = "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
     elif isinstance(error, OSError):
+        why = f"{error.filename}: {error.strerror}" if error.strerror else why
         why, to_do = f"credential_process: {why}", "check credential_process in ~/.aws/config"
     elif not isinstance(error, (BotoCoreError, ClientError, RuntimeError)):
         why, to_do = "credential_process prints no credentials", f"run it by hand ({why})"
@@ -325,7 +326,7 @@ def aws_error(
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
     if code == "ResourceNotFoundException":
-        return TableNotFound(f"{what} is not there in {where}: create it with import-items.py")
+        return TableNotFound(f"{what} is not there in {where}: import items into it first")
     if code in _DENIED:
         to_do = f" to {operation}" if operation else ""
         return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}")

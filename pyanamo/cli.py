@@ -9,11 +9,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pyanamo import __version__
 from pyanamo.account import Account
-from pyanamo.errors import PyAnamoError, UsageError
+from pyanamo.errors import OutputError, PyAnamoError, UsageError, in_words
 from pyanamo.tables import Store
 from pyanamo.text import harmless
 
@@ -94,9 +95,15 @@ def check_table_name(name: str) -> None:
 
 def delimiters_of(fields: str, arguments: str) -> tuple[str, str]:
     """Return the delimiters that -d and -n give. Raises `UsageError` if they can't be that."""
+    from pyanamo.taskfile.rows import ALL_COLUMNS  # pilots have no use for it
+
     delimiter, nested_delimiter = _delimiter_of("-d", fields), _delimiter_of("-n", arguments)
     if delimiter == nested_delimiter:
         raise UsageError(f"-d and -n are both {delimiter!r}: give different ones")
+    if column := next((name for name in ALL_COLUMNS if delimiter in name), ""):
+        raise UsageError(f"-d {fields!r} is part of the column name {column}: give another one")
+    if delimiter in nested_delimiter:  # a line would be split there first
+        raise UsageError(f"-n {arguments!r} contains -d {fields!r}: give different ones")
     return delimiter, nested_delimiter
 
 
@@ -104,6 +111,10 @@ def _delimiter_of(flag: str, text: str) -> str:
     delimiter = text.replace(r"\t", "\t")
     if not delimiter or "\n" in delimiter or "\r" in delimiter:
         raise UsageError(f"{flag} {text!r}: a delimiter is one or more characters within a line")
+    if delimiter.encode(errors="ignore").decode() != delimiter:
+        raise UsageError(f"{flag} {text!r} is not UTF-8, as task files are")
+    if re.search(r"\\[A-Za-z0-9]", delimiter):
+        raise UsageError(rf"{flag} {text!r} has a \ that means nothing: only \t does, a tab")
     return delimiter
 
 
@@ -158,20 +169,48 @@ def run_command_line(main: Callable[[], int]) -> int:
     """Run a command line; the exit code. Turn a `PyAnamoError` into its message and exit code."""
     _choose_encodings()
     try:
-        code = main()
-        sys.stdout.flush()
-        return code
-    except PyAnamoError as error:
-        say(str(error))
-        return error.exit_code
+        try:
+            return main()
+        except OutputError:
+            raise
+        except PyAnamoError as error:
+            say(str(error))
+            return error.exit_code
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # Nobody reads our output any more; the interpreter must not try to write it again.
-        _discard_output()
-        return 1
-    except OSError as error:  # of our own files; for those of users there is a better message
+        pass  # nobody reads our output any more
+    except OutputError as error:
         say(str(error))
-        _discard_output()
-        return 1
+    except OSError as error:  # for files of users there is a better message
+        say(": ".join(map(str, filter(None, (error.filename, in_words(error))))))
+    _discard_output()  # the interpreter must not try to write it again
+    return 1
+
+
+class _Stdout(io.FileIO):
+    """Standard output, whose errors can be told from those of other files."""
+
+    def write(self, data: Any) -> int:
+        """Write bytes. Raises `OutputError`, or `BrokenPipeError` if nobody reads them."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"stdout can't be written to: {error.strerror}") from error
+
+
+def watch_stdout() -> None:
+    """Have errors of this process's stdout raised as `OutputError`."""
+    before = sys.stdout
+    if isinstance(before, io.TextIOWrapper) and before is sys.__stdout__:
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Stdout(before.fileno(), "w", closefd=False)),
+            encoding=before.encoding,
+            errors=before.errors,
+            line_buffering=before.line_buffering or before.write_through,
+        )
 
 
 def say(text: str) -> None:

@@ -6,21 +6,31 @@ of any `PyAnamoError` and exit with its `exit_code`. Any other exception is a bu
 
 from __future__ import annotations
 
+import errno
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from resource import RLIMIT_NOFILE, getrlimit
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyanamo.workflow import Changed
 
 
 class PyAnamoError(Exception):
     """The program could not do its job."""
 
     exit_code = 1
+    changed: Changed | None = None  # what an operator's change had done before the error came
 
 
 class UsageError(PyAnamoError):
     """The command line asks for something impossible."""
 
     exit_code = 2
+
+
+class OutputError(PyAnamoError):
+    """What the program prints can't be written."""
 
 
 class TaskFileError(PyAnamoError):
@@ -66,6 +76,16 @@ class AccessDenied(PyAnamoError):
 
 class StoreUnavailable(PyAnamoError):
     """The store can't be reached, or can't answer now. A later try may succeed."""
+
+
+def in_words(error: OSError) -> str:
+    """What an error of a file says, and what to do if the machine is short of something."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{reason}: make room on its disk"
+    if error.errno == errno.EMFILE:
+        return f"{reason} (ulimit -n is {getrlimit(RLIMIT_NOFILE)[0]}): raise the limit"
+    return reason
 
 
 _SHORT = reprlib.Repr()

@@ -115,20 +115,20 @@ def import_items(store: Store, table_name: str, tasks: TaskFile, replace: bool) 
         total += added
         advance(added.items)
 
-    with stop_signals() as stop, closing(store.open(table_name)) as table:
-        try:
-            if table.create():
-                say(f"created table {table_name}")
-            with progress_bar(tasks.items) as advance:
+    with closing(store.open(table_name)) as table:
+        if table.create():
+            say(f"created table {table_name}")
+        with stop_signals() as stop, progress_bar(tasks.items) as advance:
+            try:
                 table.add(tasks, replace=replace, stop=stop, on_batch=count)
-        except PyAnamoError as error:
-            if stop:  # the error is of a batch that was being written when the signal came
-                say(str(error))
-            elif total.items:
-                told = f"{_told(total, replace)} before the error"
-                raise PyAnamoError(f"{error}\n{told}") from error
-            else:
-                raise
+            except PyAnamoError as error:
+                if stop:  # the error is of a batch that was being written when the signal came
+                    say(str(error))
+                elif total.items:
+                    told = f"{_told(total, replace)} before the error"
+                    raise PyAnamoError(f"{error}\n{told}") from error
+                else:
+                    raise
     for item_id in total.locked:
         say(f"not replaced, a pilot is working on it: {item_id}")
     if stop.signal is not None:

@@ -37,6 +37,7 @@ _BROKEN = {
 MAX_WORD_BYTES = 131_072
 _UTF_8_BYTES = 4  # of a character, at most
 
+MOST_SYNTAX = 5  # texts that mean something to a shell only: enough to see what is meant
 _SHELLS = {"sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh"}
 _SHELL_CHARACTERS = re.compile(r"[|&;<>*?~`#]|\$[({]|\{[^{}]*(?:,|\.\.)|^\s*\w+=")
 # In a command whose quoted parts and variables are each a `_`; a group is what is shown.
@@ -91,15 +92,15 @@ def check_command(command: str) -> None:
         _check_words(words)
 
 
-def shell_syntax(command: str) -> str:
-    """The first text in a command that a shell would act on and `split_words` doesn't, or "".
+def shell_syntax(command: str) -> list[str]:
+    """The first different texts in a command that a shell would act on and `split_words` doesn't.
 
     What is in single quotes or behind a backslash is never such a text. In double quotes a command
     or a parameter that a shell would substitute is one, unless the command names a shell, which
     then does that itself: `bash -c "echo $(date)"`.
     """
     if not _SHELL_CHARACTERS.search(command):
-        return ""
+        return []
     has_shell = any(word.rpartition("/")[2] in _SHELLS for word in split_words(command, {}))
 
     def unquoted(token: re.Match[str]) -> str:
@@ -107,8 +108,11 @@ def shell_syntax(command: str) -> str:
             return "_" if has_shell else _NO_SUBSTITUTION.sub("_", f"_{token['double']}")
         return token[0] if token["blank"] or token["plain"] else "_"
 
-    found = _SHELL_SYNTAX.search(_TOKEN.sub(unquoted, command))
-    return found[found.lastgroup or 0] if found else ""
+    found = _SHELL_SYNTAX.finditer(_TOKEN.sub(unquoted, command))
+    texts: dict[str, None] = {}
+    while len(texts) < MOST_SYNTAX and (match := next(found, None)):
+        texts[match[match.lastgroup or 0]] = None
+    return list(texts)
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -99,11 +100,12 @@ def when_set(halt: Halt, act: Callable[[], object]) -> Iterator[None]:
 
 
 class Stop(Halt):
-    """The halt that a stop signal sets, and the number of that signal."""
+    """The halt that a stop signal sets, the number of that signal, and when it came."""
 
     def __init__(self) -> None:
         super().__init__()
         self.signal: int | None = None
+        self.since = math.inf  # monotonic clock
 
 
 @contextmanager
@@ -130,6 +132,7 @@ def stop_signals(
         if again is not None and stop:
             again.set("stopped again", grace=0.0)
         stop.signal = stop.signal or number
+        stop.since = min(stop.since, time.monotonic())
         stop.set(f"stopped by {signal.Signals(number).name}", grace=grace)
 
     for number in previous:

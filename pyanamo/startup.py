@@ -53,8 +53,9 @@ def operator() -> int:
 
 def _run(main: Callable[[], int]) -> int:
     _get_ready()
-    from pyanamo.cli import run_command_line
+    from pyanamo.cli import run_command_line, watch_stdout
 
+    watch_stdout()
     return run_command_line(main)
 
 

@@ -17,6 +17,7 @@ TABLE_HELP = (
     "a table (one workflow step); for several: -t A -t B, or -t A B in commands that take no item "
     "names (in the others, B is an item)"
 )
+ITEM_HELP = "an item's name; put -- before names that begin with -"
 PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
 SELECTION_FLAGS = (
     *("state", "name", "task_id", "instance", "exit_code"),
@@ -61,7 +62,7 @@ def add_command(
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that select items."""
-    parser.add_argument("items", nargs="*", type=utf8_name, metavar="ITEM", help="an item's name")
+    parser.add_argument("items", nargs="*", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
     which = parser.add_argument_group("select items (all conditions must match)")
     which.add_argument(
         "--state",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import chain, islice, takewhile
 
 from pyanamo.cli import say
@@ -17,7 +16,7 @@ from pyanamo.console.arguments import (
     workflow_of,
 )
 from pyanamo.console.screen import counted, print_data, print_json, require_consent
-from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
 from pyanamo.signals import Stop, exit_code, stop_signals, when_set
 from pyanamo.workflow import Changed, Found, Workflow
@@ -146,9 +145,9 @@ def run_release(arguments: argparse.Namespace) -> int:
                 if not names:
                     raise ItemNotFound("no item is held by an AWS Batch job that has ended")
                 return _dry_run(arguments, "released", names)
-            with _stoppable() as stop:
-                changed = workflow.release_ended_jobs(stop=stop)
-            return _tell(arguments, "released", changed, stop)
+            return _change(
+                arguments, "released", lambda stop: workflow.release_ended_jobs(stop=stop)
+            )
     arguments.state = [ItemState.LOCKED.value]
     return _run(
         arguments,
@@ -194,23 +193,40 @@ def _run(
             return _dry_run(arguments, done, [item_id for _, item_id in found])
         first = list(islice(found, ASK_FROM))
         if not first and not needs_items and selection == Selection(states=selection.states):
-            return _tell(arguments, done, Changed())
+            _tell(arguments, done, Changed())
+            return 0
         if not first:
             raise ItemNotFound(f"no item matches {selection_text(arguments)}")
         if not arguments.yes and (always_ask or len(first) == ASK_FROM):
             first += found
             require_consent(f"{counted(len(first))} would be {done}")
-        with _stoppable() as stop:
-            chosen = takewhile(lambda _: not stop, chain(first, found))
-            changed = change(workflow, selection, chosen)
-        return _tell(arguments, done, changed, stop)
+        all_found = chain(first, found)
+        return _change(
+            arguments,
+            done,
+            lambda stop: change(workflow, selection, takewhile(lambda _: not stop, all_found)),
+        )
 
 
-@contextmanager
-def _stoppable() -> Iterator[Stop]:
-    """Let a stop signal end a change after the items that are being changed."""
+def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], Changed]) -> int:
+    """Change items until a stop signal or an error, and tell what was changed; the exit code.
+
+    On a stop signal, the items that are being changed are the last ones.
+    """
+    code, why = 0, ""
     with stop_signals() as stop, when_set(stop, lambda: say(STOPPING)):
-        yield stop
+        try:
+            changed = change(stop)
+        except PyAnamoError as error:
+            if error.changed in (None, Changed()):
+                raise
+            changed, code, why = error.changed, error.exit_code, str(error)
+    if stop.signal is not None:
+        code, why = exit_code(stop.signal), why or stop.reason
+    if why:
+        say(f"{why}: run it again for the rest")
+    _tell(arguments, done, changed)
+    return code
 
 
 def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
@@ -228,19 +244,13 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
     return 0
 
 
-def _tell(
-    arguments: argparse.Namespace, done: str, changed: Changed, stop: Stop | None = None
-) -> int:
-    """Tell what was changed, also if a stop signal came before the end; the exit code."""
-    code = 0
-    if stop is not None and stop.signal is not None:
-        say(f"{stop.reason}: run it again for the rest")
-        code = exit_code(stop.signal)
+def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> None:
+    """Tell what was changed."""
     if changed.locked is not None:
         say(str(changed.locked))
     if arguments.json:
         print_json(arguments.command, changed=changed)
-        return code
+        return
     parts = [f"{done} {changed.changed}"]
     if changed.unchanged:
         parts.append(f"left as they are {changed.unchanged}")
@@ -251,4 +261,3 @@ def _tell(
     if changed.damaged:
         parts.append(f"damaged {changed.damaged}")
     print(", ".join(parts))
-    return code

@@ -41,7 +41,7 @@ def add_commands(commands: Commands) -> None:
     form.add_argument(
         "--task-file",
         action="store_true",
-        help="print a task file, from which import-items.py can fill another table",
+        help="print a task file, which can be imported into another table",
     )
     export.add_argument(
         "-d", "--delimiter", default="|", help="between the task file's fields (default: |)"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from pyanamo.cli import say, utf8_name
-from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.arguments import ITEM_HELP, Commands, add_command, workflow_of
 from pyanamo.console.layout import Column
 from pyanamo.console.screen import (
     is_terminal,
@@ -54,7 +54,7 @@ def add_commands(commands: Commands) -> None:
         "show -t Align Sample1",
         takes_items=True,
     )
-    show.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
+    show.add_argument("item", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
     _add_logs(commands)
 
 
@@ -67,7 +67,7 @@ def _add_logs(commands: Commands) -> None:
         "logs -t Align Sample1 Task_3 --stderr --whole",
         takes_items=True,
     )
-    logs.add_argument("item", type=utf8_name, metavar="ITEM", help="the item's name")
+    logs.add_argument("item", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
     logs.add_argument(
         "task", nargs="?", metavar="TASK", help="a nested item's task, for example Task_3"
     )

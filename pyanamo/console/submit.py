@@ -18,7 +18,7 @@ from pyanamo.console.submit_flags import (
     job_of,
     table_of,
 )
-from pyanamo.errors import PyAnamoError, StoreUnavailable
+from pyanamo.errors import OutputError, PyAnamoError, StoreUnavailable
 from pyanamo.signals import exit_code, stop_signals, when_set
 from pyanamo.tables import Store
 
@@ -38,7 +38,7 @@ def add_commands(commands: Commands) -> None:
         "flags",
         nargs="*",
         metavar="-- FLAG",
-        help="more flags for the pilots (see pyanamo.py --help)",
+        help="more flags for the pilots (see the pilot's --help)",
     )
     add_job_flags(submit.add_argument_group("jobs"))
     add_pilot_flags(submit.add_argument_group("pilots (default: as the job definition says)"))
@@ -131,7 +131,7 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
 def _print_id(job_id: str) -> None:
     try:
         print(job_id, flush=True)
-    except OSError as error:  # the reader has gone, or the disk is full
+    except (OutputError, OSError) as error:  # the disk is full, or the reader has gone
         raise PyAnamoError(f"job {job_id} is submitted, but can't be printed: {error}") from error
 
 

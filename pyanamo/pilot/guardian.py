@@ -21,7 +21,6 @@ from pyanamo.pilot.shortage import shortage_of, tell
 from pyanamo.signals import STOP_SIGNALS
 
 LOOK_SECONDS = 0.5
-END_SECONDS = 6.0  # for its end: `kill_marked` takes 5 at most
 
 _FORK = multiprocessing.get_context("fork")
 
@@ -59,16 +58,12 @@ class Guardian:
         else:
             self._process = process
 
-    def end(self) -> None:
-        """Make the guardian kill the tasks that are left, and wait for its end; else kill them."""
-        os.close(self._hold)
+    def end(self, limit: float) -> None:
+        """Kill the tasks that are left, within `limit` seconds, and end the guardian."""
+        kill_marked(self._crew.all_marks, limit=limit)
         if self._process is not None:
-            self._process.join(END_SECONDS)
-            if self._process.exitcode == 0:
-                return
-            self._process.kill()  # it was stopped, say
+            self._process.kill()
             self._process.join()
-        kill_marked(self._crew.all_marks)
 
     def _guard(self) -> None:
         os.setsid()  # don't receive signals that are sent to the pilot's group

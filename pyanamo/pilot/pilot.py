@@ -30,7 +30,7 @@ from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.tally import Summary, Tally
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import LostClaim, Report, Worker
-from pyanamo.pilot.workers import Workers
+from pyanamo.pilot.workers import KILL_SECONDS, Workers
 from pyanamo.signals import Halt, Stop, stop_signals
 from pyanamo.tables import Store
 
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 # A container gets 30 s between SIGTERM and SIGKILL. Tasks have GRACE_SECONDS of them to end;
 # workers have the next 8 s to record results and to release items.
 STOP_SECONDS = GRACE_SECONDS + 8.0
+LAST_SECONDS = 1.0  # for what may be left of the tasks then, so that a stop takes less than 20 s
 HURRY_SECONDS = 3.0  # after a second signal
 # What workers say within this time is heard at once: to wake up costs as much as a short item.
 PAUSE_SECONDS = 0.02
@@ -120,7 +121,7 @@ class Pilot:
                 self._summary.stopped_by = stop.signal
         finally:
             self._workers.signal(signal.SIGKILL)  # after a bug: otherwise none is left
-            self._guardian.end()
+            self._guardian.end(LAST_SECONDS if self._workers.is_stopping else KILL_SECONDS)
             again.close()
         return self._summary
 
@@ -138,7 +139,7 @@ class Pilot:
         """One turn of the loop: start what is due, wait until something happens, see to it."""
         self._guardian.start_if_needed()
         self._workers.start_due()
-        ready = wait([*self._workers.messages, wake], timeout=1.0)
+        ready = wait([*self._workers.messages, wake], timeout=self._workers.next_look)
         if wake in ready:
             os.read(wake, 4096)
         self._workers.hear(ready)
@@ -151,11 +152,11 @@ class Pilot:
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:
             log.info("%s: giving back what is being worked on", stop.reason)
-            self._workers.stop(stop.reason, STOP_SECONDS)
+            self._workers.stop(stop.reason, stop.since + STOP_SECONDS)
         if again and not self._hurried:
             self._hurried = True
-            kill_marked(self._crew.all_marks)
-            self._workers.stop(stop.reason, HURRY_SECONDS)
+            kill_marked(self._crew.all_marks, limit=LAST_SECONDS)
+            self._workers.stop(stop.reason, time.monotonic() + HURRY_SECONDS)
 
     def _mind_spot_notice(self) -> None:
         """After a Spot notice, stop claiming, and stop running tasks before the machine goes."""
@@ -166,7 +167,8 @@ class Pilot:
             log.warning("this machine is to be taken away in %.0f s", goes_at - time.time())
             self._shared.drain()
         if time.time() >= goes_at - SPARE_SECONDS and not self._workers.is_stopping:
-            self._workers.stop("this machine is to be taken away", STOP_SECONDS)
+            kill_at = time.monotonic() + STOP_SECONDS
+            self._workers.stop("this machine is to be taken away", kill_at)
 
     def _stay_until_taken_away(self, stop: Stop) -> None:
         """After a Spot notice in AWS Batch, keep the container running until the machine goes.
@@ -208,6 +210,7 @@ class Pilot:
                 worker=number,
                 workers=self._crew.size,
                 on_damaged=lambda damaged: log.warning("set aside (held): %s", damaged),
+                stop=stop,
             ),
             runner=runner,
             stop=stop,

@@ -56,8 +56,10 @@ class ItemEnded:
 
 
 @dataclass(frozen=True)
-class ItemGivenUp:
-    """Message to the pilot: the item of a dead worker was lost too often, and is failed now."""
+class LostClaimEnded:
+    """Message to the pilot: the claim of a dead worker needs no more care."""
+
+    is_failed: bool  # the item was lost too often
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class NoRoom:
     reason: str
 
 
-Message = NoRoom | ItemClaimed | ItemEnded | ItemGivenUp | NothingLeft
+Message = NoRoom | ItemClaimed | ItemEnded | LostClaimEnded | NothingLeft
 
 
 class Report(Protocol):
@@ -118,8 +120,8 @@ class Worker:
         False if the machine had no room for an item: the worker should end, and leave its own room
         to others.
         """
-        if self.lost is not None and give_back(self.table, self.lost, self.max_attempts):
-            self.report(ItemGivenUp())
+        if self.lost is not None:
+            self.report(LostClaimEnded(self._give_back(self.lost)))
         # We may be killed during a stop, before the table has the outcome: keep a copy in a file.
         with when_set(self.stop, self.unrecorded.keep):
             while self._may_claim() and self.quota.take():
@@ -283,6 +285,33 @@ class Worker:
                 held.wait(min(backoff(tries), self.lease / 10))
         return False
 
+    def _give_back(self, lost: LostClaim) -> bool:
+        """Give back the item of a dead worker, and return whether it is failed now.
+
+        Nothing changes if the worker ended the claim before it died. Tries again while the store
+        can't be used, also during a stop, until the lease must have expired.
+        """
+        extra = about(lost.claim.item)
+        give_up_at = time.monotonic() + self.lease
+        tries = 0
+        while True:
+            try:
+                if not self.table.lose(lost.claim, lost.reason, max_attempts=self.max_attempts):
+                    return False
+                break
+            except PyAnamoError as error:
+                if isinstance(error, StoreUnusable) or time.monotonic() >= give_up_at:
+                    words = "not given back, locked until its lease expires: %s"
+                    log.warning(words, error, extra=extra)
+                    return False
+                log.warning("not given back yet: %s", error, extra=extra)
+            tries += 1
+            time.sleep(min(backoff(tries), self.lease / 10))
+        is_failed = is_lost_too_often(lost.claim.item, self.max_attempts)
+        words = "lost too often (--max-attempts), now failed" if is_failed else "lost"
+        log.warning("%s: %s", words, lost.reason, extra=extra)
+        return is_failed
+
     def _tell(self, claim: Claim, ended: ItemEnded) -> None:
         """Log the end of the attempt, and report it to the pilot."""
         words = ended.ending.value + (", put back" if ended.put_back else "")
@@ -294,25 +323,6 @@ class Worker:
         # with the next claim, so that the pilot wakes up once an item.
         is_failed = ended.ending is Ending.FAILED
         self.report(ended, later=not is_failed, and_wait=is_failed)
-
-
-def give_back(table: WorkflowTable, lost: LostClaim, max_attempts: int) -> bool:
-    """Give back the item of a dead worker, and return whether it is failed now.
-
-    Nothing changes if the worker ended the claim before it died. There is no second attempt if
-    the request fails.
-    """
-    extra = about(lost.claim.item)
-    try:
-        if not table.lose(lost.claim, lost.reason, max_attempts=max_attempts):
-            return False
-    except PyAnamoError as error:
-        log.warning("not given back, locked until its lease expires: %s", error, extra=extra)
-        return False
-    is_failed = is_lost_too_often(lost.claim.item, max_attempts)
-    words = "lost too often (--max-attempts), now failed" if is_failed else "lost"
-    log.warning("%s: %s", words, lost.reason, extra=extra)
-    return is_failed
 
 
 def backoff(tries: int) -> float:

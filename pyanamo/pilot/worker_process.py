@@ -70,8 +70,11 @@ class WorkerProcess:
             self.messages.send(None)
 
     def signal(self, number: int) -> None:
-        """Send the process a signal."""
-        os.kill(self.pid, number)
+        """Send the process a signal, if it hasn't ended."""
+        # To start a process, `multiprocessing` reaps those that have ended: the number of this one
+        # may be another's by now. `exitcode` tells of both.
+        if self._process.exitcode is None:
+            os.kill(self.pid, number)
 
     def join(self) -> int:
         """Wait for the end; return the exit code, or minus the signal that killed the worker."""

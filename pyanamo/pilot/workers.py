@@ -21,8 +21,8 @@ from pyanamo.pilot.unrecorded import kept_file
 from pyanamo.pilot.worker import (
     ItemClaimed,
     ItemEnded,
-    ItemGivenUp,
     LostClaim,
+    LostClaimEnded,
     Message,
     NoRoom,
     NothingLeft,
@@ -34,6 +34,7 @@ from pyanamo.signals import Halt
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 1.0
 KILL_SECONDS = 5.0  # for what a dead worker left; more than a moment only if it can't die
 DEATHS_IN_A_ROW = 5  # of workers, without an item between them: something is wrong with us
 
@@ -71,6 +72,7 @@ class Workers:
     _processes: dict[int, WorkerProcess] = field(default_factory=dict)
     _vacancies: dict[int, _Vacancy] = field(default_factory=dict)
     _claims: dict[int, Claim] = field(default_factory=dict)  # what each worker holds
+    _lost_claims: dict[int, LostClaim] = field(default_factory=dict)  # what each is to give back
     _deaths: int = 0  # since an item has ended
     _memory_kills: RecentKills = field(default_factory=RecentKills)
     _short_since: float = -math.inf  # monotonic clock: since when there has been no room
@@ -94,6 +96,12 @@ class Workers:
         return {process.pid for process in self._processes.values()}
 
     @property
+    def next_look(self) -> float:
+        """Seconds until `start_due` and `remind` may have something to do."""
+        left = self.kill_at - time.monotonic()
+        return min(left, LOOK_SECONDS) if left > 0 else LOOK_SECONDS
+
+    @property
     def is_stopping(self) -> bool:
         """Whether the workers were told to stop."""
         return self.kill_at < math.inf
@@ -108,11 +116,11 @@ class Workers:
             elif now >= vacancy.start_at and not self._start(number, vacancy):
                 return  # there is no room for the others either
 
-    def stop(self, reason: str, seconds: float) -> None:
-        """Have nothing more claimed, and all given back within so many seconds, or be killed."""
+    def stop(self, reason: str, kill_at: float) -> None:
+        """Have nothing more claimed, and all given back; kill workers that run at `kill_at`."""
         self.shared.drain()
         self.shared.stop_reason = reason
-        self.kill_at = min(time.monotonic() + seconds, self.kill_at)
+        self.kill_at = min(kill_at, self.kill_at)
         self.signal(signal.SIGTERM)
 
     def remind(self) -> None:
@@ -150,8 +158,9 @@ class Workers:
             self._claims[process.number] = message.claim
         elif isinstance(message, ItemEnded):
             self._count(process, message)
-        elif isinstance(message, ItemGivenUp):
-            self.tally.summary.failed += 1
+        elif isinstance(message, LostClaimEnded):
+            self._lost_claims.pop(process.number, None)
+            self.tally.summary.failed += message.is_failed
         elif isinstance(message, NoRoom):
             self._fail_if_stuck(message.reason)
         elif isinstance(message, NothingLeft):
@@ -190,6 +199,8 @@ class Workers:
             self._pause(vacancy, shortage)
             return False
         del self._vacancies[number]
+        if vacancy.lost is not None:
+            self._lost_claims[number] = vacancy.lost
         return True
 
     def _pause(self, vacancy: _Vacancy, shortage: Shortage) -> None:
@@ -223,21 +234,24 @@ class Workers:
         number = process.number
         del self._processes[number]
         claim = self._claims.pop(number, None)
-        if code == 0 or (claim is None and self._is_over):
+        lost = self._lost_claims.pop(number, None)
+        held = claim if lost is None else lost.claim
+        if code == 0 or (held is None and self._is_over):
             for vacancy in self._vacancies.values():
                 vacancy.start_at = 0.0  # there is room now
             return
-        if claim is not None and time.monotonic() >= self.kill_at:
-            self.tally.summary.lost += 1
-            self._leave_locked(claim)
+        no_more_tries = lost is not None and bool(self.tally.summary.error)
+        if held is not None and (no_more_tries or time.monotonic() >= self.kill_at):
+            self.tally.summary.lost += lost is None
+            self._leave_locked(held)
             return
-        vacancy = _Vacancy()
+        vacancy = _Vacancy(lost=lost)
         if code == EXIT_CODE:
             vacancy.start_at = time.monotonic() + FIRST_PAUSE
             vacancy.pause = 2 * FIRST_PAUSE
         if code != EXIT_CODE or claim is not None:
             how = self._how_died(code)
-            vacancy.lost = self._lost(number, claim, how)
+            vacancy.lost = lost or self._lost(number, claim, how)
             self._count_death(process, how)
         if vacancy.lost is not None or not self._is_over:
             self._vacancies[number] = vacancy
@@ -268,7 +282,7 @@ class Workers:
     def _lost(self, number: int, claim: Claim | None, how: str) -> LostClaim | None:
         """End what a dead worker's tasks have left; the claim that may be given back then."""
         marks = self.crew.marks_of(number)
-        limit = min(KILL_SECONDS, self.kill_at - time.monotonic())
+        limit = min(KILL_SECONDS, self.kill_at - time.monotonic()) / 2
         # Twice: a task that was just being started has its mark a moment later.
         is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
         if hidden := hidden_orphans(self.pids):

@@ -107,9 +107,12 @@ class SQLiteTable(HoldersVerbs):
         *,
         clock: Callable[[], float] = time.time,
         on_damaged: Tell = raise_damaged,
+        stop: object = None,
     ) -> None:
+        """Once `stop` is true, a claim doesn't wait any longer for what others write."""
         self.name = name
         self.on_damaged = on_damaged
+        self._stop = stop
         self.locked: Locked | None = None
         self._file = SQLiteFile(file, name)
         self.now = clock
@@ -145,7 +148,7 @@ class SQLiteTable(HoldersVerbs):
         rest = iter(items)
         while not stop and (batch := [new_item(item, import_id) for item in islice(rest, BATCH)]):
             added = Added()
-            with self._file.transaction() as database:
+            with self._file.transaction(stop=stop) as database:
                 self._require_table(database)
                 for attributes in batch:
                     added += self._add(database, attributes, replace=replace)
@@ -157,7 +160,7 @@ class SQLiteTable(HoldersVerbs):
         """Claim an item that is todo, or else one whose lease has expired."""
         token = secrets.token_hex(8)
         damaged: list[DamagedItem] = []
-        with self._file.transaction() as database:
+        with self._file.transaction(stop=self._stop) as database:
             now = self.now()
             found = self._next(database, now, max_attempts, damaged)
             if found is not None:

@@ -11,23 +11,34 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
-from pyanamo.errors import PyAnamoError, StoreUnavailable, StoreUnusable, TableNotFound
+from pyanamo.errors import (
+    PyAnamoError,
+    StoreUnavailable,
+    StoreUnusable,
+    TableNotFound,
+    in_words,
+)
 
 APPLICATION_ID = 0x5079416E  # "PyAn": marks our files (SQLite, "PRAGMA application_id")
 SCHEMA_VERSION = 1  # of our tables (SQLite, "PRAGMA user_version"): add one when COLUMNS change
 
-# How long to wait for another process's write. No Python signal handler runs meanwhile, so this
-# must be shorter than the time that a pilot's workers have after a stop.
+# How long to wait for another process's write: less than a pilot's workers have after a stop.
+BUSY_SECONDS = 10.0
+PIECE_SECONDS = 1.0  # of that time, in which no Python signal handler runs
+
 # A program may have rights that its real user hasn't.
 _BY_EFFECTIVE_IDS = os.access in os.supports_effective_ids
-BUSY_SECONDS = 10.0
 
 SWITCH_TRIES, SWITCH_PAUSE = 20, 0.05  # to a write-ahead log; the pause is in seconds
-SMALLEST_FILE = 512  # bytes: the smallest page (SQLite, "Database File Format")
+MAGIC = b"SQLite format 3\0"  # what a file begins with (SQLite, "Database File Format")
+# More than SQLite needs to open a file, with those beside it: files, and bytes on the disk.
+FILES_NEEDED, SPACE_NEEDED = 5, 1_000_000
 BESIDE = ("-wal", "-shm", "-journal")  # SQLite's files beside a file in use, or after a crash
 
 # Errors that may pass; all others stay until somebody mends the file (SQLite, "Result and Error
@@ -44,6 +55,26 @@ _PASSING = (
 _text = partial(str, encoding="utf-8", errors="surrogateescape")  # which `reading` refuses
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that waits for others' writes in pieces, so that signal handlers can run."""
+
+    stop: object = None  # once it is true, a wait ends with the error that the file is locked
+
+    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        """Execute a statement; wait `BUSY_SECONDS` in all for what others write."""
+        give_up_at = time.monotonic() + BUSY_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                return super().execute(statement, values)
+            except sqlite3.OperationalError:
+                now = time.monotonic()
+                # SQLite waits for nothing but locks, and a statement that met one has done nothing.
+                has_waited = now - began > PIECE_SECONDS / 2
+                if not has_waited or now >= give_up_at or self.stop:
+                    raise
+
+
 class SQLiteFile:
     """A connection to a file, on which threads take turns. It is opened when it is first used."""
 
@@ -52,7 +83,7 @@ class SQLiteFile:
         self._path = path
         self._table = table
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: _Connection | None = None
         self._identity: tuple[int, int] | None = None  # of the file that is open
         self._is_immutable = False  # it was opened as one that nobody changes
 
@@ -70,23 +101,26 @@ class SQLiteFile:
                 self._connection = None
 
     @contextmanager
-    def transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, kind: str = "IMMEDIATE", *, stop: object = None
+    ) -> Iterator[sqlite3.Connection]:
         """Run the block in a transaction, which an error rolls back.
 
         `IMMEDIATE` locks out other writers. `DEFERRED` is for blocks that only read: they see the
-        database at one point in time, and lock out nobody.
+        database at one point in time, and lock out nobody. Once `stop` is true, others' writes are
+        not waited for any longer.
         """
-        with self.alone() as database:
+        with self.alone(stop) as database:
             database.execute(f"BEGIN {kind}")
             try:
                 yield database
-                database.commit()
+                database.execute("COMMIT")
             except BaseException:
                 database.rollback()
                 raise
 
     @contextmanager
-    def alone(self) -> Iterator[sqlite3.Connection]:
+    def alone(self, stop: object = None) -> Iterator[sqlite3.Connection]:
         """Keep other threads from the connection. Each statement is a transaction of its own."""
         with self._lock, self._errors():
             if self._connection is not None and self._is_immutable and self._beside():
@@ -96,21 +130,21 @@ class SQLiteFile:
                 self._connection = self._connect(create=False)
             elif self._found() != self._identity:  # nobody would find what is written now
                 raise TableNotFound(f"{self._path} was deleted or replaced while it was in use")
+            self._connection.stop = stop
             yield self._connection
 
-    def not_found(self) -> TableNotFound:
+    def not_found(self, why: str = "import items into it first") -> TableNotFound:
         """The error that says that the table isn't there."""
-        return TableNotFound(
-            f"table {self._table!r} is not there in {self._path}: create it with import-items.py"
-        )
+        return TableNotFound(f"table {self._table!r} is not there in {self._path}: {why}")
 
-    def _connect(self, *, create: bool) -> sqlite3.Connection:
+    def _connect(self, *, create: bool) -> _Connection:
         """Open the file. One that isn't there, or is empty, is only accepted with `create`."""
         self._check_path(create=create)
         database = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?{self._mode(create=create)}",
             uri=True,
-            timeout=BUSY_SECONDS,
+            timeout=min(PIECE_SECONDS, BUSY_SECONDS),
+            factory=_Connection,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -132,17 +166,23 @@ class SQLiteFile:
     def _check_path(self, *, create: bool) -> None:
         """Raise an error for what can't be a file of ours."""
         if not self._path.exists():
+            folder = self._path.parent
             if not create:
-                raise self.not_found()
-            if not self._path.parent.is_dir():
-                raise StoreUnusable(
-                    f"{self._path} can't be made: {self._path.parent} isn't a folder"
+                missing = "file" if folder.is_dir() else f"folder {folder}"
+                raise self.not_found(
+                    f"there is no such {missing}; import items into it first, or name another file"
                 )
+            if not folder.is_dir():
+                raise StoreUnusable(f"{self._path} can't be made: {folder} isn't a folder")
         elif not self._path.is_file():
             raise StoreUnusable(f"{self._path} is not a file: name another one")
-        elif 0 < self._path.stat().st_size < SMALLEST_FILE:
-            # SQLite would take it for an empty database and overwrite it.
-            raise StoreUnusable(f"{self._path} is not a database: name another file")
+        else:
+            with self._path.open("rb") as file:
+                begins = file.read(len(MAGIC))
+            if begins not in (b"", MAGIC):  # SQLite would overwrite a short one
+                raise StoreUnusable(
+                    f"{self._path} is not a database of PyAnamo's: name another file"
+                )
 
     def _mode(self, *, create: bool) -> str:
         """How to open the file, as parameters of its URI.
@@ -205,6 +245,8 @@ class SQLiteFile:
             raise self._translated(error) from error
         except PermissionError as error:
             raise StoreUnusable(f"{self._path} can't be opened: {error.strerror}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path} can't be opened: {in_words(error)}") from error
 
     def _translated(self, error: sqlite3.Error) -> PyAnamoError:
         if not self._may_write():
@@ -216,7 +258,8 @@ class SQLiteFile:
             return StoreUnusable(f"{self._path} may not be written to: {error}")
         if isinstance(error, sqlite3.OperationalError):
             if str(error).startswith(_PASSING):
-                return StoreUnavailable(f"the embedded table's file {self._path}: {error}")
+                why = self._shortage() or str(error)
+                return StoreUnavailable(f"the embedded table's file {self._path}: {why}")
             return StoreUnusable(
                 f"{self._path}: {error}: its tables are not as PyAnamo made them; "
                 "import into another file"
@@ -225,6 +268,17 @@ class SQLiteFile:
             f"{self._path} is damaged ({error}): restore it from a copy, or save what can be read "
             "with SQLite's .recover"
         )
+
+    def _shortage(self) -> str:
+        """What keeps anybody from making files beside this one; empty if nothing does."""
+        try:
+            with ExitStack() as files:
+                for _ in range(FILES_NEEDED):
+                    file = files.enter_context(TemporaryFile(dir=self._real.parent))
+                file.write(bytes(SPACE_NEEDED))
+        except OSError as error:
+            return in_words(error)
+        return ""
 
 
 def _use_write_ahead_log(database: sqlite3.Connection) -> None:

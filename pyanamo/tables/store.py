@@ -29,17 +29,18 @@ class Store:
         worker: int = 0,
         workers: int = 1,
         on_damaged: Tell = raise_damaged,
+        stop: object = None,
     ) -> WorkflowTable:
         """The table of that name, for this process. It need not be there yet.
 
         A pilot's workers say which of them they are, from 0 on: each looks for items in its own
-        part of the table first.
+        part of the table first. Once `stop` is true, a claim waits for nobody else.
         """
         # Imported only when needed: a local table doesn't need the AWS SDK.
         if self.local is not None:
             from pyanamo.tables.sqlite import SQLiteTable
 
-            return SQLiteTable(name, self.local, on_damaged=on_damaged)
+            return SQLiteTable(name, self.local, on_damaged=on_damaged, stop=stop)
         from pyanamo.tables.dynamodb.candidates import SlotRange
         from pyanamo.tables.dynamodb.table import DynamoDBTable
 

@@ -157,12 +157,23 @@ class _Check:
         elif "\r" in line:
             self._note(number, f"{shown(line)} {_CR}")
         else:
-            columns = escaped(self._delimiter.join(self.columns))
-            self._note(
-                number,
-                f"{shown(line)} has {line.count(self._delimiter) + 1} fields: "
-                f"expected {len(self.columns)}, {columns}",
+            self._fields(number, line)
+
+    def _fields(self, number: int, line: str) -> None:
+        """Tell of a line with too few or too many fields."""
+        fields = line.count(self._delimiter) + 1
+        columns = escaped(self._delimiter.join(self.columns))
+        hint = ""
+        if fields > len(self.columns):
+            hint = (
+                f": if {shown(self._delimiter)} is part of a field, choose another delimiter (-d)"
             )
+            if self._delimiter == "|":
+                hint += ", and write a pipe as bash -c '... | ...'"
+        self._note(
+            number,
+            f"{shown(line)} has {fields} fields: expected {len(self.columns)}, {columns}{hint}",
+        )
 
     def _row(self, number: int, line: str, row: Row) -> None:
         self._item_id(number, line, row.item_id)
@@ -226,7 +237,7 @@ class _Check:
     def _commands(self, number: int, row: Row) -> None:
         if row.nested:
             self._arguments(number, row)
-        syntax = ""
+        syntax: list[str] = []
         for command in row.commands(self._nested_delimiter):
             try:
                 check_command(command)
@@ -238,8 +249,8 @@ class _Check:
             self.warnings.note(
                 number,
                 f"warning: {shown(row.script)} runs without a shell, to which alone "
-                f"{shown(syntax)} means something: write bash -c '...', or put it in quotes if it "
-                "is an ordinary text",
+                f"{', '.join(map(shown, syntax))} {'mean' if len(syntax) > 1 else 'means'} "
+                "something: write bash -c '...', or put it in quotes if it is an ordinary text",
             )
 
     def _arguments(self, number: int, row: Row) -> None:

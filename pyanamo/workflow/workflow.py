@@ -14,16 +14,16 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pyanamo.account import Account
-from pyanamo.errors import DamagedItem, ItemNotFound, UsageError
+from pyanamo.errors import DamagedItem, ItemNotFound, PyAnamoError, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Locked, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 AT_A_TIME = 8  # changes, or items to read
 NAMED = 10  # failed tasks in a message
+
+T = TypeVar("T")
 
 Found: TypeAlias = Iterable[tuple[str, str]]  # items, each by its table's name and its own
 
@@ -83,7 +85,8 @@ class Workflow:
 
     Methods that change items read the index to find them, and look at each item again before they
     change it: one that no longer matches the selection is left as it is. If you have found the
-    items already, with `items`, hand them on as `found`, and the index isn't read again.
+    items already, with `items`, hand them on as `found`, and the index isn't read again. If they
+    raise a `PyAnamoError` after some items, its `changed` has the counts until then.
     """
 
     def __init__(
@@ -297,12 +300,13 @@ class Workflow:
         If Batch no longer knows the job, the lease must have expired too: the job may belong to
         another region or account. Once `stop` is true, no other item is released.
         """
-        total = Changed()
-        for held in self.ended_jobs():
-            for row in takewhile(lambda _: not stop, held.items):
-                freed = self._freed(row, held.job)
-                total = total.plus(self._table(row.table).amend(row.item_id, freed))
-        return total
+
+        def free(held: tuple[ItemSummary, JobState]) -> Amended:
+            row, job = held
+            return self._table(row.table).amend(row.item_id, self._freed(row, job))
+
+        rows = ((row, held.job) for held in self.ended_jobs() for row in held.items)
+        return _changed(free, takewhile(lambda _: not stop, rows))
 
     def delete(self, selection: Selection, found: Found | None = None) -> Changed:
         """Delete items, but none that a pilot works on. A damaged one must be given by its name."""
@@ -422,10 +426,8 @@ class Workflow:
                 item_id, change_if_still_selected, if_damaged=if_damaged
             )
 
-        total = Changed()
-        for amended in several_at_a_time(amend, _once(selection, found), AT_A_TIME):
-            total = total.plus(amended)
-        return replace(total, locked=Locked.of(ends, self._now()))
+        changed = _changed(amend, _once(selection, found))
+        return replace(changed, locked=Locked.of(ends, self._now()))
 
     def _freed(self, row: ItemSummary, job: JobState) -> Change:
         """A change that frees an item from the pilot that the row names, but from no other."""
@@ -439,6 +441,35 @@ class Workflow:
             return transitions.freed(item, why, now)
 
         return freed
+
+
+def _changed(change: Callable[[T], Amended], things: Iterable[T]) -> Changed:
+    """Change things, several at a time, and count what became of them.
+
+    Begins no more after a `PyAnamoError`; this is raised with the counts as its `changed`.
+    """
+    errors: list[PyAnamoError] = []
+
+    def until_error() -> Iterator[T]:
+        try:
+            yield from takewhile(lambda _: not errors, things)
+        except PyAnamoError as error:
+            errors.append(error)
+
+    def try_to_change(thing: T) -> Amended | None:
+        try:
+            return change(thing)
+        except PyAnamoError as error:
+            errors.append(error)
+            return None
+
+    total = Changed()
+    for amended in several_at_a_time(try_to_change, until_error(), AT_A_TIME):
+        total = total if amended is None else total.plus(amended)
+    if errors:
+        errors[0].changed = total
+        raise errors[0]
+    return total
 
 
 def _once(selection: Selection, found: Found) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import select
 import signal
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from pyanamo.console import overview
 from pyanamo.errors import StoreUnavailable
+from pyanamo.tables.sqlite import SQLiteTable
 from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from pyanamo.workflow import Workflow
 from tests.support.importing import locked_file
@@ -51,6 +53,56 @@ def test_a_change_that_is_stopped_tells_what_it_did(
     else:
         assert stopped.stdout == f"restarted {states['todo']}\n"
     assert embedded.sees("restart", "--failed", "--yes") == f"restarted {states['failed']}\n"
+
+
+@pytest.mark.parametrize("verb", ["amend", "summaries"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_change_that_meets_an_error_tells_what_it_did(
+    embedded: Operator, monkeypatch: pytest.MonkeyPatch, verb: str, as_json: bool
+) -> None:
+    """Be it a change that fails, or the index that tells which items match."""
+    add_failed(embedded, ITEMS // 10)
+    calls = itertools.count()
+    amend, summaries = SQLiteTable.amend, SQLiteTable.summaries
+
+    def fail_later() -> None:
+        if next(calls) == ITEMS // 20:
+            raise StoreUnavailable("the table isn't there now")
+
+    def failing_amend(*words: Any, **named: Any) -> Any:
+        fail_later()
+        return amend(*words, **named)
+
+    def failing_summaries(*words: Any) -> Any:
+        for row in summaries(*words):
+            fail_later()
+            yield row
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteTable, verb, {"amend": failing_amend}.get(verb, failing_summaries))
+        flags = ["--json"] if as_json else []
+        ended = embedded.types("restart", "--failed", "--yes", *flags)
+    states = Counter(embedded.states().values())
+    assert 0 < states["todo"] < ITEMS // 10
+    assert ended.code == 1
+    assert ended.stderr == "the table isn't there now: run it again for the rest\n"
+    if as_json:
+        assert json.loads(ended.stdout)["changed"]["changed"] == states["todo"]
+    else:
+        assert ended.stdout == f"restarted {states['todo']}\n"
+
+
+def test_a_change_that_an_error_prevents_tells_only_the_error(
+    embedded: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_failed(embedded, 3)
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the table isn't there now")
+
+    monkeypatch.setattr(SQLiteTable, "amend", fail)
+    ended = embedded.types("restart", "--failed", "--yes")
+    assert (ended.code, ended.stdout, ended.stderr) == (1, "", "the table isn't there now\n")
 
 
 class Over(BaseException):

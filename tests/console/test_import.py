@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pyanamo import importer
 from pyanamo.model import ItemState, TaskStatus
 from pyanamo.tables import Store
@@ -96,6 +98,25 @@ def test_delimiters(embedded: Operator, tmp_path: Path) -> None:
     finished = embedded.imports("-i", file, "-d", r"\t", "-n", ";")
     assert (finished.code, finished.last_line) == (0, "imported 3, already there 0")
     assert len(embedded.item("A").tasks) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["-d", r"\n"], r"-d '\\n' has a \ that means nothing: only \t does, a tab"),
+        (["-n", r"\x2c"], r"-n '\\x2c' has a \ that means nothing"),
+        (["-d", "\n"], r"-d '\n': a delimiter is one or more characters within a line"),
+        (["-d", "\udcff"], r"-d '\udcff' is not UTF-8, as task files are"),
+        (["-d", "I"], "-d 'I' is part of the column name itemID: give another one"),
+        (["-d", ";", "-n", ";;"], "-n ';;' contains -d ';': give different ones"),
+    ],
+)
+def test_delimiters_that_cannot_work(
+    embedded: Operator, five: Path, flags: list[str], message: str
+) -> None:
+    finished = embedded.imports("-i", five, *flags)
+    assert finished.code == 2
+    assert finished.stderr.startswith(message)
 
 
 def test_a_nested_delimiter_without_arguments(embedded: Operator, five: Path) -> None:

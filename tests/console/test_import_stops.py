@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from tests.support.faulty_proxy import Action, Fault, FaultyProxy, Hang
 from tests.support.importing import large, locked_file, names, through, told
 from tests.support.operator import Operator
+from tests.support.processes import has_open
 from tests.support.programs import SECONDS, Finished, finish
 from tests.support.waiting import wait_until
 
@@ -64,6 +66,39 @@ def assert_stopped(
     again = operator.imports("-i", file)
     assert again.last_line == f"imported {rows - imported}, already there {imported}"
     assert operator.names() == names(rows)
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_stopping_an_import_while_others_write(
+    embedded: Operator, five: Path, number: signal.Signals
+) -> None:
+    """It doesn't wait until they have written."""
+    embedded.table.create()
+    file = embedded.folder / "table.db"
+    with locked_file(file):
+        process = embedded.starts_import("-i", five)
+        wait_until(lambda: has_open(process.pid, file), "the import has opened the file")
+        process.send_signal(number)
+        process.wait(BUSY_SECONDS / 2)
+    assert finish(process).code == CODES[number]
+    assert embedded.names() == []
+
+
+def test_stopping_an_import_in_the_middle_while_others_write(
+    embedded: Operator, tmp_path: Path
+) -> None:
+    rows = 15_000
+    file = large(tmp_path, rows)
+    embedded.table.create()
+    process = embedded.starts_import("-i", file)
+    wait_until(embedded.names, "the first items are imported")
+    with locked_file(tmp_path / "table.db"):
+        process.send_signal(signal.SIGINT)
+        process.wait(BUSY_SECONDS / 2)
+    stopped = finish(process)
+    assert stopped.code == 130
+    assert stopped.stderr.endswith("stopped by SIGINT: run it again to import the rest\n")
+    assert 0 < told(stopped)[0] == len(embedded.names()) < rows
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 30, 50, 80, 150])

@@ -142,6 +142,16 @@ def test_several_tables(shelf: Operator) -> None:
     assert [row[0] for row in shelf.rows("items", "bad1")] == ["bad1"]
 
 
+def test_an_item_whose_name_begins_like_a_flag(embedded: Operator) -> None:
+    embedded.table.create()
+    embedded.table.add([single("-x"), single("y")])
+    for words in (["--", "-x"], ["--name=-*"]):
+        assert [row[0] for row in embedded.rows("items", *words)] == ["-x"]
+        assert embedded.sees("hold", *words) == "held 1\n"
+        assert embedded.sees("unhold", *words) == "put back 1\n"
+    assert "-x" in embedded.sees("show", "--", "-x")
+
+
 def test_items_of_an_empty_table_are_none(embedded: Operator) -> None:
     with embedded.workflow() as workflow:
         workflow.create()

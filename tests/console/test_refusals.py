@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
+import sys
 from collections.abc import Callable
+from resource import RLIMIT_NOFILE, getrlimit
+from unittest import mock
 
 import pytest
 
+from pyanamo.cli import run_command_line
 from pyanamo.console import command_line
 from pyanamo.console.arguments import TABLE_HELP
 from pyanamo.errors import TableNotFound, UsageError
@@ -128,3 +134,27 @@ def test_help_has_an_example_of_every_command() -> None:
         assert (told.code, told.stderr) == (0, "")
         assert f"Example: python -m pyanamo {name} -t " in told.stdout
         assert TABLE_HELP in " ".join(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EIO, "Input/output error", "a.txt"), "a.txt: Input/output error"),
+        (OSError(errno.ENOSPC, "No space left"), "No space left: make room on its disk"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            f"Too many open files (ulimit -n is {getrlimit(RLIMIT_NOFILE)[0]}): raise the limit",
+        ),
+    ],
+)
+def test_an_error_of_a_file_is_told_in_words(error: OSError, message: str) -> None:
+    def main() -> int:
+        raise error
+
+    with (
+        open(os.devnull, "w") as stdout,
+        mock.patch.object(sys, "stdout", stdout),
+        mock.patch.object(sys, "stderr", io.StringIO()) as stderr,
+    ):
+        assert run_command_line(main) == 1
+    assert stderr.getvalue() == f"{message}\n"

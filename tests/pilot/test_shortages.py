@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -64,12 +63,12 @@ def test_too_few_processes_for_workers(local: Place) -> None:
 
 def test_a_stop_while_workers_have_no_room(local: Place) -> None:
     """What the others hold is given back."""
-    local.fill({f"item{number}": "bash -c 'touch ready; sleep 60'" for number in range(20)})
+    local.fill({f"item{number}": "bash -c '> ready; exec sleep 60'" for number in range(20)})
     pilot = local.start("-i", "15", prefix=with_processes(14))
     local.wait_for("ready")
     pilot.wait_for_log("no more processes or threads can be had")
     pilot.signal(signal.SIGTERM)
-    assert pilot.wait(40).code == 143
+    assert pilot.wait(20).code == 143
     assert {item.state for item in local.items().values()} == {TODO}
     assert {item.attempts for item in local.items().values()} == {0}
 
@@ -117,7 +116,6 @@ def test_a_guardian_that_is_stopped_holds_nobody_up(local: Place) -> None:
     (guardian,) = (child.pid for child in pilot.children if child.group != pilot.pid)
     os.kill(guardian, signal.SIGSTOP)
     local.touch("go")
-    ended = pilot.wait(30)
+    ended = pilot.wait(10)
     assert (ended.code, ended.counts["done"]) == (0, 1)
     assert guardian not in with_environment(f"TEST_MARK={local.mark}")
-    assert time.monotonic() - pilot.started < 30

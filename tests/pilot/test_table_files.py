@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import time
 
 import pytest
 
-from pyanamo.model import ItemState
+from pyanamo.model import Ending, ItemState
 from pyanamo.tables import Store
+from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from tests.support.hasty import STOP
+from tests.support.importing import locked_file
 from tests.support.pilots import endings
 from tests.support.place import Place
+from tests.support.processes import has_open
 from tests.support.waiting import wait_until
 
 TODO, LOCKED, DONE, FAILED = (
@@ -60,6 +64,41 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     assert time.monotonic() - signalled < STOP + 2
     assert (ended.code, ended.counts["lost"]) == (143, 1)
     assert local.item("item").state is LOCKED
+
+
+def test_a_stop_does_not_wait_for_a_claim(local: Place) -> None:
+    """Another program holds the table's file."""
+    local.fill({"item": "true"})
+    file = local.folder / "table.db"
+    with locked_file(file):
+        pilot = local.start()
+        wait_until(lambda: any(has_open(pid, file) for pid in pilot.workers), "a worker looks")
+        pilot.signal(signal.SIGTERM)
+        ended = pilot.wait(BUSY_SECONDS / 2)
+    assert ended.code == 143
+    assert (local.item("item").state, local.item("item").attempts) == (TODO, 0)
+
+
+@pytest.mark.parametrize("dies_too", [False, True])
+def test_an_item_is_given_back_as_soon_as_its_table_answers(local: Place, dies_too: bool) -> None:
+    """Even if the worker that is to give it back dies as well."""
+    local.script("murder.sh", "mkdir once || exit 0; wait_for locked; kill -KILL $PPID; sleep 300")
+    local.fill({"item": "./murder.sh"})
+    pilot = local.start(hasty=True)
+    local.wait_for_state("item", LOCKED)
+    database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    local.touch("locked")
+    pilot.wait_for_log("not given back yet")
+    if dies_too:
+        (worker,) = pilot.workers
+        os.kill(worker, signal.SIGKILL)
+        pilot.wait_for_log(f"(pid {worker}) was killed by signal 9: replaced")
+    database.execute("ROLLBACK")
+    database.close()
+    ended = pilot.wait()
+    assert ended.counts == {"done": 1, "failed": 0, "released": 0, "lost": 1}
+    assert endings(local.item("item")) == [Ending.LOST, Ending.DONE]
 
 
 @pytest.mark.parametrize("replaced", [False, True])

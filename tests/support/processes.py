@@ -49,6 +49,13 @@ def is_alive(pid: int) -> bool:
     return any(process.pid == pid and not process.is_zombie for process in processes())
 
 
+def has_open(pid: int, file: Path) -> bool:
+    """Whether a process has that file open."""
+    with suppress(OSError):
+        return any(file.samefile(open_file) for open_file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 def unshared() -> list[str]:
     """The words that run a command as process 1 of a pid namespace; fails if that can't be."""
     tool = shutil.which("unshare")

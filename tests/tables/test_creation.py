@@ -1,12 +1,15 @@
 """The contract of a workflow table: the table itself, there or missing."""
 
+import errno
 import multiprocessing
 import os
 import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -16,7 +19,9 @@ from pyanamo.errors import PyAnamoError, StoreUnavailable, StoreUnusable, TableN
 from pyanamo.model import Claim, ItemState
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.sqlite import SQLiteTable
+from pyanamo.tables.sqlitefile import PIECE_SECONDS
 from tests.support.backends import Backend, DynamoDBBackend, SQLiteBackend
+from tests.support.importing import locked_file
 from tests.support.makers import done, interrupted, single, well
 from tests.support.step import DIED, LEASE, Step, make_step
 
@@ -59,7 +64,7 @@ def test_a_missing_table_is_named_with_what_to_do(
         VERBS[verb](table)
     message = str(raised.value)
     assert "is not there in " in message
-    assert "create it with import-items.py" in message
+    assert "import items into it first" in message
     assert "\n" not in message
     assert raised.value.exit_code == 1
 
@@ -92,6 +97,70 @@ def test_a_file_that_is_locked_for_too_long_is_unavailable(
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
             sqlite.open("Step").add([single("a")])
+
+
+@contextmanager
+def few_files(spare: int) -> Iterator[None]:
+    """This process can open so many more files."""
+    limits = getrlimit(RLIMIT_NOFILE)
+    taken: list[int] = []
+    setrlimit(RLIMIT_NOFILE, (300, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for number in taken[:spare]:
+            os.close(number)
+        yield
+    finally:
+        setrlimit(RLIMIT_NOFILE, limits)
+        for number in taken[spare:]:
+            os.close(number)
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_too_few_open_files_are_named(sqlite: SQLiteBackend, spare: int) -> None:
+    with closing(sqlite.open("Step")) as table:
+        table.create()
+    with (
+        few_files(spare),
+        closing(sqlite.open("Step")) as table,
+        pytest.raises(StoreUnavailable) as raised,
+    ):
+        table.claim("pilot", lease=LEASE, max_attempts=3)
+    assert str(sqlite.file) in str(raised.value)
+    message = "Too many open files (ulimit -n is 300): raise the limit"
+    assert str(raised.value).endswith(message)
+
+
+def test_a_full_disk_is_named(sqlite: SQLiteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite calls it a disk I/O error, or says that a file can't be opened."""
+    with closing(sqlite.open("Step")) as table:
+        table.create()
+    Path(f"{sqlite.file}-wal").mkdir()  # what SQLite can't open, either
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pyanamo.tables.sqlitefile, "TemporaryFile", full)
+    with closing(sqlite.open("Step")) as table, pytest.raises(StoreUnavailable) as raised:
+        table.check()
+    message = f"{sqlite.file}: No space left on device: make room on its disk"
+    assert str(raised.value).endswith(message)
+
+
+def test_a_file_that_is_free_again_is_waited_for(sqlite: SQLiteBackend) -> None:
+    """For longer than SQLite is told to wait at a time."""
+    table = sqlite.open("Step")
+    table.create()
+    with locked_file(sqlite.file):
+        thread = threading.Thread(target=table.add, args=([single("a")],))
+        thread.start()
+        thread.join(1.5 * PIECE_SECONDS)
+        assert thread.is_alive()
+    thread.join(PIECE_SECONDS)
+    assert not thread.is_alive()
+    assert table.get("a") is not None
 
 
 @pytest.mark.parametrize("protected", ["file", "folder"])

@@ -63,7 +63,10 @@ def garble(file: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "garbled": (garble, "is damaged .*malformed.*restore it from a copy"),
-    "not a database": (lambda file: file.write_bytes(b"x" * 5000), "is damaged .*not a database"),
+    "not a database": (
+        lambda file: file.write_bytes(b"x" * 5000),
+        "is not a database of PyAnamo's",
+    ),
     "short": (lambda file: file.write_bytes(b"x"), "is not a database"),
     "a folder": (lambda file: (file.unlink(), file.mkdir()), "is not a file"),
     "no column": (

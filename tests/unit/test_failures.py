@@ -77,16 +77,23 @@ def test_a_long_line_takes_no_long_time() -> None:
         masked(unit * 1000)
 
 
-@given(names, names, numbers, numbers, hex_ids, hex_ids)
+SENTENCE = (
+    "[{number}] bwa: cannot find {name}.fq in /data/{name}/{number}: object <{hex_id}>"
+    " of 'lane {number}' ({name}, x_{name}, out/x-{name}-y) is gone after {seconds:.3f} s"
+)
+# An item named like a word of its message hides that word: another item's message differs there.
+WORDS = set(re.findall(r"[a-z]+", SENTENCE))
+other_names = names.filter(lambda name: name.lower() not in WORDS)
+
+
+@given(other_names, other_names, numbers, numbers, hex_ids, hex_ids)
 def test_groups_do_not_depend_on_names_numbers_and_ids(
     one: str, other: str, count: int, size: int, one_id: str, other_id: str
 ) -> None:
     def item(name: str, number: int, hex_id: str) -> FailedItem:
         return failed(
             name,
-            f"[{number}] bwa: cannot find {name}.fq in /data/{name}/{number}: object <{hex_id}>"
-            f" of 'lane {number}' ({name}, x_{name}, out/x-{name}-y)"
-            f" is gone after {number / 7:.3f} s",
+            SENTENCE.format(number=number, name=name, hex_id=hex_id, seconds=number / 7),
             task_id=name,
         )
 

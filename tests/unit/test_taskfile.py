@@ -235,6 +235,11 @@ def test_a_command_for_a_shell_is_warned_of() -> None:
     )
 
 
+def test_all_of_a_command_that_is_for_a_shell_is_named() -> None:
+    warnings = parse(f"{HEADER}\nA|x|cd $D && ls *.bam > list").warnings
+    assert "to which alone '&&', '*', '>' mean something: " in warnings
+
+
 def test_a_line_is_warned_of_once() -> None:
     lines = [NESTED_HEADER, "A|x|echo|a,b > c,$(d)", "B|x|ls *|a,b,c", "C|x|echo 'a>'|b"]
     warnings = parse("\n".join(lines)).warnings.split("\n")

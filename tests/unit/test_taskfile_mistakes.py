@@ -21,7 +21,9 @@ MISTAKES = {
     ),
     "too many fields": (
         f"{HEADER}\nA|x|seq 8|1\n",
-        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3, itemID|TaskID|TaskScript",
+        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3, itemID|TaskID|TaskScript: "
+        "if '|' is part of a field, choose another delimiter (-d), and write a pipe as "
+        "bash -c '... | ...'",
     ),
     "no field for arguments": (
         f"{NESTED_HEADER}\nA|x|seq 8\n",

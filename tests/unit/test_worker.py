@@ -1,6 +1,8 @@
 """What a worker tells its pilot, and in which order."""
 
+import multiprocessing
 import pickle
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,10 +15,12 @@ from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import ItemClaimed, ItemEnded, Message, NothingLeft, Worker
+from pyanamo.pilot.worker_process import WorkerProcess
 from pyanamo.signals import Halt
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.size import MAX_KEY_BYTES, MAX_REASON_BYTES
 from tests.support.makers import done, failed, nested
+from tests.support.waiting import wait_until
 
 NAMES = ["a", " ", "Größe-試料-🧬", "é" * (MAX_KEY_BYTES // 2), "\1" * MAX_KEY_BYTES]
 
@@ -65,6 +69,7 @@ def worker_of(claim: Claim, pilot: Pilot, execute: Callable[..., Outcome]) -> Wo
         locked=None,
         claim=lambda *_, **__: next(claims, None),
         finish=lambda *_: True,
+        close=lambda: None,
     )
     walltime = WallTime(None, None, lambda: None, started=0.0)
     return Worker(
@@ -122,3 +127,19 @@ def test_a_worker_that_ends_by_a_bug_leaves_its_claim_to_its_pilot() -> None:
     with pytest.raises(ZeroDivisionError):
         worker_of(claim_of("a"), pilot, execute).work()
     assert [type(message) for message in pilot.heard] == [ItemClaimed]
+
+
+def test_a_worker_that_has_ended_gets_no_signal() -> None:
+    """Its number may be another process's, as `multiprocessing` reaps it when it likes."""
+
+    def make_worker(*_: object) -> Worker:
+        return worker_of(claim_of("a"), Pilot(), lambda *_: done())
+
+    process = WorkerProcess(0, make_worker, SharedNumbers(1))
+
+    def is_reaped() -> bool:
+        return process.pid not in [child.pid for child in multiprocessing.active_children()]
+
+    wait_until(is_reaped, "the worker's end")
+    process.signal(signal.SIGKILL)
+    assert process.join() == 0
