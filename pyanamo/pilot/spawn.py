@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import subprocess
+import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # a task gets them as from a shell
 
 
 class Environment(Mapping[str, str]):
@@ -39,23 +43,51 @@ class Environment(Mapping[str, str]):
         return len(self.raw)
 
 
-def spawn(
-    words: Sequence[str], environment: Environment, stdout: int, stderr: int
-) -> subprocess.Popen[bytes]:
-    """Start a command in its own session and process group, with an empty stdin.
+def spawn(words: Sequence[str], environment: Environment, stdout: int, stderr: int) -> int:
+    """Start a command in its own session and process group, with an empty stdin; return its pid.
 
-    The command inherits no open files except `stdout` and `stderr`. Its program is searched on the
-    `PATH` of `environment`. Raises `OSError` if it can't be started, and `ValueError` if a word has
-    a NUL byte.
+    Its program is searched on the `PATH` of `environment`. It inherits no open files except
+    `stdout` and `stderr`, see `keep_files`. Raises `OSError` if it can't be started, and
+    `ValueError` if a word has a NUL byte.
+
+    posix_spawn(3) takes half of the time that `subprocess` takes.
     """
-    return subprocess.Popen(
-        [encoded(word) for word in words] or [b""],
-        env=environment.raw,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
+    encoded_words = [encoded(word) for word in words] or [b""]
+    return os.posix_spawn(
+        _program(encoded_words[0], environment.raw.get(b"PATH", os.defpath.encode())),
+        encoded_words,
+        environment.raw,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, stdout, 1),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ],
+        setsid=True,
+        setsigdef=_IGNORED_BY_PYTHON,
     )
+
+
+def _program(name: bytes, path: bytes) -> bytes:
+    """Return the file of a program, as execvp(3) finds it."""
+    if b"/" in name:
+        return name
+    files = [(folder or b".") + b"/" + name for folder in path.split(b":") if name]
+    for file in files:
+        if os.access(file, os.X_OK) and not os.path.isdir(file):
+            return file
+    code = errno.EACCES if any(map(os.path.isfile, files)) else errno.ENOENT
+    raise OSError(code, os.strerror(code), name)
+
+
+def keep_files() -> None:
+    """Have no task inherit the files that this process was started with, except the first three.
+
+    Files that Python opens are never inherited (PEP 446).
+    """
+    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
+        if int(name) > 2:
+            with suppress(OSError):  # it was the listing's own
+                os.set_inheritable(int(name), False)
 
 
 def encoded(text: str) -> bytes:
