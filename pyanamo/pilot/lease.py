@@ -43,8 +43,8 @@ class Held(Halt):
         super().__init__()
         self.claim = claim
         self.grace = LOST_GRACE_SECONDS
-        self._lease = lease
-        self._since = since
+        self._seconds = lease - margin(lease)
+        self._deadline = since + self._seconds
         self._lock = threading.Lock()  # a deadline that was seen to pass must not be moved
 
     def lose(self, reason: str) -> None:
@@ -54,21 +54,24 @@ class Held(Halt):
     def extend(self, since: float) -> bool:
         """Restart the lease at `since`; return False if the claim is lost already."""
         with self._lock:
-            if self._reason or self.deadline <= lease_clock():
+            if self._reason or self._deadline <= lease_clock():
                 return False
-            self._since = since
+            self._deadline = since + self._seconds
             return True
 
     @property
     def deadline(self) -> float:
         """The time (lease clock) at which the claim is lost unless it is renewed before."""
-        return self._since + self._lease - margin(self._lease)
+        return self._deadline
 
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline."""
-        with self._lock:
-            return self.deadline - lease_clock()
+        left = self._deadline - lease_clock()
+        if left > 0:
+            return left
+        with self._lock:  # perhaps it is being moved just now
+            return self._deadline - lease_clock()
 
     @property
     def reason(self) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, StoreUnusable
-from pyanamo.model import Claim, Ending, Locked, Outcome, Result
+from pyanamo.model import Attempt, Claim, Ending, Item, Locked, Outcome, Result
 from pyanamo.pilot.lease import Held, Renewals
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
@@ -40,9 +40,37 @@ class LostClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemClaimed:
-    """Message to the pilot: the worker has claimed an item."""
+    """Message to the pilot: the worker has claimed an item.
 
-    claim: Claim  # its item is without tasks and results
+    It has what `WorkflowTable.lose` needs, as plain values, which are the quickest to send.
+    """
+
+    item_id: str
+    task_id: str
+    attempts: int
+    instance: str
+    token: str
+    lock_date: str
+    history: tuple[Attempt, ...]
+
+    @classmethod
+    def of(cls, claim: Claim) -> ItemClaimed:
+        """Make the message that tells of a claim."""
+        item = claim.item
+        return cls(
+            item_id=item.item_id,
+            task_id=item.task_id,
+            attempts=item.attempts,
+            instance=item.instance,
+            token=claim.token,
+            lock_date=item.lock_date,
+            history=item.history,
+        )
+
+    @property
+    def claim(self) -> Claim:
+        """The claim; its item is without tasks and results."""
+        return Claim(item=Item(tasks=(), nested=False, **vars(self)), token=self.token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +166,7 @@ class Worker:
 
         False if the machine had no room for it, and it was given back.
         """
-        note = replace(claim, item=replace(claim.item, tasks=(), results={}))
-        self.report(ItemClaimed(claim=note))
+        self.report(ItemClaimed.of(claim))
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
         with self._kept_alive(claim, since) as held:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))

@@ -93,9 +93,19 @@ def read_lost(row: Row, *, table: str = "") -> Item:
     return Item(item_id=item_id, task_id="", tasks=(), nested=False, **_claim_fields(values))
 
 
-def read_holder(item: Item, row: Row, *, table: str = "") -> Item:
-    """The item with what the row says of who holds it now. Raises `DamagedItem`."""
-    return replace(item, **_claim_fields(_Values(table, row, row)))
+def read_claimed(item: Item, changes: Row) -> Item:
+    """The item after the changes of a claim, which our own transitions made."""
+    values = _Values("", changes, changes)
+    return replace(
+        item,
+        state=ItemState.LOCKED,
+        attempts=values.count("Attempts"),
+        instance=values.text("InstanceID"),
+        token=values.text("lockID"),
+        lock_date=values.text("Lock_Date"),
+        lease_expires=values.lease(),
+        history=_history(values) if values.has("History") else item.history,
+    )
 
 
 def read_lease(row: Row, *, table: str = "") -> int:
@@ -212,7 +222,7 @@ def _history(values: _Values) -> tuple[Attempt, ...]:
 _MISSING: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Values:
     """A map of a row. Its verbs answer checked values, or raise `DamagedItem`.
 

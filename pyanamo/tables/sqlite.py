@@ -39,7 +39,7 @@ from pyanamo.tables.reading import (
     Row,
     Tell,
     raise_damaged,
-    read_holder,
+    read_claimed,
     read_item,
     read_lost,
     read_summary,
@@ -162,9 +162,8 @@ class SQLiteTable(HoldersVerbs):
         damaged: list[DamagedItem] = []
         with self._file.transaction(stop=self._stop) as database:
             now = self.now()
-            found = self._next(database, now, max_attempts, damaged)
-            if found is not None:
-                row, item = found
+            item = self._next(database, now, max_attempts, damaged)
+            if item is not None:
                 changes = transitions.claimed(pilot, token, now, lease)
                 if item.state is ItemState.LOCKED:
                     changes = transitions.taken_over(item, pilot, token, now, lease)
@@ -173,9 +172,9 @@ class SQLiteTable(HoldersVerbs):
                 self._write(database, item.item_id, changes)
         for each in damaged:
             self.on_damaged(each)
-        if found is None:
+        if item is None:
             return None
-        return Claim(item=read_holder(item, {**row, **changes}, table=self.name), token=token)
+        return Claim(item=read_claimed(item, changes), token=token)
 
     def get(self, item_id: str) -> Item | None:
         """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
@@ -259,8 +258,8 @@ class SQLiteTable(HoldersVerbs):
         now: float,
         max_attempts: int,
         damaged: list[DamagedItem],
-    ) -> tuple[Row, Item] | None:
-        """The item to claim, and its row. Sets damaged ones aside, and adds them to the list."""
+    ) -> Item | None:
+        """The item to claim. Sets damaged ones aside, and adds them to the list."""
         while (row := self._waiting(database) or self._expired(database, now)) is not None:
             try:
                 item = read_item(row, table=self.name, only=OF_A_CLAIM)
@@ -273,7 +272,7 @@ class SQLiteTable(HoldersVerbs):
                 self._set_aside(database, row, error)
                 damaged.append(error)
                 continue
-            return row, item
+            return item
         self._require_table(database)
         self.locked = self._held_by_others(database, now)
         return None

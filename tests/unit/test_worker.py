@@ -17,11 +17,12 @@ from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import ItemClaimed, ItemEnded, Message, NothingLeft, Worker
 from pyanamo.pilot.worker_process import WorkerProcess
 from pyanamo.signals import Halt
-from pyanamo.tables import WorkflowTable
+from pyanamo.tables import WorkflowTable, transitions
 from pyanamo.tables.size import MAX_KEY_BYTES, MAX_REASON_BYTES
 from tests.support.makers import done, failed, nested
 from tests.support.waiting import wait_until
 
+NOW = 1_800_000_000.0
 NAMES = ["a", " ", "Größe-試料-🧬", "é" * (MAX_KEY_BYTES // 2), "\1" * MAX_KEY_BYTES]
 
 
@@ -98,7 +99,11 @@ def test_a_claim_is_told_before_its_item_runs(item_id: str, attempts: int) -> No
     def execute(*_: object) -> Outcome:
         (message,) = pilot.heard
         assert isinstance(message, ItemClaimed)
-        assert message.claim == replace(claim, item=replace(claim.item, tasks=()))
+        told = message.claim
+        assert (told.token, told.item.item_id) == (claim.token, claim.item.item_id)
+        for limit in (1, 30):
+            changes = transitions.lost(told.item, "why", limit, NOW)
+            assert changes == transitions.lost(claim.item, "why", limit, NOW)
         return done()
 
     worker_of(claim, pilot, execute).work()
