@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -43,9 +44,8 @@ class WorkerProcess:
         Raises `Shortage` when there can't be one more process.
         """
         self.number = number
-        # What can be read from `messages` is a list of a `Message` each, or of text: why the worker
-        # can't go on.
-        # `EOFError` there means that the worker has ended.
+        # What is received from `messages` is a list. Its parts are `Message`s, or text that says why
+        # the worker can't go on. `EOFError` means that the worker has ended.
         try:
             self.messages, messages = _FORK.Pipe()
         except OSError as error:
@@ -112,7 +112,7 @@ def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection
         if later or not unsent:
             return
         try:
-            messages.send(unsent)
+            messages.send_bytes(pickle.dumps(unsent))  # `send` is for objects of multiprocessing
             unsent.clear()
             if and_wait and messages in wait([messages, stop.fileno()], HEARD_SECONDS):
                 messages.recv()

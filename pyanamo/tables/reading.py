@@ -95,16 +95,15 @@ def read_lost(row: Row, *, table: str = "") -> Item:
 
 def read_claimed(item: Item, changes: Row) -> Item:
     """The item after the changes of a claim, which our own transitions made."""
-    values = _Values("", changes, changes)
     return replace(
         item,
         state=ItemState.LOCKED,
-        attempts=values.count("Attempts"),
-        instance=values.text("InstanceID"),
-        token=values.text("lockID"),
-        lock_date=values.text("Lock_Date"),
-        lease_expires=values.lease(),
-        history=_history(values) if values.has("History") else item.history,
+        attempts=changes["Attempts"],
+        instance=changes["InstanceID"],
+        token=changes["lockID"],
+        lock_date=changes["Lock_Date"],
+        lease_expires=changes["Lease_Expires"],
+        history=history_of(changes) if "History" in changes else item.history,
     )
 
 
