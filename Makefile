@@ -8,14 +8,17 @@ SEED ?=
 
 export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 
+VERSION_VENV := build/$(notdir $(PYTHON))
+CHECK = -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
+
 DEMO_DB := build/demo.db
 USE_CASE := build/use-case
 CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo use-case check test coverage chaos bench bench-quick lint types clean
-.PHONY: tools venv check-python
+.PHONY: help demo use-case check versions test coverage chaos bench bench-quick lint types clean
+.PHONY: tools venv check-python check-version locale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -48,7 +51,12 @@ use-case: tools .venv/.installed  ## Call the variants of a small cohort, with b
 	@echo 'Both runs made the same files.'
 
 check: lint  ## Run the linters, the unit tests and the tests of the tables on SQLite (a minute)
-	.venv-test/bin/python -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
+	.venv-test/bin/python $(CHECK)
+
+versions: lint  ## Run make check with each Python from 3.10 to 3.13 that is found
+	@failed=; for python in $$($(PYTHON) -m tests.support.pythons); do \
+		$(MAKE) --no-print-directory check-version PYTHON=$$python || failed="$$failed $$python"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 test: tools lint  ## Run the linters and all tests (7 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
@@ -95,7 +103,7 @@ check-python:
 venv: check-python
 	@$(PYTHON) -m tests.support.tools venv
 
-tools: check-python  ## Install what tests and use case need: bwa, Java, DynamoDB Local and others
+tools: check-python  ## Install what is missing: bwa, samtools, Java, DynamoDB Local and others
 	@$(PYTHON) -m tests.support.tools
 	@$(PYTHON) -m tests.support.dynamodb_local fetch
 
@@ -104,8 +112,22 @@ tools: check-python  ## Install what tests and use case need: bwa, Java, DynamoD
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv-test/.installed: requirements.txt requirements-dev.txt | venv
+.venv-test/.installed: requirements.txt requirements-unit.txt requirements-dev.txt | venv
 	$(PYTHON) -m venv --clear .venv-test
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-dev.txt
+		-r requirements.txt -r requirements-unit.txt -r requirements-dev.txt
 	@touch $@
+
+$(VERSION_VENV)/.installed: requirements.txt requirements-unit.txt
+	$(PYTHON) -m venv --clear $(VERSION_VENV)
+	$(VERSION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -r requirements-unit.txt
+	@touch $@
+
+# For .ci/run: a locale whose text isn't UTF-8.
+locale: tools
+	@mkdir -p build/locales
+	localedef -i de_DE -f ISO-8859-1 build/locales/de_DE.ISO-8859-1
+
+check-version: $(VERSION_VENV)/.installed
+	$(VERSION_VENV)/bin/python $(CHECK)
