@@ -45,7 +45,10 @@ def start(place: Place) -> PilotProcess:
 
 def wait_for_outage(pilot: PilotProcess) -> None:
     """Wait until the long item wasn't renewed, and the others weren't claimed or recorded."""
-    pilot.wait_for_log("not renewed: ")
+    wait_until(
+        lambda: re.search("WARNING itemID=long .*not renewed: ", pilot.stderr),
+        "the long item's lease was due",
+    )
     wait_until(
         lambda: re.search("no item claimed, trying again: |not recorded yet: ", pilot.stderr),
         "the other workers met the outage",

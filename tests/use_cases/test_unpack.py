@@ -79,7 +79,10 @@ def test_odd_headers_of_a_tar(tmp_path: Path, header: str, value: str) -> None:
     info.pax_headers = {header: value}
     with tarfile.open(tmp_path / "made.tar", "w", format=tarfile.PAX_FORMAT) as tar:
         tar.addfile(info)
-    assert "it is damaged" in refusal(tmp_path / "made.tar") or header == "path"
+    said = refusal(tmp_path / "made.tar")
+    # Python 3.11.2 takes a member of negative size for the end.
+    is_end = "there is nothing in it" in said and sys.version_info < (3, 11, 7)
+    assert "it is damaged" in said or header == "path" or is_end
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "//"])
