@@ -6,14 +6,19 @@ ARGS ?=
 MINUTES ?= 10
 SEED ?=
 
+export PATH := $(CURDIR)/build/tools/bin:$(PATH)
+
+VERSION_VENV := build/$(notdir $(PYTHON))
+CHECK = -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
+
 DEMO_DB := build/demo.db
 USE_CASE := build/use-case
 CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo use-case check test coverage chaos bench bench-quick lint types clean
-.PHONY: check-python check-tools dynamodb-local
+.PHONY: help demo use-case check versions test coverage chaos bench bench-quick lint types clean
+.PHONY: tools venv check-python check-version locale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -34,7 +39,7 @@ demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS accou
 	.venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
 
 # The workflow runs with tables in a file, then with tables in DynamoDB: both make the same files.
-use-case: check-tools dynamodb-local .venv/.installed  ## Call the variants of a small cohort, with both kinds of table
+use-case: tools .venv/.installed  ## Call the variants of a small cohort, with both kinds of table
 	rm -rf $(USE_CASE)
 	PYTHON=$(PYTHON) bash $(CASE_SCRIPTS)/make-cohort.sh $(USE_CASE)/cohort
 	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python PYANAMO_LOCAL=$(USE_CASE)/embedded.db \
@@ -46,27 +51,32 @@ use-case: check-tools dynamodb-local .venv/.installed  ## Call the variants of a
 	@echo 'Both runs made the same files.'
 
 check: lint  ## Run the linters, the unit tests and the tests of the tables on SQLite (a minute)
-	.venv-test/bin/python -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
+	.venv-test/bin/python $(CHECK)
 
-test: check-tools dynamodb-local lint  ## Run the linters and all tests (7 minutes)
+versions: lint  ## Run make check with each Python from 3.10 to 3.13 that is found
+	@failed=; for python in $$($(PYTHON) -m tests.support.pythons); do \
+		$(MAKE) --no-print-directory check-version PYTHON=$$python || failed="$$failed $$python"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+test: tools lint  ## Run the linters and all tests (7 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Measuring makes processes slower to start, and a few tests notice: only `make test` tells what fails.
-coverage: check-tools dynamodb-local .venv-test/.installed  ## Run all tests, and list the lines that none runs
+coverage: tools .venv-test/.installed  ## Run all tests, and list the lines that none runs
 	rm -rf build/coverage
 	mkdir -p build/coverage
 	-.venv-test/bin/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	.venv-test/bin/coverage combine --quiet
 	.venv-test/bin/coverage report
 
-chaos: dynamodb-local .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
+chaos: tools .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
 		-s --timeout=0 tests/slow/test_chaos.py $(ARGS)
 
-bench: dynamodb-local .venv-test/.installed  ## Run the benchmarks, and write benchmarks/README.md (10 minutes)
+bench: tools .venv-test/.installed  ## Run the benchmarks, and write benchmarks/README.md (10 minutes)
 	.venv-test/bin/python -m benchmarks.bench
 
-bench-quick: dynamodb-local .venv-test/.installed  ## Run short benchmarks, and check what they count
+bench-quick: tools .venv-test/.installed  ## Run short benchmarks, and check what they count
 	.venv-test/bin/python -m benchmarks.bench --quick
 
 lint: .venv-test/.installed types  ## Check style, formatting and types
@@ -89,23 +99,35 @@ check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 		echo "$(PYTHON) is missing or older than 3.10:" \
 			"install Python 3.10 or newer, or name one: make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "$(PYTHON) can't make virtual environments:" \
-			"install its venv module (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
 
-check-tools:
-	@bash -c '. $(CASE_SCRIPTS)/functions.sh; need bwa samtools bcftools wgsim' make
+venv: check-python
+	@$(PYTHON) -m tests.support.tools venv
 
-dynamodb-local: check-python
+tools: check-python  ## Install what is missing: bwa, samtools, Java, DynamoDB Local and others
+	@$(PYTHON) -m tests.support.tools
 	@$(PYTHON) -m tests.support.dynamodb_local fetch
 
-.venv/.installed: requirements.txt | check-python
+.venv/.installed: requirements.txt | venv
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv-test/.installed: requirements.txt requirements-dev.txt | check-python
+.venv-test/.installed: requirements.txt requirements-unit.txt requirements-dev.txt | venv
 	$(PYTHON) -m venv --clear .venv-test
 	.venv-test/bin/python -m pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-dev.txt
+		-r requirements.txt -r requirements-unit.txt -r requirements-dev.txt
 	@touch $@
+
+$(VERSION_VENV)/.installed: requirements.txt requirements-unit.txt
+	$(PYTHON) -m venv --clear $(VERSION_VENV)
+	$(VERSION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -r requirements-unit.txt
+	@touch $@
+
+# For .ci/run: a locale whose text isn't UTF-8.
+locale: tools
+	@mkdir -p build/locales
+	localedef -i de_DE -f ISO-8859-1 build/locales/de_DE.ISO-8859-1
+
+check-version: $(VERSION_VENV)/.installed
+	$(VERSION_VENV)/bin/python $(CHECK)

@@ -59,8 +59,8 @@ def as_json(machine: Mapping[str, str], seconds: float, figures: Sequence[Figure
 
 def put_between_marks(file: Path, text: str) -> None:
     """Replace the text between the marks of a document."""
-    before, _, rest = file.read_text().partition(BEGIN)
+    before, _, rest = file.read_text("utf-8").partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
         raise RuntimeError(f"{file} has no lines {BEGIN!r} and {END!r}")
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")

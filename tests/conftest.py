@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import tools
 from tests.support.dynamodb_fetch import DynamoDBLocalError
 from tests.support.dynamodb_local import DynamoDBLocal
 from tests.support.faulty_proxy import FaultyProxy
@@ -30,6 +32,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# The tests start thousands of processes: Python mustn't compile PyAnamo for each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# As make has it: tools that this machine lacks were installed there.
+os.environ["PATH"] = os.pathsep.join((str(tools.BIN), os.environ["PATH"]))
+
 # --- The environment ----------------------------------------------------------------------------
 
 ENVIRONMENT = {
@@ -46,9 +55,9 @@ ENVIRONMENT = {
 
 
 def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the developer's own settings of AWS and PyAnamo."""
+    """Replace the developer's own settings of AWS and PyAnamo, and have output buffered."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "PYANAMO_")) or name == "PIPELINE":
+        if name.startswith(("AWS_", "PYANAMO_")) or name in ("PIPELINE", "PYTHONUNBUFFERED"):
             monkeypatch.delenv(name)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -21,7 +21,7 @@ from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from pyanamo.workflow import Workflow
 from tests.support.importing import locked_file
 from tests.support.operator import Operator, add_failed
-from tests.support.programs import finish
+from tests.support.programs import finish, read_line
 from tests.support.waiting import wait_until
 
 ITEMS = 3000
@@ -42,7 +42,7 @@ def test_a_change_that_is_stopped_tells_what_it_did(
         process.send_signal(number)
         # Python handles no signal while the main thread itself waits for the file.
         select.select([process.stderr], [], [], BUSY_SECONDS / 4)
-    assert process.stderr.readline().decode() == f"{STOPPING}\n"
+    assert read_line(process.stderr) == f"{STOPPING}\n"
     stopped = finish(process)
     assert stopped.code == 128 + number
     assert stopped.stderr == f"stopped by {number.name}: run it again for the rest\n"

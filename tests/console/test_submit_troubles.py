@@ -19,7 +19,7 @@ from pyanamo.console import command_line
 from pyanamo.errors import PyAnamoError
 from tests.support.fake_batch import FakeBatch
 from tests.support.faulty_proxy import Decide, Fault, FaultyProxy
-from tests.support.programs import SECONDS, finish
+from tests.support.programs import SECONDS, finish, read_line
 from tests.support.submitter import Submitter
 from tests.support.waiting import wait_until
 
@@ -124,10 +124,10 @@ def test_a_second_signal_does_not_wait(submitter: Submitter, batch: FakeBatch) -
     process = submitter.starts("-p", "10001")
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stdout.readline().decode().split() == list(batch.jobs)  # before all are there
+    assert read_line(process.stdout).split() == list(batch.jobs)  # before all are there
     assert waiting.wait(SECONDS)
     process.send_signal(signal.SIGINT)
-    assert process.stderr.readline().startswith(b"stopping after the current request")
+    assert read_line(process.stderr).startswith("stopping after the current request")
     process.send_signal(signal.SIGINT)
     assert finish(process).code == 130
 

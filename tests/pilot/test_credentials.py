@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from tests.support.pilots import Ended, PilotProcess, endings
 from tests.support.place import Place
 from tests.support.waiting import wait_until
 
-OUTAGE_SECONDS = 4.0  # more than a renewal of a lease of 10 s takes to be due
-
 
 @pytest.fixture
 def credentials(
@@ -31,19 +28,40 @@ def credentials(
     return made
 
 
-SHORT = 20  # items
+SHORT = 12  # items
 
 
 def start(place: Place) -> PilotProcess:
     """A pilot that works on items that end in an outage, and on one that outlives it."""
     place.script("note.sh", "echo $id >> ran; sleep 0.3")
-    place.script("long.sh", "echo $id >> ran; sleep 9")
+    place.script("long.sh", "echo $id >> ran; wait_for others-ran")
     place.fill({"long": "./long.sh"})
-    pilot = place.start("-i", "3", "--lease", "10s", "--idle", "3s")
+    pilot = place.start("-i", "3", "--lease", "10s", "--idle", "2s")
     wait_until(lambda: len(place.lines("ran")) == 1, "the long one runs")
     place.fill({f"item{n:02}": "./note.sh" for n in range(SHORT)})
     wait_until(lambda: len(place.lines("ran")) >= 3, "others have run")
     return pilot
+
+
+def wait_for_outage(pilot: PilotProcess) -> None:
+    """Wait until the long item wasn't renewed, and the others weren't claimed or recorded."""
+    wait_until(
+        lambda: re.search("WARNING itemID=long .*not renewed: ", pilot.stderr),
+        "the long item's lease was due",
+    )
+    wait_until(
+        lambda: re.search("no item claimed, trying again: |not recorded yet: ", pilot.stderr),
+        "the other workers met the outage",
+    )
+
+
+def finish(place: Place, pilot: PilotProcess) -> Ended:
+    """Wait for the pilot's end, and check that it has done everything."""
+    wait_until(lambda: len(place.lines("ran")) == SHORT + 1, "all have run")
+    place.touch("others-ran")
+    ended = pilot.wait()
+    assert_all_went_well(place, ended)
+    return ended
 
 
 def assert_all_went_well(place: Place, ended: Ended) -> None:
@@ -64,9 +82,8 @@ def test_a_process_that_gives_none_for_a_while(
 ) -> None:
     pilot = start(remote)
     with credentials.broken(trouble):
-        time.sleep(OUTAGE_SECONDS)
-    ended = pilot.wait()
-    assert_all_went_well(remote, ended)
+        wait_for_outage(pilot)
+    ended = finish(remote, pilot)
     assert "not renewed: no AWS credentials: " in ended.stderr
     assert "no item claimed, trying again: no AWS credentials: " in ended.stderr or (
         "not recorded yet: no AWS credentials: " in ended.stderr
@@ -112,10 +129,9 @@ def test_a_refusal_in_the_middle_of_a_run_is_an_outage(
     remote.environment["AWS_ENDPOINT_URL_DYNAMODB"] = proxy.url
     pilot = start(remote)
     proxy.decide = always(Instead(answer))
-    time.sleep(OUTAGE_SECONDS)
+    wait_for_outage(pilot)
     proxy.decide = always(Fault.NONE)
-    ended = pilot.wait()
-    assert_all_went_well(remote, ended)
+    ended = finish(remote, pilot)
     assert re.search(r"WARNING itemID=long .*not renewed: ", ended.stderr)
 
 

@@ -34,6 +34,31 @@ def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 STEPS = (member("steps/count.sh", COUNT), member("hang", HANG, mode=0o755))
 
+OUTSIDE = "../../outside"
+# What would be written outside the folder, or is no file, folder or link.
+HOSTILE = {
+    "absolute": [member("/tmp/pyanamo-hostile")],
+    "parent": [member(OUTSIDE)],
+    "parent within": [member("a/../../../outside")],
+    "link to absolute": [link("l", "/etc")],
+    "link to parent": [link("a/l", "../..")],
+    "link over link": [link("b", "."), link("a", "b/../..")],
+    "through a link": [link("d", "e"), member("d/x")],
+    "through a later link": [member("d/x"), link("d", "e")],
+    "hard link to absolute": [hard_link("h", "/etc/hostname")],
+    "hard link to parent": [hard_link("h", OUTSIDE)],
+    "hard link to a link": [link("a/b/l", "../../f"), hard_link("h", "a/b/l"), member("f")],
+    "hard link to a link in a file's place": [
+        member("a/b/l"),
+        link("a/b/l", "../../f"),
+        hard_link("h", "a/b/l"),
+    ],
+    "hard link to nothing": [hard_link("h", "f")],
+    "fifo": [member("p", b"", type=tarfile.FIFOTYPE)],
+    "device": [member("p", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
+    "nothing": [],
+}
+
 
 def make_tar(file: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
     """A tar, gzipped unless its name ends in .tar."""

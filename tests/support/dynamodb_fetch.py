@@ -37,8 +37,8 @@ class DynamoDBLocalError(Exception):
 def fetch() -> Path:
     """Return the folder of an intact DynamoDB Local, after fetching it if need be."""
     check_java()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pyanamo"
-    folder = cache / f"dynamodb-local-{VERSION}"
+    folder = _folder()
+    cache = folder.parent
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / "lock"):
@@ -47,6 +47,16 @@ def fetch() -> Path:
     except OSError as error:
         raise DynamoDBLocalError(f"DynamoDB Local can't be kept in {cache}: {error}") from error
     return folder
+
+
+def is_fetched() -> bool:
+    """Whether an intact one is there already."""
+    return _is_intact(_folder())
+
+
+def _folder() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pyanamo"
+    return cache / f"dynamodb-local-{VERSION}"
 
 
 @functools.cache

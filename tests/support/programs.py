@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 from pyanamo.cli import run_command_line
@@ -32,6 +33,15 @@ class Finished:
     def last_line(self) -> str:
         """The last line of stdout."""
         return self.stdout.splitlines()[-1] if self.stdout else ""
+
+
+def read_line(stream: IO[bytes] | None) -> str:
+    """Read a line of a running program, and nothing of the next one, which `finish` is to see."""
+    assert stream is not None
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(stream.fileno(), 1)):
+        line += byte
+    return line.decode()
 
 
 def finish(process: subprocess.Popen[bytes], stdin: bytes | None = None) -> Finished:

@@ -61,7 +61,7 @@ def test_results_replace_those_of_before(tmp_path: Path) -> None:
     file.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     long = figure(9, 9.5, what="w" * 200, target=at_most(8), beside="[red] is no color")
     put_between_marks(file, markdown([figure(1), long]))
-    text = file.read_text()
+    text = file.read_text("utf-8")
     assert text.startswith(f"# Before\n\n{BEGIN}\n\n| what")
     assert text.endswith(f"{END}\n\nafter\n")
     assert "old" not in text

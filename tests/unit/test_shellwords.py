@@ -307,7 +307,7 @@ BLANKS = st.text(" \t", min_size=1, max_size=2)
 def test_random_words_are_those_of_bash(command: str) -> None:
     """Where bash does no more than is promised: nothing outside of quotes has a meaning to it."""
     shell = subprocess.run(
-        ["bash", "-c", f"printf '%s\\0' :{command}"],
+        ["bash", "-c", f"printf '%s\\0' :{command}".encode()],  # in any locale
         capture_output=True,
         check=True,
         env={**SET, "LC_ALL": "C.UTF-8"},

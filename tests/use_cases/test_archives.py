@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archives import hard_link, link, make_steps, make_tar, make_zip, member
+from tests.support.archives import (
+    HOSTILE,
+    OUTSIDE,
+    link,
+    make_steps,
+    make_tar,
+    make_zip,
+    member,
+)
 from tests.support.container import Container, the_error
 
 URI = "s3://bucket/scripts/steps"
@@ -61,32 +69,6 @@ def test_names_that_cannot_be(container: Container, what: str, suffix: str) -> N
     assert line.startswith(f"{URI}{suffix} can't be unpacked: ")
     assert said in line
     assert container.left_behind == []
-
-
-OUTSIDE = "../../outside"
-FILE = member("f")
-HOSTILE = {
-    "absolute": [member("/tmp/pyanamo-hostile")],
-    "parent": [member(OUTSIDE)],
-    "parent within": [member("a/../../../outside")],
-    "link to absolute": [link("l", "/etc")],
-    "link to parent": [link("a/l", "../..")],
-    "link over link": [link("b", "."), link("a", "b/../..")],
-    "through a link": [link("d", "e"), member("d/x")],
-    "through a later link": [member("d/x"), link("d", "e")],
-    "hard link to absolute": [hard_link("h", "/etc/hostname")],
-    "hard link to parent": [hard_link("h", OUTSIDE)],
-    "hard link to a link": [link("a/b/l", "../../f"), hard_link("h", "a/b/l"), FILE],
-    "hard link to a link in a file's place": [
-        member("a/b/l"),
-        link("a/b/l", "../../f"),
-        hard_link("h", "a/b/l"),
-    ],
-    "hard link to nothing": [hard_link("h", "f")],
-    "fifo": [member("p", b"", type=tarfile.FIFOTYPE)],
-    "device": [member("p", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
-    "nothing": [],
-}
 
 
 @pytest.mark.parametrize("what", HOSTILE)

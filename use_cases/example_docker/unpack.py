@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import lzma
+import os
 import stat
 import struct
 import sys
@@ -71,14 +72,19 @@ def main() -> int:
 
 
 def unpack_tar(file: Path, folder: Path) -> None:
-    """Unpack a tar with any compression. Raises `BadArchive`, and tarfile's errors."""
-    if not hasattr(tarfile, "data_filter"):
-        raise SystemExit("unpack.py needs Python 3.12, 3.11.4, 3.10.12 or newer")
+    """Unpack a tar with any compression. Raises `BadArchive`, and tarfile's errors.
+
+    Python before 3.10.12 and 3.11.4 (Debian 12 has 3.11.2) lacks tarfile's filters. What they do is
+    done here too, so such a Python unpacks the same.
+    """
     with tarfile.open(file) as tar:
         members = tar.getmembers()
         check_end(tar)
         check_members(members)
-        tar.extractall(folder, members, filter="data")
+        for member in members:
+            drop_rights(member)
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _folder: member)
+        tar.extractall(folder, members)
 
 
 def check_end(tar: tarfile.TarFile) -> None:
@@ -130,6 +136,18 @@ def check_symlink(path: PurePosixPath, target: str) -> None:
     leaves = ups >= len(path.parts) or ".." in parts[ups:]
     if target.startswith("/") or leaves:
         raise BadArchive(f"{str(path)!r} in it is a link to {target!r}, outside its folder")
+
+
+def drop_rights(member: tarfile.TarInfo) -> None:
+    """Make the member ours, with a safe mode, by the rules of tarfile's "data" filter."""
+    member.uid, member.gid = os.geteuid(), os.getegid()
+    member.uname = member.gname = ""  # else root would look up their numbers
+    if member.isdir():
+        member.mode = 0o755
+    elif not member.mode & 0o100:
+        member.mode = member.mode & 0o644 | 0o600
+    else:
+        member.mode = member.mode & 0o755 | 0o600
 
 
 def path_of(name: str, *, is_folder: bool = False) -> PurePosixPath:
