@@ -44,8 +44,8 @@ class WorkerProcess:
         Raises `Shortage` when there can't be one more process.
         """
         self.number = number
-        # What is received from `messages` is a list. Its parts are `Message`s, or text that says why
-        # the worker can't go on. `EOFError` means that the worker has ended.
+        # What is received from `messages` is a list. Its parts are a `Message`, or text that says
+        # why the worker can't go on. `EOFError` means that the worker has ended.
         try:
             self.messages, messages = _FORK.Pipe()
         except OSError as error:
