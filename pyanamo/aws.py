@@ -70,7 +70,6 @@ _NAMES = {
     "dynamodb": "DynamoDB",
     "s3": "S3",
 }
-
 # What each answer to these requests has. What lacks it comes from something else: a proxy, the
 # login page of a network, another server at the address.
 _EXPECTED = {
@@ -83,6 +82,7 @@ _EXPECTED = {
     "DescribeScalableTargets": "ScalableTargets",
     "DescribeScalingPolicies": "ScalingPolicies",
     "DescribeTable": "Table",
+    "ListTables": "TableNames",
     "PutObject": "ETag",
     "Query": "Items",
     "Scan": "Items",
@@ -129,7 +129,7 @@ def make_client(
         parameter_validation=service != "dynamodb",
         user_agent=USER_AGENT,
     )
-    with _translated_configuration_errors(endpoint_url):
+    with _translated_configuration_errors(endpoint_url, service):
         session = session or make_session(account)
         client = session.client(service, endpoint_url=endpoint_url, config=config)
     client.meta.events.register("after-call", _Check(client))
@@ -163,7 +163,9 @@ def on_date(client: Client, hear: Callable[[str], object]) -> None:
 
 
 @contextmanager
-def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterator[None]:
+def _translated_configuration_errors(
+    endpoint_url: str | None = None, service: str = ""
+) -> Iterator[None]:
     try:
         yield
     except ProfileNotFound as error:
@@ -176,7 +178,7 @@ def _translated_configuration_errors(endpoint_url: str | None = None) -> Iterato
         raise UsageError(f"the AWS configuration can't be used: {_said(error)}") from error
     except Exception as error:
         if _is_about_credentials(error):
-            raise _no_credentials(error) from error
+            raise _no_credentials(error, service) from error
         if isinstance(error, ValueError):  # an invalid region or endpoint, for example
             where = f"--endpoint-url {endpoint_url!r}" if endpoint_url else "the AWS configuration"
             raise UsageError(f"{where} can't be used: {_said(error)}") from error
@@ -204,7 +206,7 @@ def _translated(error: Exception, client: Client, what: str) -> Exception | None
     """Our error for one of botocore's; None for any other."""
     where = f"{_name(client)} at {client.meta.endpoint_url}"
     if _is_about_credentials(error):  # also if another service, which issues them, has refused
-        return _no_credentials(error)
+        return _no_credentials(error, client.meta.service_model.service_name, what)
     if isinstance(error, ClientError):
         return _service_error(error, client, what)
     if isinstance(error, ParamValidationError):
@@ -286,14 +288,16 @@ def _passed_through(error: BaseException, *modules: str) -> bool:
     return False
 
 
-def _no_credentials(error: Exception) -> AccessDenied:
+def _no_credentials(error: Exception, service: str, what: str = "") -> AccessDenied:
     """The error of credentials that can't be had, with what to do."""
     why, to_do = _said(error), "check the profile in ~/.aws/config"
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        to_do = (
-            "give --profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --local for a "
-            "table on this machine"
-        )
+        instead = ""
+        if service == "dynamodb":
+            instead = ", or use --local for a table on this machine"
+        elif what.startswith("bucket"):  # where a pilot keeps logs
+            instead = ", or keep logs in a folder with --log-dir instead of -b"
+        to_do = f"give --profile, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY{instead}"
     elif isinstance(error, (AWSConnectionError, HTTPClientError)):
         to_do = "check the network"
     elif isinstance(error, (SSOError, TokenRetrievalError)):
@@ -306,7 +310,8 @@ def _no_credentials(error: Exception) -> AccessDenied:
         why, to_do = f"credential_process: {why}", "check credential_process in ~/.aws/config"
     elif not isinstance(error, (BotoCoreError, ClientError, RuntimeError)):
         why, to_do = "credential_process prints no credentials", f"run it by hand ({why})"
-    return AccessDenied(f"no AWS credentials: {why}: {to_do}")
+    needed = f" for {what}" if service == "s3" else ""
+    return AccessDenied(f"no AWS credentials{needed}: {why}: {to_do}")
 
 
 def _ask_at_terminal(prompt: str) -> str:

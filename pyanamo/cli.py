@@ -19,6 +19,7 @@ from pyanamo.tables import Store
 from pyanamo.text import harmless
 
 LOCAL_FILE = "pyanamo.db"
+TIME_HELP = "A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d."
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _DURATION_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -36,7 +37,9 @@ def add_version_flag(parser: argparse.ArgumentParser) -> None:
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which table to use, and where it is."""
     where = parser.add_argument_group("the table")
-    where.add_argument("-t", "--table", required=True, help="the table: one workflow step")
+    where.add_argument(
+        "-t", "--table", help="the table: one workflow step (default: PYANAMO_TABLE)"
+    )
     add_place_flags(where)
 
 
@@ -85,6 +88,21 @@ def _check_url(url: str) -> None:
         raise UsageError(f"--endpoint-url {url!r} is not a URL: use one like http://127.0.0.1:8000")
 
 
+def table_of(arguments: argparse.Namespace) -> str:
+    """Return the table's name. Raises `UsageError` if none is given, or no table can have it."""
+    name: str = default_table() if arguments.table is None else arguments.table
+    check_table_name(name)
+    return name
+
+
+def default_table() -> str:
+    """Return the name that stands for a missing `-t`. Raises `UsageError` if there is none."""
+    name = os.environ.get("PYANAMO_TABLE")
+    if not name:
+        raise UsageError("which table? Give -t, or set PYANAMO_TABLE")
+    return name
+
+
 def check_table_name(name: str) -> None:
     """Raise `UsageError` if no table can have this name."""
     if not _TABLE_NAME.fullmatch(name):
@@ -122,7 +140,7 @@ def duration(text: str) -> float:
     """Return the seconds of `90`, `90s`, `30m`, `2h` or `1d`; for argparse."""
     parts = _DURATION.fullmatch(text.strip())
     if parts is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: use 90, 90s, 30m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: use 90, 90s, 30m, 2h or 1d")
     seconds = float(parts[1]) * _DURATION_UNITS[parts[2]]
     if seconds > LONGEST_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r} is too long")

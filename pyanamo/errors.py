@@ -21,6 +21,7 @@ class PyAnamoError(Exception):
 
     exit_code = 1
     changed: Changed | None = None  # what an operator's change had done before the error came
+    is_answered = False  # whether the command's JSON has it
 
 
 class UsageError(PyAnamoError):
@@ -39,6 +40,8 @@ class TaskFileError(PyAnamoError):
 
 class ItemNotFound(PyAnamoError):
     """No item matches, or an item has no such task."""
+
+    exit_code = 4
 
 
 class DamagedItem(PyAnamoError):

@@ -13,12 +13,13 @@ from pathlib import Path
 from pyanamo.cli import (
     add_store_flags,
     add_version_flag,
-    check_table_name,
     delimiters_of,
     say,
     store_of,
+    table_of,
 )
 from pyanamo.errors import PyAnamoError, UsageError
+from pyanamo.parser import Parser
 from pyanamo.signals import exit_code, stop_signals
 from pyanamo.tables import Added, Store
 from pyanamo.tables.attributes import new_item
@@ -35,18 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     `argv` are the arguments without the program's name; None means those of this process.
     """
     arguments = import_parser().parse_args(argv)
-    check_table_name(arguments.table)
+    table = table_of(arguments)
     store = store_of(arguments)
     tasks = read_tasks(arguments)
     if arguments.dry_run:
         show(tasks)
         return 0
-    return import_items(store, arguments.table, tasks, arguments.replace)
+    return import_items(store, table, tasks, arguments.replace)
 
 
-def import_parser() -> argparse.ArgumentParser:
+def import_parser() -> Parser:
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Import the items of a task file into a table. The table is created if it "
         "isn't there. Items that are already in the table stay as they are. A file with a mistake "
         "imports nothing.",

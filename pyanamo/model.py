@@ -123,6 +123,20 @@ class Item:
     results: Mapping[str, Result] = field(default_factory=dict)  # by task name
     history: tuple[Attempt, ...] = ()
 
+    @classmethod
+    def new(cls, item_id: str, task_id: str, commands: str | Sequence[str]) -> Item:
+        """An item to be done: a single one of a command, a nested one of a list of commands.
+
+        >>> single = Item.new("S1_align", "S1", "align S1.fastq")
+        >>> nested = Item.new("S1_call", "S1", [f"call S1.bam chr{n}" for n in range(1, 23)])
+        """
+        scripts = [commands] if isinstance(commands, str) else commands
+        tasks = tuple(
+            Task(name=f"Task_{place}", script=script) for place, script in enumerate(scripts)
+        )
+        nested = scripts is commands
+        return cls(item_id=item_id, task_id=task_id, tasks=tasks, nested=nested)
+
     @property
     def nested_done(self) -> int:
         """How many of its tasks are done."""

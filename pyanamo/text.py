@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 # What a terminal obeys instead of showing it (ECMA-48, section 5.4 and 8.3): control sequences such
@@ -44,6 +45,19 @@ def readable_text(text: str) -> str:
     if _MOVES.search(text):
         text = "\n".join(map(_drawn, text.split("\n")))
     return _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def close_names(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to three of the names that are similar to a name, the nearest first."""
+    from difflib import get_close_matches  # which is seldom needed
+
+    return get_close_matches(name, list(names))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint at the nearest name for one that isn't there; empty if none is near."""
+    nearest = close_names(name, names)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def valid_text(text: str) -> str:

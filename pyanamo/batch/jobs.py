@@ -8,6 +8,7 @@ doesn't tell whether the pilot that holds an item has ended: its attempt does (s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any
 
 from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, shortened, translated_errors
+from pyanamo.batch.submission import PilotJob, Submitted, array_sizes
 from pyanamo.errors import PyAnamoError
 from pyanamo.identity import pilot_job
 
@@ -124,6 +126,23 @@ class Jobs:
         with translated_errors(self._client, "AWS Batch"):
             answer = self._client.describe_jobs(jobs=job_ids)
         return {job["jobId"]: _read_state(job) for job in answer["jobs"]}
+
+
+def submit(job: PilotJob, pilots: int, account: Account) -> list[Submitted]:
+    """Submit that many pilots, as few jobs as possible.
+
+    If one is refused, the `PyAnamoError` names those that were submitted before it.
+    """
+    submitted: list[Submitted] = []
+    with closing(Jobs(account)) as jobs:
+        for size in array_sizes(pilots):
+            try:
+                job_id = jobs.submit(job.request(size))
+            except PyAnamoError as error:
+                ids = ", ".join(each.job_id for each in submitted) or "no job"
+                raise PyAnamoError(f"{error}; submitted before: {ids}") from error
+            submitted.append(Submitted(job_id=job_id, pilots=size))
+    return submitted
 
 
 def _distinct(job_ids: Iterable[str]) -> Iterator[str]:

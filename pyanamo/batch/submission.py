@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyanamo.account import Account
+from pyanamo.errors import UsageError
 from pyanamo.model import ItemState
-from pyanamo.tables import WorkflowTable
+from pyanamo.tables import Store, WorkflowTable
+
+MOST = 1_000  # pilots, unless their number is given
+NO_ARCHIVE = "-"
+
+# As the container's entry point has it (use_cases/example_docker/Fetch_and_Run.sh).
+_ARCHIVE = re.compile(r"s3://[^/]+/.*[^/](?:\.tar\.gz|\.tgz|\.tar|\.zip)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 LARGEST_ARRAY = 10_000  # jobs (AWS Batch User Guide, "Array jobs"); the smallest has 2
 MOST_PILOTS = 1_000_000  # 100 arrays; more is most likely a typing error
@@ -45,6 +54,91 @@ class PilotJob:
         if pilots > 1:
             request["arrayProperties"] = {"size": pilots}
         return request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A job that AWS Batch accepted."""
+
+    job_id: str
+    pilots: int
+
+
+def pilot_job(
+    table: str,
+    account: Account,
+    *,
+    queue: str,
+    job_definition: str,
+    name: str | None = None,
+    items: int | None = None,
+    nests: int | None = None,
+    wall_time: str | int | None = None,
+    bucket: str | None = None,
+    archive: str | None = None,
+    sha256: str | None = None,
+    flags: Sequence[str] = (),
+) -> PilotJob:
+    """The job of pilots that work on a table. An empty value counts as not given.
+
+    `flags` are more flags of the pilot, which are not checked here. AWS Batch checks the names
+    itself. Raises `UsageError` for what can't be.
+    """
+    _check_addresses(account, bucket, archive, sha256)
+    # The container's entry point reads these variables, and the SDK the last two.
+    told = {
+        "PYANAMO_TABLE": table,
+        "PYANAMO_ITEMS": items,
+        "PYANAMO_NESTS": nests,
+        "PYANAMO_WALL_TIME": wall_time,
+        "S3_BUCKET": bucket,
+        "PYANAMO_ARCHIVE_SHA256": sha256 and _checked_sha256(sha256),
+        "AWS_REGION": account.region,
+        "AWS_ENDPOINT_URL_DYNAMODB": account.endpoint_url,
+    }
+    command = (archive or NO_ARCHIVE, "--spot-notice", *flags) if archive or flags else ()
+    return PilotJob(
+        name=name or job_name_of(table),
+        queue=queue,
+        definition=job_definition,
+        environment={variable: str(value) for variable, value in told.items() if value},
+        command=command,
+    )
+
+
+def _check_addresses(
+    account: Account, bucket: str | None, address: str | None, sha256: str | None
+) -> None:
+    """Raise `UsageError` for a bucket or archive that the pilots' container doesn't accept."""
+    if bucket:
+        from pyanamo.output.bucket import bucket_of
+
+        bucket_of(bucket, None, account)  # only to check it
+    if sha256 and address in (None, "", NO_ARCHIVE):
+        raise UsageError("--sha256 needs an archive: give --archive s3://... too")
+    if address and address != NO_ARCHIVE and not _ARCHIVE.fullmatch(address):
+        raise UsageError(
+            f"--archive {address!r} is not an archive's address: give s3://BUCKET/KEY, with a KEY "
+            f"that ends in .tar.gz, .tgz, .tar or .zip, or {NO_ARCHIVE} for the image's scripts"
+        )
+
+
+def _checked_sha256(text: str) -> str:
+    """A SHA-256 in lower case. Raises `UsageError` if it isn't one."""
+    if not _SHA256.fullmatch(text.lower()):
+        raise UsageError(
+            f"--sha256 {text!r} is not a SHA-256: expected 64 hex digits, as sha256sum prints them"
+        )
+    return text.lower()
+
+
+def require_hosted(store: Store, table: str) -> None:
+    """Raise `UsageError` for a table that pilots in AWS Batch can't reach."""
+    if store.local is not None:
+        raise UsageError(
+            f"table {table!r} is in the file {str(store.local)!r}, which pilots in AWS Batch can't "
+            "read: leave out --local and unset PYANAMO_LOCAL, to use a table in DynamoDB"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

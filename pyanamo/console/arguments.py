@@ -1,159 +1,99 @@
-"""The flags of the operator's commands, and what they select."""
+"""The flags of the operator's commands: tables, and where they are. See also `selecting`."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TypeAlias
 
-from pyanamo.cli import add_place_flags, check_table_name, duration, store_of, utf8_name
-from pyanamo.model import ItemState
+from pyanamo.cli import add_place_flags, check_table_name, default_table, store_of
+from pyanamo.parser import Parser
 from pyanamo.workflow import Workflow
-from pyanamo.workflow.selection import Selection
 
 TABLE_HELP = (
     "a table (one workflow step); for several: -t A -t B, or -t A B in commands that take no item "
-    "names (in the others, B is an item)"
+    "names (in the others, B is an item); default: PYANAMO_TABLE"
 )
 ITEM_HELP = "an item's name; put -- before names that begin with -"
-PLACE_FLAGS = ("region", "profile", "endpoint_url", "local")
-SELECTION_FLAGS = (
-    *("state", "name", "task_id", "instance", "exit_code"),
-    *("older_than", "newer_than", "reason", "group"),
-)
+PLACE_FLAGS = ("--region", "--profile", "--endpoint-url", "--local")
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 
 def add_command(
     commands: Commands,
     name: str,
-    run: Callable[[argparse.Namespace], int],
+    run: Run,
     summary: str,
     example: str,
     *,
+    takes_tables: bool = True,
     takes_items: bool = False,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add a command, with the flags that all commands have: tables, where they are, `--json`."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-    )
-    program = parser.prog.removesuffix(f" {name}")
-    parser.epilog = f"Example: {program} {example}"
-    parser.set_defaults(run=run, program=program)
+    parser = add_plain_command(commands, name, run, summary, example)
     where = parser.add_argument_group("tables")
-    where.add_argument(
-        "-t",
-        "--table",
-        required=True,
-        action="extend",
-        nargs=1 if takes_items else "+",
-        metavar="TABLE",
-        help=TABLE_HELP,
-    )
+    if takes_tables:
+        where.add_argument(
+            "-t",
+            "--table",
+            action="extend",
+            nargs=1 if takes_items else "+",
+            metavar="TABLE",
+            help=TABLE_HELP,
+        )
     add_place_flags(where)
     parser.add_argument("--json", action="store_true", help="print JSON (version 1)")
     return parser
 
 
-def add_selection_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that select items."""
-    parser.add_argument("items", nargs="*", type=utf8_name, metavar="ITEM", help=ITEM_HELP)
-    which = parser.add_argument_group("select items (all conditions must match)")
-    which.add_argument(
-        "--state",
-        action="append",
-        choices=[state.value for state in ItemState],
-        help="items in this state; repeat it for several states",
+def add_plain_command(
+    commands: Commands, name: str, run: Run, summary: str, example: str
+) -> Parser:
+    """Add a command without flags."""
+    parser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
     )
-    which.add_argument(
-        "--name",
-        type=utf8_name,
-        metavar="PATTERN",
-        help="items whose name matches: *, ? and [...] as in a shell",
-    )
-    which.add_argument(
-        "--task-id", type=utf8_name, metavar="NAME", help="items of this sample or group"
-    )
-    which.add_argument(
-        "--instance",
-        type=utf8_name,
-        metavar="PATTERN",
-        help="items that a matching pilot holds, or held last",
-    )
-    _add_ending_flags(which)
+    program = parser.prog.removesuffix(f" {name}")
+    parser.epilog = f"Example: {program} {example}"
+    parser.set_defaults(run=run, program=program)
+    return parser
 
 
-def _add_ending_flags(which: argparse._ArgumentGroup) -> None:
-    """Add the flags that select items by how and when they ended."""
-    which.add_argument(
-        "--exit-code", type=int, metavar="N", help="items that ended with this exit code"
-    )
-    which.add_argument(
-        "--older-than",
-        type=duration,
-        metavar="TIME",
-        help="items that ended (or, if they have not, were claimed) at least TIME ago",
-    )
-    which.add_argument(
-        "--newer-than", type=duration, metavar="TIME", help="the same, at most TIME ago"
-    )
-    which.add_argument(
-        "--reason",
-        type=utf8_name,
-        metavar="TEXT",
-        help="items with TEXT in their reason (failed items, unless --state is given)",
-    )
-    which.add_argument("--group", metavar="ID", help="items of this group that `failures` shows")
-
-
-def selection_of(arguments: argparse.Namespace) -> Selection:
-    """The items that the flags select."""
-    return Selection(
-        names=tuple(arguments.items),
-        pattern=arguments.name,
-        states=tuple(ItemState(state) for state in arguments.state or ()),
-        task_id=arguments.task_id,
-        instance=arguments.instance,
-        exit_code=arguments.exit_code,
-        older_than=arguments.older_than,
-        newer_than=arguments.newer_than,
-        reason=arguments.reason,
-        group=arguments.group,
-    )
-
-
-def selection_text(arguments: argparse.Namespace) -> str:
-    """What selects the items, for messages: `Sample1 --state failed`."""
-    return shlex.join([*arguments.items, *_flags(arguments, SELECTION_FLAGS)])
+def tables_of(arguments: argparse.Namespace) -> list[str]:
+    """The given tables, each once. Raises `UsageError` if none is given, or one can't be."""
+    given = [default_table()] if arguments.table is None else arguments.table
+    names = list(dict.fromkeys(given))
+    for name in names:
+        check_table_name(name)
+    return names
 
 
 def tables_text(arguments: argparse.Namespace) -> str:
     """The same tables for another command line: `-t Align -t Call --region us-east-1`."""
-    tables = [word for name in dict.fromkeys(arguments.table) for word in ("-t", name)]
-    return shlex.join([*tables, *_flags(arguments, PLACE_FLAGS)])
+    words = [word for name in arguments.table for word in ("-t", name)]
+    for flag in PLACE_FLAGS:
+        words += flag_words(flag, getattr(arguments, flag[2:].replace("-", "_")))
+    return shlex.join(words)
 
 
-def _flags(arguments: argparse.Namespace, names: Iterable[str]) -> list[str]:
-    """The words of those of the flags that are given."""
-    words = []
-    for name in names:
-        value = getattr(arguments, name)
-        for part in value if isinstance(value, list) else [value]:
-            if part not in (None, ""):
-                text = f"{part:g}" if isinstance(part, float) else str(part)
-                words += [f"--{name.replace('_', '-')}", text]
-    return words
+def flag_words(flag: str, value: object) -> list[str]:
+    """The words that give a flag this value, or these values; none if it isn't given."""
+    parts = value if isinstance(value, list) else [value]
+    given = (part for part in parts if part not in (None, ""))
+    texts = (f"{part:g}" if isinstance(part, float) else str(part) for part in given)
+    return [word for text in texts for word in (flag, text)]
 
 
 def workflow_of(arguments: argparse.Namespace) -> Workflow:
     """The workflow of the given tables, in their order."""
-    names = list(dict.fromkeys(arguments.table))
-    for name in names:
-        check_table_name(name)
     store = store_of(arguments)
-    return Workflow(*names, local=store.local, **asdict(store.account), on_damaged=arguments.damage)
+    return Workflow(
+        *arguments.table,
+        local=store.local,
+        **asdict(store.account),
+        on_damaged=arguments.damage,
+    )

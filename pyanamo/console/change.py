@@ -7,17 +7,12 @@ from collections.abc import Callable
 from itertools import chain, islice, takewhile
 
 from pyanamo.cli import say
-from pyanamo.console.arguments import (
-    Commands,
-    add_command,
-    add_selection_flags,
-    selection_of,
-    selection_text,
-    workflow_of,
-)
-from pyanamo.console.screen import counted, print_data, print_json, require_consent
+from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.screen import counted, json_error, print_data, print_json, require_consent
+from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
+from pyanamo.parser import Parser
 from pyanamo.signals import Stop, exit_code, stop_signals, when_set
 from pyanamo.workflow import Changed, Found, Workflow
 from pyanamo.workflow.selection import Selection
@@ -100,7 +95,7 @@ def _add(
     run: Callable[[argparse.Namespace], int],
     summary: str,
     example: str,
-) -> argparse.ArgumentParser:
+) -> Parser:
     parser = add_command(commands, name, run, summary, example, takes_items=True)
     add_selection_flags(parser)
     parser.add_argument("--dry-run", action="store_true", help="only show which items match")
@@ -114,6 +109,7 @@ def run_restart(arguments: argparse.Namespace) -> int:
     arguments.state = [*(arguments.state or ()), *states] or None
     return _run(
         arguments,
+        selection_of(arguments),
         "restarted",
         lambda workflow, selection, found: workflow.restart(
             selection, found, tasks=arguments.task, all_tasks=arguments.all_tasks
@@ -123,38 +119,45 @@ def run_restart(arguments: argparse.Namespace) -> int:
 
 def run_hold(arguments: argparse.Namespace) -> int:
     """Set items aside."""
-    return _run(arguments, "held", Workflow.hold)
+    return _run(arguments, selection_of(arguments), "held", Workflow.hold)
 
 
 def run_unhold(arguments: argparse.Namespace) -> int:
     """Put held items back."""
-    return _run(arguments, "put back", Workflow.unhold)
+    if arguments.reason and not arguments.state:
+        arguments.state = [ItemState.HELD.value]
+    return _run(arguments, selection_of(arguments), "put back", Workflow.unhold)
 
 
 def run_release(arguments: argparse.Namespace) -> int:
     """Put locked items back to todo."""
+    if arguments.ended_jobs:
+        return _release_ended_jobs(arguments)
+    if arguments.state not in (None, [ItemState.LOCKED.value]):
+        raise UsageError(f"--state {arguments.state[0]}: release changes locked items only")
+    arguments.state = [ItemState.LOCKED.value]
     selection = selection_of(arguments)
     if arguments.force and not selection.names:
         raise UsageError("--force releases items by name: give their names")
-    if arguments.ended_jobs:
-        if not selection.is_all or arguments.force:
-            raise UsageError("--ended-jobs takes no item names or conditions, and no --force")
-        with workflow_of(arguments) as workflow:
-            if arguments.dry_run:
-                names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
-                if not names:
-                    raise ItemNotFound("no item is held by an AWS Batch job that has ended")
-                return _dry_run(arguments, "released", names)
-            return _change(
-                arguments, "released", lambda stop: workflow.release_ended_jobs(stop=stop)
-            )
-    arguments.state = [ItemState.LOCKED.value]
     return _run(
         arguments,
+        selection,
         "released",
         lambda workflow, chosen, found: workflow.release(chosen, found, force=arguments.force),
         needs_items=False,
     )
+
+
+def _release_ended_jobs(arguments: argparse.Namespace) -> int:
+    if arguments.force or not selection_of(arguments).is_all:
+        raise UsageError("--ended-jobs takes no item names or conditions, and no --force")
+    with workflow_of(arguments) as workflow:
+        if arguments.dry_run:
+            names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
+            if not names:
+                raise ItemNotFound("no item is held by an AWS Batch job that has ended")
+            return _dry_run(arguments, "released", names)
+        return _change(arguments, "released", lambda stop: workflow.release_ended_jobs(stop=stop))
 
 
 def run_delete(arguments: argparse.Namespace) -> int:
@@ -162,17 +165,19 @@ def run_delete(arguments: argparse.Namespace) -> int:
     if arguments.task:
         return _run(
             arguments,
+            selection_of(arguments),
             "changed",
             lambda workflow, selection, found: workflow.delete_tasks(
                 selection, arguments.task, found
             ),
             always_ask=True,
         )
-    return _run(arguments, "deleted", Workflow.delete, always_ask=True)
+    return _run(arguments, selection_of(arguments), "deleted", Workflow.delete, always_ask=True)
 
 
 def _run(
     arguments: argparse.Namespace,
+    selection: Selection,
     done: str,
     change: Callable[[Workflow, Selection, Found], Changed],
     *,
@@ -184,7 +189,6 @@ def _run(
     The index is read once: while the items are changed, or before it if the operator must be asked.
     In that case the names of all items are kept in memory.
     """
-    selection = selection_of(arguments)
     if selection.is_all and needs_items:
         raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
@@ -214,6 +218,7 @@ def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], C
     On a stop signal, the items that are being changed are the last ones.
     """
     code, why = 0, ""
+    failed: dict[str, str] = {}
     with stop_signals() as stop, when_set(stop, lambda: say(STOPPING)):
         try:
             changed = change(stop)
@@ -221,11 +226,12 @@ def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], C
             if error.changed in (None, Changed()):
                 raise
             changed, code, why = error.changed, error.exit_code, str(error)
+            failed = {"error": json_error(error)}
     if stop.signal is not None:
         code, why = exit_code(stop.signal), why or stop.reason
     if why:
         say(f"{why}: run it again for the rest")
-    _tell(arguments, done, changed)
+    _tell(arguments, done, changed, **failed)
     return code
 
 
@@ -244,12 +250,12 @@ def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
     return 0
 
 
-def _tell(arguments: argparse.Namespace, done: str, changed: Changed) -> None:
-    """Tell what was changed."""
+def _tell(arguments: argparse.Namespace, done: str, changed: Changed, **failed: str) -> None:
+    """Tell what was changed; in JSON, with the error that ended it."""
     if changed.locked is not None:
         say(str(changed.locked))
     if arguments.json:
-        print_json(arguments.command, changed=changed)
+        print_json(arguments.command, changed=changed, **failed)
         return
     parts = [f"{done} {changed.changed}"]
     if changed.unchanged:

@@ -1,10 +1,9 @@
-"""The command that exports all items: whole, as CSV, or as a task file that can be imported."""
+"""The command that exports items: whole, as CSV, or as a task file that can be imported."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 
 from pyanamo.cli import delimiters_of, say
@@ -16,12 +15,14 @@ from pyanamo.console.screen import (
     print_data,
     print_json_list,
 )
-from pyanamo.errors import TaskFileError
+from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.errors import ItemNotFound, TaskFileError
 from pyanamo.model import Item
-from pyanamo.tables.attributes import Attributes, item_attributes
+from pyanamo.tables.attributes import Attributes, attribute_names, item_attributes
 from pyanamo.taskfile import header_line, task_line
+from pyanamo.text import json_text
 
-CSV_COLUMNS = ("itemID", "TaskID", "TaskScript", "ItemState")
+LOGS = ("Log", "History")
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,13 +31,17 @@ def add_commands(commands: Commands) -> None:
         commands,
         "export",
         run_export,
-        "print all items, one JSON object per line",
-        "export -t Align --task-file > align.txt",
+        "print items, by default all of them, one JSON object per line",
+        "export -t Align --reason 'out of memory' --task-file > again.txt",
+        takes_items=True,
     )
+    add_selection_flags(export)
     export.add_argument("--no-logs", action="store_true", help="leave out Log and History")
     form = export.add_mutually_exclusive_group()
     form.add_argument(
-        "--csv", action="store_true", help=f"print names, commands and states as CSV; {CSV_HELP}"
+        "--csv",
+        action="store_true",
+        help=f"print CSV with all attributes, maps and lists as JSON; {CSV_HELP}",
     )
     form.add_argument(
         "--task-file",
@@ -55,34 +60,41 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Print all items."""
+    """Print items."""
+    selection = selection_of(arguments)
+    delimiters = delimiters_of(arguments.delimiter, arguments.nested_delimiter)
+    left_out = LOGS if arguments.no_logs else ()
     with workflow_of(arguments) as workflow:
-        items = workflow.export()
-        if arguments.json:
-            exported = (_attributes(item, arguments.no_logs) for item in items)
-            print_json_list("export", "items", exported)
-            return 0
-        if arguments.task_file:
-            delimiters = delimiters_of(arguments.delimiter, arguments.nested_delimiter)
+        items = workflow.export(selection)
+        first = next(items, None)
+        if first is None and not selection.is_all:
+            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
+        items = chain(() if first is None else [first], items)
+        if arguments.task_file and not arguments.json:
             return _print_task_file(items, *delimiters)
-        if arguments.csv:
-            print_csv(chain([CSV_COLUMNS], map(_csv_row, items)))
-            return 0
-        for item in items:
-            print(json_for_stdout(_attributes(item, arguments.no_logs)))
+        rows = (_attributes(item, left_out) for item in items)
+        if arguments.json:
+            print_json_list("export", "items", rows)
+        elif arguments.csv:
+            columns = [name for name in attribute_names() if name not in left_out]
+            cells = ([_cell(row.get(name)) for name in columns] for row in rows)
+            print_csv(chain([columns], cells))
+        else:
+            for row in rows:
+                print(json_for_stdout(row))
     return 0
 
 
-def _attributes(item: Item, no_logs: bool) -> Attributes:
-    left_out = ("Log", "History") if no_logs else ()
+def _attributes(item: Item, left_out: Collection[str]) -> Attributes:
     attributes = item_attributes(item)
     return {name: value for name, value in attributes.items() if name not in left_out}
 
 
-def _csv_row(item: Item) -> tuple[str, ...]:
-    script = item_attributes(item)["TaskScript"]
-    text = script if isinstance(script, str) else json.dumps(script)
-    return item.item_id, item.task_id, text, item.state.value
+def _cell(value: object) -> str:
+    """A value in CSV; empty if the item doesn't have it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:

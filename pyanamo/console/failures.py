@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pyanamo.cli import say, store_of
 from pyanamo.console.arguments import Commands, add_command, tables_text, workflow_of
 from pyanamo.console.layout import GAP, Column, Line
 from pyanamo.console.screen import (
@@ -82,6 +83,8 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     """List AWS Batch jobs that hold items."""
     with workflow_of(arguments) as workflow:
         held = workflow.jobs()
+    if not held and store_of(arguments).local is not None:
+        say("these tables are in a file on this machine: no AWS Batch job holds items of them")
     if arguments.json:
         print_json("jobs", jobs=held)
         return 0

@@ -12,6 +12,7 @@ from pyanamo.console.arguments import ITEM_HELP, Commands, add_command, workflow
 from pyanamo.console.layout import Column
 from pyanamo.console.screen import (
     is_terminal,
+    json_error,
     print_data,
     print_json,
     print_table,
@@ -109,7 +110,7 @@ def _show_damaged(damaged: DamagedItem, *, as_json: bool) -> None:
         for name, value in damaged.row.items()
     }
     if as_json:
-        print_json("show", damaged=damaged.reason, row=shown)
+        print_json("show", damaged=damaged.reason, row=shown, error=json_error(damaged))
     else:
         print_table(ATTRIBUTE_COLUMNS, shown.items())
 

@@ -6,14 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pyanamo.console.arguments import (
-    Commands,
-    add_command,
-    add_selection_flags,
-    selection_of,
-    selection_text,
-    workflow_of,
-)
+from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.layout import Column
 from pyanamo.console.screen import (
     counted,
@@ -25,6 +18,7 @@ from pyanamo.console.screen import (
     print_table,
     short_date,
 )
+from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Item, ItemSummary
 from pyanamo.workflow.failures import failed_item
@@ -141,7 +135,7 @@ def _value(name: str, row: ItemSummary, item: Item | None) -> str:
 
 
 def _columns(arguments: argparse.Namespace) -> Sequence[str]:
-    several = len(set(arguments.table)) > 1
+    several = len(arguments.table) > 1
     if arguments.columns in (None, ALL_COLUMNS):
         known = INDEX_COLUMNS if arguments.columns is None else ITEM_COLUMNS
         return [name for name in known if several or name != "Table"]

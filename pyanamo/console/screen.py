@@ -171,14 +171,32 @@ def print_json(command: str, **content: Any) -> None:
     print(json_for_stdout(answer, indent=2))
 
 
+def print_json_error(error: PyAnamoError) -> None:
+    """Print the answer of a command that could not do its job."""
+    print(json_for_stdout({"version": JSON_VERSION, "error": json_error(error)}))
+
+
+def json_error(error: PyAnamoError) -> str:
+    """The field `error` of a command's answer, which then needs no other."""
+    error.is_answered = True
+    return str(error)
+
+
 def print_json_list(command: str, name: str, things: Iterable[Any]) -> None:
-    """Print the same for many things: each when it comes, on a line of its own."""
+    """Print the same for many things: each when it comes, on a line of its own.
+
+    If an error ends them, the answer ends with it.
+    """
     head = json_for_stdout({"version": JSON_VERSION, "command": command})[:-1]
     print(f'{head}, "{name}": [', end="")
     separator = "\n"
-    for thing in things:
-        print(f"{separator}{json_for_stdout(thing)}", end="")
-        separator = ",\n"
+    try:
+        for thing in things:
+            print(f"{separator}{json_for_stdout(thing)}", end="")
+            separator = ",\n"
+    except PyAnamoError as error:
+        print(f'\n], "error": {json_for_stdout(json_error(error))}}}')
+        raise
     print("\n]}")
 
 

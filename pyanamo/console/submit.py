@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from pyanamo.batch.submission import PilotJob, array_sizes, left_in
-from pyanamo.cli import say
+from pyanamo.batch.submission import (
+    PilotJob,
+    Submitted,
+    array_sizes,
+    left_in,
+    require_hosted,
+)
+from pyanamo.cli import say, store_of
 from pyanamo.console.arguments import Commands, add_command
-from pyanamo.console.screen import counted, print_json, print_table
+from pyanamo.console.screen import counted, json_error, print_json, print_table
 from pyanamo.console.submit_flags import (
     add_job_flags,
     add_pilot_flags,
-    batch_store_of,
     job_of,
     table_of,
 )
@@ -47,18 +51,11 @@ def add_commands(commands: Commands) -> None:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Submitted:
-    """A job that AWS Batch accepted."""
-
-    job_id: str
-    pilots: int
-
-
 def run_submit(arguments: argparse.Namespace) -> int:
     """Start pilots."""
     table = table_of(arguments)
-    store = batch_store_of(arguments, table)
+    store = store_of(arguments)
+    require_hosted(store, table)
     job = job_of(arguments, store, table)
     sizes = array_sizes(_pilots(arguments, store, table))
     if arguments.dry_run:
@@ -75,7 +72,7 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     """How many pilots to start. Raises an error if the table isn't there."""
     table = store.open(name, on_damaged=arguments.damage)
     try:
-        table.check()
+        store.check(table)
         if arguments.pilots is not None:
             pilots: int = arguments.pilots
             return pilots
@@ -118,11 +115,14 @@ def _submit(job: PilotJob, sizes: Sequence[int], store: Store, *, as_json: bool)
             parts.append("the job whose request got no answer may have been submitted")
         if submitted:
             parts.append(_told(submitted, sizes))
-        raise PyAnamoError("; ".join(parts)) from error
+        whole = PyAnamoError("; ".join(parts))
+        if as_json:
+            _print_submitted(submitted, sizes, error=json_error(whole))
+        raise whole from error
     finally:
         jobs.close()
-        if as_json:
-            _print_submitted(submitted, sizes)
+    if as_json:
+        _print_submitted(submitted, sizes)
     say(_told(submitted, sizes))
     is_whole = len(submitted) == len(sizes)
     return 0 if is_whole or stop.signal is None else exit_code(stop.signal)
@@ -155,8 +155,8 @@ def _pilots_text(pilots: int) -> str:
     return "1 pilot" if pilots == 1 else f"{pilots} pilots"
 
 
-def _print_submitted(submitted: Sequence[Submitted], sizes: Sequence[int]) -> None:
-    print_json("submit", jobs=submitted, not_submitted=sum(sizes[len(submitted) :]))
+def _print_submitted(submitted: Sequence[Submitted], sizes: Sequence[int], **error: str) -> None:
+    print_json("submit", jobs=submitted, not_submitted=sum(sizes[len(submitted) :]), **error)
 
 
 def _print_dry_run(job: PilotJob, sizes: Sequence[int], *, as_json: bool) -> None:

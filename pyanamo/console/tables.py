@@ -1,15 +1,21 @@
-"""The commands for tables as a whole: create, drop, capacity."""
+"""The commands for tables as a whole: tables, create, drop, capacity."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from pyanamo.cli import store_of
+from pyanamo.cli import say, store_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.damage import DamageReport
 from pyanamo.console.screen import counted, print_json, print_table, require_consent
-from pyanamo.errors import UsageError
+from pyanamo.errors import TableNotFound, UsageError
+from pyanamo.model import ItemState
+from pyanamo.tables import Store
 from pyanamo.tables.dynamodb.units import Capacity, Scaling, Units
+from pyanamo.workflow.status import Status, status_of
 
 if TYPE_CHECKING:
     from pyanamo.tables.dynamodb.capacity import TableCapacity
@@ -17,6 +23,14 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
+    add_command(
+        commands,
+        "tables",
+        run_tables,
+        "list PyAnamo's tables, and count their items",
+        "tables --region us-east-1",
+        takes_tables=False,
+    )
     create = add_command(
         commands,
         "create",
@@ -52,6 +66,31 @@ def _add_billing_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run_tables(arguments: argparse.Namespace) -> int:
+    """List the tables of the region or the file."""
+    store = store_of(arguments)
+    found = list(_statuses(store, arguments.damage))
+    if not found:
+        say(f"no table in {store.local or 'this region'} is PyAnamo's: import items first")
+    if arguments.json:
+        counts = [{"table": each.table, "items": each.items, "total": each.total} for each in found]
+        print_json("tables", tables=counts)
+        return 0
+    rows = (
+        (each.table, *map(str, (*(each.items[state] for state in ItemState), each.total)))
+        for each in found
+    )
+    print_table(("Table", *(state.value for state in ItemState), "Items"), rows)
+    return 0
+
+
+def _statuses(store: Store, on_damaged: DamageReport) -> Iterator[Status]:
+    """The status of each table, without those that are dropped in the meantime."""
+    for name in store.names():
+        with closing(store.open(name, on_damaged=on_damaged)) as table, suppress(TableNotFound):
+            yield status_of(name, table.summaries(), table.now())
+
+
 def run_create(arguments: argparse.Namespace) -> int:
     """Create tables."""
     scaling = _scaling(arguments)
@@ -65,14 +104,14 @@ def run_create(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json("create", created=made)
         return 0
-    for name in dict.fromkeys(arguments.table):
+    for name in arguments.table:
         print(f"created {name}" if name in made else f"{name} is there already")
     return 0
 
 
 def run_drop(arguments: argparse.Namespace) -> int:
     """Delete tables."""
-    names = list(dict.fromkeys(arguments.table))
+    names: list[str] = arguments.table
     listed = ", ".join(names)
     with workflow_of(arguments) as workflow:
         items = sum(status.total for status in workflow.status())
@@ -97,7 +136,7 @@ def run_capacity(arguments: argparse.Namespace) -> int:
     if sum(map(bool, (scaling, units, arguments.on_demand))) > 1:
         raise UsageError("give only one of --on-demand, --read with --write, and --autoscale")
     found: dict[str, Capacity] = {}
-    for name in dict.fromkeys(arguments.table):
+    for name in arguments.table:
         capacity = _capacity(arguments, name)
         if arguments.on_demand:
             capacity.set_on_demand()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 DEFAULT_PREFIX = "PyAnamo"
 CONTENT_TYPE = "application/gzip"
 CHECK_NAME = ".write-check"
+# Amazon S3 User Guide, "General purpose bucket naming rules"; an access point has an ARN.
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|arn:.+")
 PART_BYTES = 5 * 1024 * 1024  # S3's minimum for a part; an upload has at most 10,000 parts (52 GB)
 
 
@@ -93,6 +96,11 @@ def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
     bucket, _, own_prefix = name.removeprefix("s3://").partition("/")
     if not bucket:
         raise UsageError(f"-b {name!r} is not a bucket: give NAME or s3://NAME/PREFIX")
+    if not _BUCKET_NAME.fullmatch(bucket):
+        raise UsageError(
+            f"-b {name!r}: {bucket!r} can't be a bucket's name: 3 to 63 lower-case letters, "
+            "digits, '-' and '.', with a letter or digit at both ends"
+        )
     prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
     if prefix != prefix.encode(errors="replace").decode():
         raise UsageError(f"the prefix {prefix!r} is not UTF-8: S3 has no other keys")

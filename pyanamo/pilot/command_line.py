@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyanamo.cli import (
+    TIME_HELP,
     add_store_flags,
     add_version_flag,
-    check_table_name,
     duration,
     say,
     size,
     store_of,
+    table_of,
     whole_number,
 )
 from pyanamo.errors import UsageError
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.stores import LogFolder, LogStore
+from pyanamo.parser import Parser
 from pyanamo.pilot.lease import SHORTEST_SECONDS
 from pyanamo.pilot.pilot import Pilot, Settings
 from pyanamo.pilot.pilotlog import start_logging
@@ -81,10 +83,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         raise UsageError("--kill-after counts from the wall time: give -w too")
     if arguments.task_timeout == 0:
         raise UsageError("--task-timeout 0: a timeout must be more than 0 s")
-    check_table_name(arguments.table)
     return Settings(
         store=store_of(arguments),
-        table=arguments.table,
+        table=table_of(arguments),
         items=arguments.items,
         nests=arguments.nests,
         wall_time=arguments.wall_time,
@@ -101,13 +102,13 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def pilot_parser() -> argparse.ArgumentParser:
+def pilot_parser() -> Parser:
     """Return the parser of a pilot's command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Work on the items of a table until none is left or the wall time is used up.",
         epilog="Exit codes: 0 success, even if items failed; 1 error; 2 wrong usage; 3 items "
         "failed and --fail-on-item-failure was given; 129, 130 and 143 stopped by SIGHUP, "
-        "SIGINT and SIGTERM. A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d.",
+        f"SIGINT and SIGTERM. {TIME_HELP}",
     )
     add_version_flag(parser)
     add_store_flags(parser)

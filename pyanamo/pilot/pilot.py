@@ -129,9 +129,10 @@ class Pilot:
 
     def _check_stores(self) -> None:
         """Check the table and the log store now, so that a mistyped name is found at the start."""
-        table = self._settings.store.open(self._settings.table)
+        store = self._settings.store
+        table = store.open(self._settings.table)
         try:
-            table.check()
+            store.check(table)
         finally:
             table.close()  # before forking: workers must not share the connection
         if self._settings.keeper.store is not None:

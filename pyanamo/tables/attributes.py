@@ -79,7 +79,17 @@ def new_item(item: Item, import_id: str) -> Attributes:
 
 def item_attributes(item: Item) -> Attributes:
     """The attributes that an `Item` has. Empty ones, and those only a table has, are left out."""
-    attributes: Attributes = {
+    attributes = _with_empty_ones(item)
+    return {name: value for name, value in attributes.items() if value not in ("", None, {}, [])}
+
+
+def attribute_names() -> list[str]:
+    """The names of all attributes that an `Item` may have."""
+    return list(_with_empty_ones(Item.new("", "", [])))
+
+
+def _with_empty_ones(item: Item) -> Attributes:
+    return {
         "itemID": item.item_id,
         "TaskID": item.task_id,
         "TaskScript": script_attribute(item.tasks, nested=item.nested),
@@ -90,6 +100,8 @@ def item_attributes(item: Item) -> Attributes:
         "Done_Date": item.done_date,
         "Lease_Expires": item.lease_expires,
         "Attempts": item.attempts,
+        "Nested_Tasks": len(item.tasks) if item.nested else None,
+        "Nested_Done": item.nested_done if item.nested else None,
         "Exit_Code": item.exit_code,
         "Reason": item.reason,
         "Run_Seconds": item.run_seconds,
@@ -97,9 +109,6 @@ def item_attributes(item: Item) -> Attributes:
         "Log": log_attribute(item.results, nested=item.nested),
         "History": history_attribute(item.history),
     }
-    if item.nested:
-        attributes |= {"Nested_Tasks": len(item.tasks), "Nested_Done": item.nested_done}
-    return {name: value for name, value in attributes.items() if value not in ("", None, {}, [])}
 
 
 def script_attribute(tasks: Iterable[Task], *, nested: bool) -> str | Attributes:

@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pyanamo.errors import DamagedItem
+from pyanamo.errors import DamagedItem, TableNotFound
 from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
@@ -350,6 +350,21 @@ class SQLiteTable(HoldersVerbs):
         known = database.execute("SELECT 1 FROM workflow_tables WHERE name = ?", (self.name,))
         if known.fetchone() is None:
             raise self._file.not_found()
+
+
+def table_names(path: Path) -> list[str]:
+    """The names of a file's tables, sorted. Raises `TableNotFound` if there is no such file."""
+    if not path.exists():
+        raise TableNotFound(f"{path} is not there: import items first")
+    file = SQLiteFile(path, "")
+    try:
+        with file.transaction("DEFERRED") as database:
+            rows = database.execute("SELECT name FROM workflow_tables ORDER BY name").fetchall()
+        return [row["name"] for row in rows]
+    except TableNotFound:  # the file is empty
+        return []
+    finally:
+        file.close()
 
 
 @contextmanager

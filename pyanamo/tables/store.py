@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyanamo.account import Account
+from pyanamo.errors import PyAnamoError, TableNotFound
 from pyanamo.tables.reading import Tell, raise_damaged
 from pyanamo.tables.table import WorkflowTable
+from pyanamo.text import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -51,6 +55,34 @@ class Store:
             slots=SlotRange.part(worker, workers),
             on_damaged=on_damaged,
         )
+
+    def check(self, table: WorkflowTable) -> None:
+        """Raise an error if the table can't be used; `TableNotFound` names the nearest table."""
+        try:
+            table.check()
+        except TableNotFound as error:
+            nearest: list[str] = []
+            with suppress(PyAnamoError):  # a pilot may not be allowed to list tables
+                nearest = self.names(near=table.name)
+            raise TableNotFound(f"{error}{did_you_mean(table.name, nearest)}") from error
+
+    def names(self, *, near: str | None = None) -> list[str]:
+        """The names of PyAnamo's tables, sorted; with `near`, only the one whose name is nearest.
+
+        In DynamoDB, tables are described to tell whose they are: with `near`, a few at most.
+        """
+        if self.local is not None:
+            from pyanamo.tables.sqlite import table_names
+
+            names = table_names(self.local)
+            return names if near is None else close_names(near, names)[:1]
+        from pyanamo.tables.dynamodb.listing import Tables
+
+        with closing(Tables(self.account, self._session)) as tables:
+            if near is None:
+                return sorted(filter(tables.is_ours, tables.names()))
+            others = (name for name in tables.names() if name != near)
+            return list(islice(filter(tables.is_ours, close_names(near, others)), 1))
 
     @cached_property
     def _session(self) -> Session:

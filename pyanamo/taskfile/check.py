@@ -28,9 +28,9 @@ from pyanamo.taskfile.rows import (
 )
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 # Tasks get the TaskID in their environment, whose strings are as limited as a command's words.
-_MOST_BYTES = {"itemID": MAX_KEY_BYTES, "TaskID": MAX_WORD_BYTES - len("PYANAMO_TASK_ID=")}
+MOST_BYTES = {"itemID": MAX_KEY_BYTES, "TaskID": MAX_WORD_BYTES - len("PYANAMO_TASK_ID=")}
 _CR = r"has a CR in it: expected LF at line ends: convert old Mac files with tr '\r' '\n'"
 
 
@@ -203,11 +203,11 @@ class _Check:
     def _name(self, number: int, column: str, name: str) -> bool:
         """Check that something can have this name."""
         size = len(name.encode())
-        if size > _MOST_BYTES[column]:
-            expected = f"expected at most {_MOST_BYTES[column]}"
+        if size > MOST_BYTES[column]:
+            expected = f"expected at most {MOST_BYTES[column]}"
             self._note(number, f"{column} {shown(name)} has {size} bytes: {expected}")
             return False
-        if control := _CONTROL.search(name):
+        if control := CONTROL.search(name):
             self._note(
                 number,
                 f"{column} {shown(name)} has the control character U+{ord(control[0]):04X}: "

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pyanamo.model import SINGLE_TASK, Item, Task
+from pyanamo.model import Item
 
 REQUIRED = ("itemID", "TaskID", "TaskScript")
 ARGUMENTS = "TaskArgs"
@@ -51,14 +51,8 @@ class Row(NamedTuple):
 
     def item(self, delimiter: str) -> Item:
         """Make the item."""
-        if self.nested:
-            tasks = tuple(
-                Task(name=f"Task_{place}", script=command)
-                for place, command in enumerate(self.commands(delimiter))
-            )
-        else:
-            tasks = (Task(name=SINGLE_TASK, script=self.script),)
-        return Item(item_id=self.item_id, task_id=self.task_id, tasks=tasks, nested=self.nested)
+        commands = self.commands(delimiter) if self.nested else self.script
+        return Item.new(self.item_id, self.task_id, commands)
 
 
 class RowReader:

@@ -3,61 +3,109 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 from pyanamo.model import Item, ItemState, ItemSummary, epoch_seconds_of
 from pyanamo.tables import WorkflowTable
 from pyanamo.workflow.failures import failed_item, group_id_of
 
+_AGES = ("older_than", "newer_than")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Items that match all conditions that are given."""
+    """Items that match all conditions that are given.
 
-    names: tuple[str, ...] = ()
-    pattern: str | None = None  # of names: *, ? and [...] as in a shell
-    states: tuple[ItemState, ...] = ()
-    task_id: str | None = None
-    instance: str | None = None  # of the pilot that holds it, or held it last; a pattern
-    exit_code: int | None = None
+    A condition is one value or several, of which any must match:
+
+    >>> failed = Selection(states="failed", task_id=["S1", "S2"])
+    >>> killed = Selection(reason="out of memory")
+    >>> listed = Selection(names=Path("names.txt").read_text().split())
+    """
+
+    names: Iterable[str] = ()
+    pattern: Iterable[str] = ()  # of names: *, ? and [...] as in a shell
+    states: Iterable[ItemState | str] = ()
+    task_id: Iterable[str] = ()
+    instance: Iterable[str] = ()  # of the pilot that holds it, or held it last; a pattern
+    exit_code: int | Iterable[int] = ()
     older_than: float | None = None  # seconds since it ended or, if it hasn't, was claimed
     newer_than: float | None = None
-    reason: str | None = None  # a part of the reason
-    group: str | None = None  # the id of a group of failures
+    reason: Iterable[str] = ()  # a part of the reason, which may be a pattern
+    group: Iterable[str] = ()  # the id of a group of failures
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name not in _AGES:
+                object.__setattr__(self, field.name, _several(getattr(self, field.name)))
+        object.__setattr__(self, "states", tuple(map(ItemState, self.states)))
 
     @property
     def is_all(self) -> bool:
         """Whether it has no condition, and so selects every item."""
         return self == Selection()
 
-    def rows(self, table: WorkflowTable, now: float) -> Iterator[ItemSummary]:
-        """The rows of a table's index that match at `now` (epoch seconds).
+    @property
+    def is_by_name(self) -> bool:
+        """Whether it has names and no other condition."""
+        return bool(self.names) and self == Selection(names=self.names)
 
-        Reason and group aren't in the index: to match these, items are read, only those that failed
-        unless `states` is given.
+    @cached_property
+    def searched_states(self) -> tuple[ItemState, ...]:
+        """The states that items must have, or none if any will do.
+
+        Reason and group are looked for in failed items, unless states are given.
         """
-        if self.reason is not None or self.group is not None:
-            rows = self._by_failure(table)
-        else:
-            rows = table.summaries(*self.states)
+        given = tuple(map(ItemState, self.states))
+        return given or ((ItemState.FAILED,) if self.needs_items else ())
+
+    @property
+    def needs_items(self) -> bool:
+        """Whether the index doesn't tell which items match: reason and group aren't in it."""
+        return bool(self.reason or self.group)
+
+    def rows(self, table: WorkflowTable, now: float) -> Iterator[ItemSummary]:
+        """The rows of a table's index that match at `now` (epoch seconds)."""
+        if self.needs_items:
+            return (summary_of(table.name, item) for item in self.items(table, now))
+        rows = table.summaries(*self.searched_states)
         return (row for row in rows if self.matches(row, now))
+
+    def items(self, table: WorkflowTable, now: float) -> Iterator[Item]:
+        """A table's items that match. Reads all items in the searched states."""
+        items = table.items(*self.searched_states)
+        return (item for item in items if self.matches_item(table.name, item, now))
 
     def matches(self, row: ItemSummary, now: float) -> bool:
         """Whether a row of the index matches, apart from reason and group."""
         return (
-            (not self.names or row.item_id in self.names)
-            and (not self.states or row.state in self.states)
-            and (self.pattern is None or fnmatch.fnmatchcase(row.item_id, self.pattern))
-            and (self.task_id is None or row.task_id == self.task_id)
-            and (self.instance is None or fnmatch.fnmatchcase(row.instance, self.instance))
-            and (self.exit_code is None or row.exit_code == self.exit_code)
+            (not self.names or row.item_id in self._names)
+            and (not self.searched_states or row.state in self.searched_states)
+            and _matches_any(row.item_id, self.pattern)
+            and (not self.task_id or row.task_id in self._task_ids)
+            and _matches_any(row.instance, self.instance)
+            and (not self._exit_codes or row.exit_code in self._exit_codes)
             and self._has_age(row, now)
         )
 
     def matches_item(self, table: str, item: Item, now: float) -> bool:
         """Whether an item matches at `now`."""
         return self.matches(summary_of(table, item), now) and self._matches_failure(item)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.names)  # there may be many
+
+    @cached_property
+    def _task_ids(self) -> frozenset[str]:
+        return frozenset(self.task_id)
+
+    @cached_property
+    def _exit_codes(self) -> frozenset[int]:
+        return frozenset(_several(self.exit_code))
 
     def _has_age(self, row: ItemSummary, now: float) -> bool:
         if self.older_than is None and self.newer_than is None:
@@ -70,17 +118,25 @@ class Selection:
             self.newer_than is None or age <= self.newer_than
         )
 
-    def _by_failure(self, table: WorkflowTable) -> Iterator[ItemSummary]:
-        states = self.states or (ItemState.FAILED,)
-        for item in table.items(*states):
-            if self._matches_failure(item):
-                yield summary_of(table.name, item)
-
     def _matches_failure(self, item: Item) -> bool:
-        return (self.reason is None or self.reason in item.reason) and (
-            self.group is None
-            or (item.state is ItemState.FAILED and group_id_of(failed_item(item)) == self.group)
+        has_reason = not self.reason or any(
+            part in item.reason or fnmatch.fnmatchcase(item.reason, f"*{part}*")
+            for part in self.reason
         )
+        return has_reason and (
+            not self.group
+            or (item.state is ItemState.FAILED and group_id_of(failed_item(item)) in self.group)
+        )
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """One value or several as a tuple."""
+    return (values,) if isinstance(values, (str, int)) else tuple(values)
+
+
+def _matches_any(text: str, patterns: Iterable[str]) -> bool:
+    """Whether a text matches one of the patterns, or there are none."""
+    return not patterns or any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def summary_of(table: str, item: Item) -> ItemSummary:

@@ -1,12 +1,13 @@
 """The operator's side in Python: look at the steps of a workflow, and change what must run again.
 
-    from pyanamo import Workflow
+    from pyanamo import Item, Selection, Workflow
 
-    steps = Workflow("Align", "Call", local="pyanamo.db")
-    for status in steps.status():
-        print(status.table, status.items)
+    with Workflow("Align", "Call", local="pyanamo.db") as steps:
+        for status in steps.status():
+            print(status.table, status.items)
 
-Nothing here prints. What may be many comes as an iterator, which reads as it is read.
+The methods' examples go on from there. Nothing here prints. What may be many comes as an iterator,
+which reads as it is read.
 """
 
 from __future__ import annotations
@@ -18,24 +19,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from pyanamo.account import Account
 from pyanamo.errors import DamagedItem, ItemNotFound, PyAnamoError, UsageError
 from pyanamo.identity import job_id_of
 from pyanamo.model import Item, ItemState, ItemSummary, Locked, Result, Task, TaskStatus
 from pyanamo.output.reader import Stream, whole_log
 from pyanamo.parallel import several_at_a_time
-from pyanamo.tables import Amended, Store, WorkflowTable, transitions
-from pyanamo.tables.reading import OF_A_RESULT, Tell, lease_holds, raise_damaged, read_item
+from pyanamo.tables import Amended, WorkflowTable, transitions
+from pyanamo.tables.reading import OF_A_RESULT, lease_holds, read_item
 from pyanamo.tables.transitions import DELETED, Change, ChangeOfDamaged, Changes
 from pyanamo.text import readable_text
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
+from pyanamo.workflow.finding import FEW, Finder
 from pyanamo.workflow.samples import Samples, samples_of
-from pyanamo.workflow.selection import Selection, summary_of
+from pyanamo.workflow.selection import Selection
 from pyanamo.workflow.status import Status, status_of
+from pyanamo.workflow.steps import Steps
 
 if TYPE_CHECKING:
     from pyanamo.batch.jobs import JobState
@@ -80,7 +80,7 @@ class JobItems:
     items: tuple[ItemSummary, ...]
 
 
-class Workflow:
+class Workflow(Steps):
     """One or more steps of a workflow, in their order. Each step is a table.
 
     Methods that change items read the index to find them, and look at each item again before they
@@ -89,78 +89,52 @@ class Workflow:
     raise a `PyAnamoError` after some items, its `changed` has the counts until then.
     """
 
-    def __init__(
-        self,
-        *tables: str,
-        local: str | Path | None = None,
-        region: str | None = None,
-        profile: str | None = None,
-        endpoint_url: str | None = None,
-        on_damaged: Tell = raise_damaged,
-    ) -> None:
-        """Open tables in the file `local`; without it, in DynamoDB as the SDK finds it.
-
-        The tables need not exist yet. Raises `UsageError` if no table is given.
-
-        Somebody may have written a row that isn't an item. Methods that read or change several
-        items leave it out, and call `on_damaged` with a `DamagedItem`; by default, this is raised.
-        """
-        if not tables:
-            raise UsageError("a workflow has at least one table: name it")
-        self._store = Store(
-            local=None if local is None else Path(local),
-            account=Account(region=region, profile=profile, endpoint_url=endpoint_url),
-        )
-        self._on_damaged = on_damaged
-        self._tables = [self._store.open(name, on_damaged=on_damaged) for name in tables]
-
-    def __enter__(self) -> Workflow:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close files and connections."""
-        for table in self._tables:
-            table.close()
-
     def status(self) -> list[Status]:
-        """How far each step is. Reads only the index."""
+        """How far each step is. Reads only the index.
+
+        >>> for step in steps.status():
+        ...     print(step.table, step.tasks_done, "of", step.tasks)
+        Align 1 of 5
+        Call 0 of 3
+        """
         return [status_of(table.name, table.summaries(), table.now()) for table in self._checked]
 
     def samples(self) -> Samples:
-        """How far each sample (`TaskID`) is in each step. Reads only the index."""
+        """How far each sample (`TaskID`) is in each step. Reads only the index.
+
+        >>> for sample in steps.samples().rows:
+        ...     print(sample.task_id, sample.cell("Align").text)
+        S1 done
+        S2 failed
+        S3 todo
+        S4 held
+        S5 locked
+        """
         return samples_of({table.name: table.summaries() for table in self._checked})
 
     def items(self, selection: Selection = Selection()) -> Iterator[ItemSummary]:  # noqa: B008
-        """The rows of the index that match. Raises `ItemNotFound` if no item has a given name."""
-        if selection.names:
-            yield from self._named(selection)
-            return
-        for table in self._checked:
-            yield from selection.rows(table, table.now())
+        """The rows of the index that match. Raises `ItemNotFound` if no item has a given name.
+
+        >>> [row.item_id for row in steps.items(Selection(states=["todo", "failed"]))]
+        ['S2_align', 'S3_align', 'S1_call']
+        """
+        return self._finder.rows(selection)
 
     def whole(self, rows: Iterable[ItemSummary]) -> Iterator[tuple[ItemSummary, Item | None]]:
-        """Each row with its item, read as it is now; None if it is damaged, or no longer there."""
+        """Each row with its item, read as it is now; None if it is damaged, or no longer there.
 
-        def read(row: ItemSummary) -> tuple[ItemSummary, Item | None]:
-            try:
-                return row, self._table(row.table).get(row.item_id)
-            except DamagedItem as damaged:
-                self._on_damaged(damaged)
-                return row, None
-
-        return several_at_a_time(read, rows, AT_A_TIME)
+        >>> [item.attempts for _, item in steps.whole(steps.items(Selection(states="failed")))]
+        [1]
+        """
+        return self._finder.whole(rows)
 
     def show(self, item_id: str) -> Item:
-        """An item with its tasks, results and attempts. Raises `ItemNotFound`, `DamagedItem`."""
-        item = next(item for _, item in self._find(item_id))
+        """An item with its tasks, results and attempts. Raises `ItemNotFound`, `DamagedItem`.
+
+        >>> steps.show("S2_align").reason
+        'exit code 3'
+        """
+        _, item = self._finder.named(item_id)[0]
         if isinstance(item, DamagedItem):
             raise item
         return item
@@ -170,6 +144,9 @@ class Workflow:
     ) -> Iterator[bytes]:
         """The whole output of an item's task, from wherever it is kept.
 
+        >>> b"".join(steps.logs("S1_align")).splitlines()
+        [b'aligned S1']
+
         A nested item's task must be named. Raises `ItemNotFound`, also if the task has not ended
         yet, and `PyAnamoError` if only the end of the output was kept (see `show` for that).
         """
@@ -177,7 +154,11 @@ class Workflow:
         return whole_log(result, stream, self._store.account)
 
     def result(self, item_id: str, task: str | None = None) -> Result:
-        """How an item's task ended. Raises `ItemNotFound` if it has not."""
+        """How an item's task ended. Raises `ItemNotFound` if it has not.
+
+        >>> steps.result("S2_align").exit_code
+        3
+        """
         try:
             item = self.show(item_id)
         except DamagedItem as damaged:  # perhaps in another part of it
@@ -192,13 +173,21 @@ class Workflow:
         return item.results[name]
 
     def failures(self) -> list[FailureGroup]:
-        """The failed items, grouped by what they have in common; the largest group first."""
+        """The failed items, grouped by what they have in common; the largest group first.
+
+        >>> [(group.count, group.reason) for group in steps.failures()]
+        [(1, 'exit code 3')]
+        """
         return group_failures(
             failed_item(item) for table in self._checked for item in table.items(ItemState.FAILED)
         )
 
     def jobs(self) -> list[JobItems]:
-        """The locked items, by the AWS Batch job that holds them; without those of other pilots."""
+        """The locked items, by the AWS Batch job that holds them; without those of other pilots.
+
+        >>> [(held.job.job_id, len(held.items)) for held in steps.jobs()]
+        []
+        """
         held: dict[str, list[ItemSummary]] = {}
         for table in self._checked:
             for row in table.summaries(ItemState.LOCKED):
@@ -219,24 +208,30 @@ class Workflow:
         ]
 
     def ended_jobs(self) -> list[JobItems]:
-        """The same for jobs that have ended, or that AWS Batch no longer knows."""
+        """The same for jobs that have ended, or that AWS Batch no longer knows.
+
+        >>> steps.ended_jobs()
+        []
+        """
         return [held for held in self.jobs() if held.job.has_ended]
 
-    def export(self) -> Iterator[Item]:
-        """All items, whole."""
-        for table in self._checked:
-            yield from table.items()
+    def export(self, selection: Selection = Selection()) -> Iterator[Item]:  # noqa: B008
+        """The items that match, whole; by default all. Raises `ItemNotFound` as `items` does.
+
+        >>> [item.tasks[0].script for item in steps.export(Selection(reason="exit code"))]
+        ['align S2']
+        """
+        return self._finder.items(selection)
 
     def names(self, selection: Selection) -> Iterator[tuple[str, str]]:
         """The items that match, each by its table's name and its own.
 
         A damaged item matches if nothing but its name is given. Raises `ItemNotFound` as above.
+
+        >>> list(steps.names(Selection(pattern="S1_*")))
+        [('Align', 'S1_align'), ('Call', 'S1_call')]
         """
-        if selection != Selection(names=selection.names) or selection.is_all:
-            yield from ((row.table, row.item_id) for row in self.items(selection))
-            return
-        for name in dict.fromkeys(selection.names):
-            yield from ((table, name) for table, _ in self._find(name))
+        return self._finder.names(selection)
 
     def restart(
         self,
@@ -247,6 +242,9 @@ class Workflow:
         all_tasks: bool = False,
     ) -> Changed:
         """Put items back to `todo`, but none that a pilot works on.
+
+        >>> steps.restart(Selection(states="failed")).changed
+        1
 
         In nested items, the tasks that aren't done run again; with `tasks` these too, whether done
         or not; with `all_tasks` all of them.
@@ -269,17 +267,28 @@ class Workflow:
         return self._amend(selection, found, restarted)
 
     def hold(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Set items aside: from `todo` or `failed` to `held`."""
+        """Set items aside: from `todo` or `failed` to `held`.
+
+        >>> steps.hold(Selection(task_id=["S2", "S3"])).changed
+        2
+        """
         return self._amend(selection, found, transitions.held)
 
     def unhold(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Put items back that were set aside: from `held` to `todo`."""
+        """Put items back that were set aside: from `held` to `todo`.
+
+        >>> steps.unhold(Selection(states="held")).changed
+        1
+        """
         return self._amend(selection, found, transitions.unheld)
 
     def release(
         self, selection: Selection, found: Found | None = None, *, force: bool = False
     ) -> Changed:
         """Put locked items back to `todo` if their lease has expired; with `force`, in any case.
+
+        >>> steps.release(Selection(states="locked")).changed
+        1
 
         The attempt counts as lost. A pilot that still holds the item learns so at its next write.
         """
@@ -297,6 +306,9 @@ class Workflow:
     def release_ended_jobs(self, *, stop: object = None) -> Changed:
         """Put items back to `todo` that are locked by AWS Batch jobs which have ended.
 
+        >>> steps.release_ended_jobs().changed
+        0
+
         If Batch no longer knows the job, the lease must have expired too: the job may belong to
         another region or account. Once `stop` is true, no other item is released.
         """
@@ -309,40 +321,35 @@ class Workflow:
         return _changed(free, takewhile(lambda _: not stop, rows))
 
     def delete(self, selection: Selection, found: Found | None = None) -> Changed:
-        """Delete items, but none that a pilot works on. A damaged one must be given by its name."""
+        """Delete items, but none that a pilot works on. A damaged one must be given by its name.
+
+        >>> steps.delete(Selection(names=["S2_align", "S3_align"])).changed
+        2
+        """
 
         def deleted(damaged: DamagedItem) -> Changes | Amended:
             return Amended.TAKEN if lease_holds(damaged.row, self._now()) else DELETED
 
-        by_name = selection == Selection(names=selection.names)
-        if_damaged = deleted if by_name else None
+        if_damaged = deleted if selection.is_by_name else None
         return self._amend(selection, found, transitions.deleted, if_damaged=if_damaged)
 
     def delete_tasks(
         self, selection: Selection, tasks: Iterable[str], found: Found | None = None
     ) -> Changed:
-        """Delete nested tasks of items, but not all tasks of an item."""
+        """Delete nested tasks of items, but not all tasks of an item.
+
+        >>> steps.delete_tasks(Selection(names="S1_call"), ["Task_1"]).changed
+        1
+        """
         chosen = frozenset(tasks)
         self._require_tasks(selection, chosen)
         return self._amend(
             selection, found, lambda item: transitions.without_tasks(item, chosen, self._now())
         )
 
-    def create(self) -> list[str]:
-        """Create the tables that don't exist; the names of these."""
-        return [table.name for table in self._tables if table.create()]
-
-    def drop(self) -> None:
-        """Delete the tables with all their items."""
-        for table in self._checked:
-            table.drop()
-
     @cached_property
-    def _checked(self) -> list[WorkflowTable]:
-        """The tables; raises an error unless all of them exist and are PyAnamo's."""
-        for table in self._tables:
-            table.check()
-        return self._tables
+    def _finder(self) -> Finder:
+        return Finder(self._checked, self._on_damaged)
 
     def _now(self) -> float:
         """The time by the clock of the tables: they are all in one place."""
@@ -351,40 +358,14 @@ class Workflow:
     def _table(self, name: str) -> WorkflowTable:
         return next(table for table in self._tables if table.name == name)
 
-    def _find(self, item_id: str) -> Iterator[tuple[str, Item | DamagedItem]]:
-        """The items of that name, each with its table's name. Raises `ItemNotFound` for none."""
-        # A command line may have bytes that aren't UTF-8, but no item's name has.
-        is_text = item_id.isascii() or item_id.encode(errors="ignore").decode() == item_id
-        is_there = False
-        for table in self._checked:
-            item: Item | DamagedItem | None = None
-            try:
-                item = table.get(item_id) if is_text else None
-            except DamagedItem as damaged:
-                item = damaged
-            if item is not None:
-                is_there = True
-                yield table.name, item
-        if not is_there:
-            names = ", ".join(table.name for table in self._tables)
-            raise ItemNotFound(f"item {item_id!r} is not in {names}")
-
-    def _named(self, selection: Selection) -> list[ItemSummary]:
-        """The rows of a selection by names. Raises `ItemNotFound` if no item has one of them."""
-        now = self._now()
-        rows = []
-        for name in dict.fromkeys(selection.names):
-            for table, item in self._find(name):
-                if isinstance(item, DamagedItem):
-                    self._on_damaged(item)
-                elif selection.matches_item(table, item, now):
-                    rows.append(summary_of(table, item))
-        return rows
-
     def _require_tasks(self, selection: Selection, tasks: Iterable[str]) -> None:
-        """Raise `ItemNotFound` unless the items selected by name have these tasks."""
-        for name in selection.names if tasks else ():
-            found = [item for _, item in self._find(name)]
+        """Raise `ItemNotFound` unless the items selected by name have these tasks.
+
+        Of many names this isn't checked, as it would read each item once more.
+        """
+        names = tuple(selection.names)
+        for name in names if tasks and len(names) <= FEW else ():
+            found = [item for _, item in self._finder.named(name)]
             if any(isinstance(item, DamagedItem) for item in found):
                 continue  # it is told of when it is to be changed
             known = {task.name for item in found if isinstance(item, Item) for task in item.tasks}
@@ -477,7 +458,7 @@ def _once(selection: Selection, found: Found) -> Found:
 
     With a single state that can't happen, and no names need to be kept.
     """
-    return found if len(selection.states) == 1 else dict.fromkeys(found)
+    return found if len(selection.searched_states) == 1 else dict.fromkeys(found)
 
 
 def _tasks_text(item: Item) -> str:

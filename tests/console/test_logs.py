@@ -79,7 +79,7 @@ def test_logs_of_which_only_the_tail_was_kept(embedded: Operator) -> None:
 def test_logs_that_are_not_there(shelf: Operator, words: list[str], message: str) -> None:
     with shelf.workflow() as workflow, pytest.raises(ItemNotFound, match=re.escape(message)):
         workflow.result(*words)
-    assert shelf.types("logs", *words) == Finished(code=1, stdout="", stderr=f"{message}\n")
+    assert shelf.types("logs", *words) == Finished(code=4, stdout="", stderr=f"{message}\n")
 
 
 def test_logs_of_a_failed_item_say_where_the_output_is(shelf: Operator) -> None:

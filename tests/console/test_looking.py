@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from contextlib import closing
 from dataclasses import replace
 
-from pyanamo.console.arguments import add_selection_flags, selection_of
 from pyanamo.console.items import ITEM_COLUMNS
+from pyanamo.console.selecting import add_selection_flags, selection_of
 from pyanamo.model import ItemState, ItemSummary
+from pyanamo.parser import Parser
 from pyanamo.workflow.selection import Selection
 from tests.support.makers import done, ended, single
 from tests.support.operator import Operator, add_failed
@@ -65,6 +65,14 @@ FILTERS: list[tuple[list[str], str]] = [
     (["--newer-than", "1h", "--state", "done"], "fine"),
     (["--reason", "code 4"], "bad3"),
     (["--state", "failed", "--task-id", "S2"], "bad2"),
+    (["--task-id", "S3", "--task-id", "S10"], "aside bad3 waits"),
+    (["--name", "bad1", "--name", "w*"], "bad1 waits"),
+    (["--exit-code", "4", "--exit-code", "0"], "bad3 fine"),
+    (["--instance", "pilot-3", "--instance", "*-4"], "busy lost"),
+    (["--reason", "*code [3]*"], "bad1 bad2 parts"),
+    (["--reason", "code 4", "--reason", "no such", "--name", "bad*"], "bad3"),
+    (["waits", "--item", "bad1"], "bad1 waits"),
+    (["fine", "bad3", "--reason", "code"], "bad3"),
     (["waits", "bad1"], "bad1 waits"),
     (["waits", "bad1", "--state", "todo"], "waits"),
 ]
@@ -72,7 +80,7 @@ FILTERS: list[tuple[list[str], str]] = [
 
 def test_items_by_every_filter(stocked: Operator) -> None:
     for flags, expected in FILTERS:
-        parser = argparse.ArgumentParser()
+        parser = Parser()
         add_selection_flags(parser)
         selection = selection_of(parser.parse_args(flags))
         with stocked.workflow() as workflow:

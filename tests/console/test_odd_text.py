@@ -81,7 +81,7 @@ def test_bytes_on_the_command_line_that_are_not_utf8(embedded: Operator) -> None
     embedded.fill({"item": "true"})
     process = embedded.starts("show", os.fsdecode(b"M\xfcller"))
     done = finish(process)
-    assert (done.code, done.stderr) == (1, "item 'M\\udcfcller' is not in Align\n")
+    assert (done.code, done.stderr) == (4, "item 'M\\udcfcller' is not in Align\n")
 
 
 @pytest.fixture

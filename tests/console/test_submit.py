@@ -31,8 +31,22 @@ def test_one_pilot_is_a_plain_job(submitter: Submitter) -> None:
 
 
 def test_what_is_given_is_told(submitter: Submitter) -> None:
-    ran = submitter.submits(
-        *("-p", "2", "-i", "3", "-n", "4", "-w", "2h", "-b", "s3://logs/PyAnamo"),
+    ran = submitter.operator.types(
+        "submit",
+        *(
+            "--queue",
+            submitter.queue,
+            "-p",
+            "2",
+            "-i",
+            "3",
+            "-n",
+            "4",
+            "-w",
+            "2h",
+            "-b",
+            "s3://logs/PyAnamo",
+        ),
         *("-r", "us-east-1", "--sha256", SHA.upper()),
         *("--archive", "s3://scripts/my pipeline.tar.gz"),
         *("--name", "Cohort_1", "--job-definition", f"{submitter.queue}:1"),

@@ -25,6 +25,7 @@ SHA = "0123456789abcdef" * 4
     [
         ("-t Align Call", "-t Align Call: a pilot works on one table"),
         ("-t A", "'A' can't be a table's name"),
+        ("-b Logs", "-b 'Logs': 'Logs' can't be a bucket's name: 3 to 63 lower-case letters"),
         ("--archive scripts.tar.gz", "--archive 'scripts.tar.gz' is not an archive's address: "),
         ("--archive s3://bucket/scripts.rar", "is not an archive's address"),
         ("--archive s3://bucket/.zip", "is not an archive's address"),
@@ -39,15 +40,15 @@ SHA = "0123456789abcdef" * 4
         ("--endpoint-url nowhere", "--endpoint-url 'nowhere' is not a URL"),
         ("strange", "'strange' is not a flag: flags for the pilots go after --"),
         ("-- --table Call", "--table after --: give it before --, to submit itself"),
-        ("-- --item 1", "--items after --: give it before --, to submit itself"),
+        ("-- --items 1", "--items after --: give it before --, to submit itself"),
         ("-- -w 1h", "--wall-time after --: give it before --, to submit itself"),
         ("-- --local x.db", "--local after --: pilots in AWS Batch need a table in DynamoDB"),
         ("-- --log-dir ''", "an empty word after --"),
     ],
 )
 def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = "-t Align --queue Q --job-definition D" if "-t A" not in flags else "--queue Q " * 2
-    words = shlex.split(f"submit {usual} --job-definition D {flags}")
+    table = "" if "-t A" in flags else "-t Align"
+    words = shlex.split(f"submit {table} --queue Q --job-definition D {flags}")
     monkeypatch.setattr(sys, "argv", ["pyanamo", *words])
     with pytest.raises(UsageError) as refused:
         command_line.main()
@@ -63,23 +64,21 @@ def test_wrong_usage(flags: str, message: str, monkeypatch: pytest.MonkeyPatch) 
         ("--queue Q --job-definition D -p 2 --most 3", "not allowed with argument -p/--pilots"),
         (
             "--queue Q --job-definition D -w soon",
-            "'soon' is not a duration: use 90, 90s, 30m or 2h",
+            "'soon' is not a duration: use 90, 90s, 30m, 2h or 1d",
         ),
-        ("--queue Q --job-definition D -- --retires 1", "unrecognized arguments: --retires 1"),
+        (
+            "--queue Q --job-definition D -- --retires 1",
+            "the pilots' flags, after --: unrecognized arguments: --retires 1; did you mean "
+            "'--retries'? (see pyanamo.py --help)",
+        ),
         ("--queue Q --job-definition D -- --retries", "--retries: expected one argument"),
+        ("--queue Q --queue R --job-definition D", "argument --queue: it is given twice, but"),
     ],
 )
-def test_flags_that_cannot_be_read(
-    flags: str,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["pyanamo", "submit", "-t", "Align", *flags.split()])
-    with pytest.raises(SystemExit) as refused:
-        command_line.main()
-    assert refused.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(message)
+def test_flags_that_cannot_be_read(flags: str, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        command_line.main(["submit", "-t", "Align", *flags.split()])
+    assert message in str(refused.value)
 
 
 def test_a_table_in_a_file(submitter: Submitter, tmp_path: Path) -> None:
@@ -108,7 +107,9 @@ def test_a_table_that_is_not_there(submitter: Submitter) -> None:
 def test_a_queue_or_definition_that_is_not_there(
     submitter: Submitter, flag: str, name: str
 ) -> None:
-    ran = submitter.submits("-p", "2", flag, name)
+    flags = submitter.flags("-p", "2")
+    flags[flags.index(flag) + 1] = name
+    ran = submitter.operator.types("submit", *flags)
     assert (ran.code, ran.stdout) == (1, "")
     assert ran.stderr.startswith("AWS Batch in us-east-1 refuses the job for queue ")
     assert repr(name) in ran.stderr

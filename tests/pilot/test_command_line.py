@@ -68,33 +68,61 @@ def test_fail_on_item_failure(local: Place) -> None:
         (["--retries", "-1"], "--retries"),
         (["--max-attempts", "0"], "'0'"),
         (["--no-such-flag"], "--no-such-flag"),
-        (["-t", "a b"], "'a b'"),
-        (["-t", ""], "''"),
+        (["-i", "2", "--items", "3"], "argument -i/--items: it is given twice, but takes one"),
+        (["-t", "Other"], "argument -t/--table: it is given twice"),
+        (["--retires", "1"], "unrecognized arguments: --retires 1; did you mean '--retries'?"),
+        (["--log-format", "jsno"], "'jsno' is not one of text, json; did you mean 'json'?"),
+        (["-w", "1 day"], "'1 day' is not a duration: use 90, 90s, 30m, 2h or 1d"),
+        (["-b", "My_Logs"], "'My_Logs' can't be a bucket's name: 3 to 63 lower-case letters, "),
+        (["-b", "s3://logs-/x"], "-b 's3://logs-/x': 'logs-' can't be a bucket's name"),
     ],
 )
 def test_wrong_flags(local: Place, flags: list[str], complaint: str) -> None:
     local.fill({"item": "true"})
     ended = local.run(*flags)
     assert ended.code == 2
-    assert complaint in ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert complaint in line
     assert ended.stdout == ""
     assert local.item("item").state is TODO
 
 
 def test_without_a_table(local: Place) -> None:
     ended = local.run(table=[])
+    assert (ended.code, ended.stderr) == (2, "which table? Give -t, or set PYANAMO_TABLE\n")
+
+
+@pytest.mark.parametrize("name", ["a b", ""])
+def test_a_name_that_no_table_can_have(local: Place, name: str) -> None:
+    local.environment["PYANAMO_TABLE"] = local.table_name
+    ended = local.run(table=["-t", name])
     assert ended.code == 2
-    assert "-t/--table" in ended.stderr
+    assert ended.stderr.startswith(f"{name!r} can't be a table's name: ")
+
+
+def test_the_table_from_the_environment(place: Place) -> None:
+    place.fill({"item": "true"})
+    place.environment["PYANAMO_TABLE"] = place.table_name
+    assert place.run(table=place.flags[2:]).counts["done"] == 1
+
+
+def test_a_table_whose_name_is_mistyped(place: Place) -> None:
+    place.fill({"item": "true"})
+    mistyped = place.table_name.replace("e", "ee", 1)
+    ended = place.run(table=["-t", mistyped, *place.flags[2:]])
+    assert ended.code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"table {mistyped!r} is not there in ")
+    assert line.endswith(f"; did you mean {place.table_name!r}?")
 
 
 def test_a_table_that_is_not_there(place: Place) -> None:
     place.fill({"item": "true"})
-    where = [*place.flags, "-t", "No_Such_Table"]
-    ended = place.run(table=where)
+    ended = place.run(table=["-t", "No_Such_Table", *place.flags[2:]])
     assert (ended.code, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     assert "'No_Such_Table'" in line
-    assert "import-items.py" in line
+    assert "import items into it first" in line
 
 
 def test_a_file_that_is_not_there(local: Place) -> None:

@@ -24,6 +24,8 @@ from tests.support.place import Place
 from tests.support.programs import IMPORT_ITEMS, ROOT, Finished, run_main
 from tests.support.terminal import COLUMNS, Terminal, on_terminal
 
+NO_TABLES = ("",)  # for commands that are typed without -t
+
 
 @dataclass
 class Operator(Place):
@@ -104,7 +106,8 @@ class Operator(Place):
         return self._start(self.import_command(*words), stderr)
 
     def _tables(self, tables: Iterable[str]) -> list[str]:
-        return [part for table in (tables or (self.table_name,)) for part in ("-t", table)]
+        chosen = () if tables is NO_TABLES else tables or (self.table_name,)
+        return [part for table in chosen for part in ("-t", table)]
 
     def _start(self, command: list[str], stderr: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

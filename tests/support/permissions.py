@@ -70,7 +70,7 @@ def resources(action: str, body: bytes, where: str) -> list[str]:
 
     `where` is the region and the account: `us-east-1:123456789012`.
     """
-    if action.startswith("dynamodb:"):
+    if action.startswith("dynamodb:") and action != "dynamodb:ListTables":
         return [f"arn:aws:dynamodb:{where}:table/{name}" for name in _tables(json.loads(body))]
     if action == "batch:SubmitJob":
         request = json.loads(body)

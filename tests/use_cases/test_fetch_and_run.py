@@ -112,7 +112,7 @@ ALL = {
     ("environment", "flags"),
     [
         (ALL, ["-i", "2", "-n", "3", "-w", "90 m", "-b", "s3://logs/a b", "-r", "eu-west-1"]),
-        (dict.fromkeys(ALL, ""), ["-i", "1", "-n", "1"]),
+        (dict.fromkeys(ALL, ""), []),
     ],
     ids=["given", "empty"],
 )

@@ -246,6 +246,7 @@ def test_an_operator_imports_looks_and_drops(
         import_of(stack),
         import_of(stack, "--replace"),
         ["-m", "pyanamo", "status", "-t", stack.table],
+        ["-m", "pyanamo", "tables"],
         ["-m", "pyanamo", "capacity", "-t", stack.table, "--read", "5", "--write", "5"],
         ["-m", "pyanamo", "drop", "-t", stack.table, "--yes"],
         ["-m", "pyanamo", "create", "-t", stack.table],
@@ -254,6 +255,7 @@ def test_an_operator_imports_looks_and_drops(
         runs = [stack.run(operator, tmp_path, *command) for command in commands]
     assert [(one.code, one.stderr) for one in runs if one.code] == []
     assert stack.table in runs[2].stdout
+    assert f"\n{stack.table}\t6\t0\t0\t0\t0\t6\n" in runs[3].stdout
     assert states(stack) == {}
 
 

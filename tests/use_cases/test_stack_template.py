@@ -17,6 +17,7 @@ FOR_ALL_RESOURCES = [
     "application-autoscaling:DescribeScalingPolicies",
     "batch:DescribeJobs",
     "batch:ListJobs",
+    "dynamodb:ListTables",
 ]
 
 

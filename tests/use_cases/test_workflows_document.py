@@ -178,11 +178,12 @@ def change(reader: Reader) -> None:
 def look_in_python(reader: Reader) -> None:
     lines = reader.types(PYTHON).splitlines()
     assert lines[:2] == ["Align 5 of 6", "Call 12 of 12"]
-    assert sorted(lines[2:6]) == [
+    assert sorted(lines[2:7]) == [
         "nested-count done",
         *(f"nested-mario-{number} done" for number in (1, 2, 3)),
+        "one-more todo",
     ]
-    assert lines[6:] == ["Count 3/3 done", "Failure ", "Hello ", "SuperMario 9/9 done"]
+    assert lines[7:] == ["Count 3/3 done", "Failure ", "Hello ", "SuperMario 9/9 done"]
 
 
 def test_the_same_with_the_aws_cli(dynamodb: str, tmp_path: Path) -> None:
@@ -239,5 +240,5 @@ def test_every_command_is_shown() -> None:
     assert shown | need_aws == {
         *("create", "drop", "capacity", "status", "samples", "items", "show", "logs"),
         *("failures", "restart", "hold", "unhold", "release", "jobs", "delete", "export"),
-        "submit",
+        *("submit", "tables"),
     }

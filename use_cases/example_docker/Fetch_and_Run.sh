@@ -121,7 +121,9 @@ else
     pipeline=$scripts
 fi
 
-pilot=(python "$home/pyanamo.py" -t "$PYANAMO_TABLE" -i "${PYANAMO_ITEMS:-1}" -n "${PYANAMO_NESTS:-1}")
+pilot=(python "$home/pyanamo.py" -t "$PYANAMO_TABLE")
+[[ -z ${PYANAMO_ITEMS-} ]] || pilot+=(-i "$PYANAMO_ITEMS")
+[[ -z ${PYANAMO_NESTS-} ]] || pilot+=(-n "$PYANAMO_NESTS")
 [[ -z ${PYANAMO_WALL_TIME-} ]] || pilot+=(-w "$PYANAMO_WALL_TIME")
 [[ -z ${S3_BUCKET-} ]] || pilot+=(-b "$S3_BUCKET")
 [[ -z ${AWS_REGION-} ]] || pilot+=(-r "$AWS_REGION")
