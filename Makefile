@@ -17,7 +17,7 @@ CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
 	$(wildcard use_cases/*.py use_cases/*/*.py benchmarks/*.py benchmarks/meter/*.py docs/*.py)
 
-.PHONY: help demo use-case check versions test coverage chaos bench bench-quick lint types clean
+.PHONY: help demo use-case dynamodb check versions test coverage chaos bench bench-quick lint types clean
 .PHONY: tools venv check-python check-version locale
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -49,6 +49,9 @@ use-case: tools .venv/.installed  ## Call the variants of a small cohort, with b
 		bash $(CASE_SCRIPTS)/run-workflow.sh $(USE_CASE)/dynamodb
 	diff -r $(USE_CASE)/embedded/results $(USE_CASE)/dynamodb/results
 	@echo 'Both runs made the same files.'
+
+dynamodb: tools  ## Run DynamoDB Local until Ctrl-C, and print how to use it
+	@$(PYTHON) -m tests.support.dynamodb_local serve
 
 check: lint  ## Run the linters, the unit tests and the tests of the tables on SQLite (a minute)
 	.venv-test/bin/python $(CHECK)
