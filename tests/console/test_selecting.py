@@ -154,7 +154,7 @@ def test_reasons_of_held_items(shelf: Operator) -> None:
     ("given", "expected"),
     [
         ({"names": "bad1"}, ["bad1"]),
-        ({"names": {"bad1", "bad2"}}, ["bad1", "bad2"]),
+        ({"names": ("bad1", "bad2")}, ["bad1", "bad2"]),
         ({"states": "done"}, ["fine"]),
         ({"states": ["done", ItemState.TODO]}, ["fine", "waits"]),
         ({"exit_code": 4}, ["bad3"]),
