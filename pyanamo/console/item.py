@@ -16,14 +16,14 @@ from pyanamo.console.screen import (
     print_data,
     print_json,
     print_table,
-    short_date,
     write_bytes,
 )
 from pyanamo.errors import DamagedItem
 from pyanamo.model import Item, Result, TaskStatus
+from pyanamo.output.lines import last_lines_of
 from pyanamo.output.reader import Stream, tail_of
 from pyanamo.tables.attributes import item_attributes
-from pyanamo.workflow.failures import last_lines_of
+from pyanamo.timetext import short_date
 
 ATTRIBUTE_COLUMNS = (Column(heading="Attribute"), Column(heading="Value", text=True))
 TASK_COLUMNS = (

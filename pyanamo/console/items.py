@@ -10,17 +10,16 @@ from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.layout import Column
 from pyanamo.console.screen import (
     counted,
-    duration_text,
     is_terminal,
     on_lines,
     print_json_list,
     print_lines,
     print_table,
-    short_date,
 )
 from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Item, ItemSummary
+from pyanamo.timetext import duration_text, short_date
 from pyanamo.workflow.failures import failed_item
 
 # What a pipe gets.

@@ -22,7 +22,6 @@ from pyanamo.console.screen import (
     print_json,
     print_lines,
     print_table,
-    range_text,
     rich_console,
     screen_width,
     shows,
@@ -31,6 +30,7 @@ from pyanamo.console.screen import (
 from pyanamo.errors import ItemNotFound, StoreUnavailable, UsageError
 from pyanamo.model import ItemState
 from pyanamo.signals import StoppedBySignal, raising_signals
+from pyanamo.timetext import range_text
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.samples import Filter, Samples, summary_of_samples
 from pyanamo.workflow.status import PROGRESS, Status

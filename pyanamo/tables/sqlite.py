@@ -46,7 +46,7 @@ from pyanamo.tables.reading import (
     readable,
 )
 from pyanamo.tables.sqlitefile import APPLICATION_ID, SCHEMA_VERSION, SQLiteFile
-from pyanamo.tables.table import Added, HoldersVerbs
+from pyanamo.tables.table import Added, Count, HoldersVerbs
 from pyanamo.tables.transitions import DELETED, Amended, Change, ChangeOfDamaged
 
 COLUMNS = {
@@ -188,6 +188,13 @@ class SQLiteTable(HoldersVerbs):
         columns = ", ".join(("itemID", "ItemState", *PROJECTED))
         rows = self._rows(columns, states, batch=BATCH)
         yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
+
+    def count(self, state: ItemState) -> Count:
+        """How many items are in a state."""
+        query = f"SELECT count(*) FROM items WHERE {_IN_STATE}"
+        with self._file.transaction("DEFERRED") as database:
+            (items,) = database.execute(query, (self.name, state.value)).fetchone()
+        return Count(items=items)
 
     def items(self, *states: ItemState) -> Iterator[Item]:
         """The items in these states, or all, ordered by name."""

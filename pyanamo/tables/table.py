@@ -46,6 +46,20 @@ class Added:
         return self.imported + self.already_there + self.replaced + len(self.locked)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many items there are in some states."""
+
+    items: int
+    is_all: bool = True  # whether there are no more
+
+    def __str__(self) -> str:
+        return f"{self.items:,}{'' if self.is_all else '+'}"
+
+    def __add__(self, other: Count) -> Count:
+        return Count(items=self.items + other.items, is_all=self.is_all and other.is_all)
+
+
 class WorkflowTable(Protocol):
     """One workflow step. An object belongs to the process that made it; threads may share it."""
 
@@ -130,6 +144,9 @@ class WorkflowTable(Protocol):
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
         """The index's rows in these states, or all. A row may lag behind its item."""
+
+    def count(self, state: ItemState) -> Count:
+        """How many rows the index has in a state, as far as a few requests tell."""
 
     def close(self) -> None:
         """Close the table's file or connections."""

@@ -12,17 +12,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pyanamo.model import Item, Result, TaskStatus
+from pyanamo.model import Item, TaskStatus
+from pyanamo.output.lines import last_line_of
 from pyanamo.shellwords import split_words
 
 MASK = "*"
 EXAMPLES = 3  # items that a group names
-LAST_LINES = 3
 SHORTEST_NAME = 2  # characters: a shorter name often occurs in the message by chance
 
 # PyAnamo's own part of a reason isn't masked: its numbers tell causes apart.
 _OWN_WORDS = re.compile(r"exit code \d+|killed by signal \d+|timed out after [\d.e+]+ s")
-_CUT_NOTE = re.compile(r"\[\d+ of \d+ bytes were kept: --max-log\]")  # below an output's tail
 
 _QUOTED = re.compile(
     r"""(?<!\w) (?: '[^']*' | "[^"]*" | `[^`']*[`'] | ‘[^’]*’ | “[^”]*” | «[^»]*» ) (?!\w)""",  # noqa: RUF001
@@ -94,17 +93,6 @@ def failed_item(item: Item) -> FailedItem:
         last_line=last_line_of(result) if result is not None and explains else "",
         arguments=tuple(_arguments(failed.script)),
     )
-
-
-def last_line_of(result: Result) -> str:
-    """The last line of a result's stderr that isn't empty."""
-    return next(iter(last_lines_of(result, 1)), "")
-
-
-def last_lines_of(result: Result, count: int = LAST_LINES) -> list[str]:
-    """The last lines of a result's stderr that aren't empty."""
-    lines = (line.strip() for line in result.stderr.splitlines())
-    return [line for line in lines if line and not _CUT_NOTE.fullmatch(line)][-count:]
 
 
 def group_failures(items: Iterable[FailedItem]) -> list[FailureGroup]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pyanamo.console.layout import Cell, Column, Layout, folded_at, layout_of, width_of
 from pyanamo.console.overview import status_lines
-from pyanamo.console.screen import duration_text, range_text, short_date
 from pyanamo.model import ItemState, utc_date
+from pyanamo.timetext import duration_text, range_text, short_date
 from pyanamo.workflow.pace import Remaining
 from pyanamo.workflow.status import Status
 
