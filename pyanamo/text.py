@@ -103,6 +103,11 @@ def first_bytes(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters, which ends in `...` if some are left out."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def _drawn(line: str) -> str:
     """Return what a terminal finally shows of a line in which the cursor moves back."""
     cells: list[str] = []

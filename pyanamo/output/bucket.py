@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyanamo.account import Account
 from pyanamo.aws import Client, make_client, make_session, translated_errors
 from pyanamo.errors import UsageError
-from pyanamo.output.stores import Content, gzipped
+from pyanamo.output.stores import Content, gzipped, safe_name
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -44,6 +44,10 @@ class LogBucket:
             client.put_object(Bucket=self._bucket, Key=key, Body=b"")
         client.close()
         self._client = None  # each process makes its own client
+
+    def where(self, table: str) -> str:
+        """Return the address of the table's logs."""
+        return f"s3://{self._bucket}/{self._prefix}/{safe_name(table)}/"
 
     def keep(self, path: str, content: Content) -> str:
         """Upload a log in parts; the SDK retries failed requests."""

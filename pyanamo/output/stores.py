@@ -60,6 +60,9 @@ class LogStore(Protocol):
     def check(self, table: str) -> None:
         """Raise `PyAnamoError` if logs of this table can't be written."""
 
+    def where(self, table: str) -> str:
+        """Return where the logs of this table are, for a person to read."""
+
     def keep(self, path: str, content: Content) -> str:
         """Write a log, overwriting any earlier one, and return its URI.
 
@@ -85,6 +88,10 @@ class LogFolder:
             raise PyAnamoError(
                 f"the log folder {self._folder} can't be written to: {error.strerror}"
             ) from error
+
+    def where(self, table: str) -> str:
+        """Return the folder of the table's logs."""
+        return f"{self._folder / safe_name(table)}/"
 
     def keep(self, path: str, content: Content) -> str:
         """Write a log under a temporary name, and rename it when it is complete."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from pyanamo.errors import UsageError
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.stores import LogFolder, LogStore
 from pyanamo.parser import Parser
+from pyanamo.pilot.closing import closing_lines
 from pyanamo.pilot.lease import SHORTEST_SECONDS
+from pyanamo.pilot.live import Screen
 from pyanamo.pilot.pilot import Pilot, Settings
 from pyanamo.pilot.pilotlog import start_logging
 from pyanamo.pilot.tally import Summary
@@ -41,13 +45,38 @@ def main(started: float, argv: Sequence[str] | None = None) -> int:
     arguments = pilot_parser().parse_args(argv)
     settings = settings_of(arguments)
     level = logging.DEBUG if arguments.verbose else logging.INFO
+    screen = _screen_of(arguments)
     start_logging(
         level=logging.WARNING if arguments.quiet else level,
         json_lines=arguments.log_format == "json",
+        screen=screen,
     )
-    summary = Pilot(settings, started=started).run()
-    print(summary)
+    summary = Pilot(settings, started=started, screen=screen).run()
+    print(summary, flush=True)
+    if screen is not None:
+        look = _operators_command("failures", arguments, settings)
+        for line in closing_lines(summary, settings.store, settings.table, look):
+            say(line)
     return _exit_code(summary, arguments.fail_on_item_failure)
+
+
+def _screen_of(arguments: argparse.Namespace) -> Screen | None:
+    """Return the terminal on which a person follows the pilot; None if there is none."""
+    is_followed = sys.stderr.isatty() and not arguments.quiet and arguments.log_format == "text"
+    return Screen(sys.stderr) if is_followed else None
+
+
+def _operators_command(name: str, arguments: argparse.Namespace, settings: Settings) -> str:
+    """Return an operator's command on the pilot's table, as it can be typed."""
+    where = {
+        "-t": settings.table,
+        "--local": arguments.local,
+        "-r": arguments.region,
+        "--profile": arguments.profile,
+        "--endpoint-url": arguments.endpoint_url,
+    }
+    flags = [word for flag, value in where.items() if value for word in (flag, value)]
+    return shlex.join(["python", "-m", "pyanamo", name, *flags])
 
 
 def _exit_code(summary: Summary, fail_on_item_failure: bool) -> int:

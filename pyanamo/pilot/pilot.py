@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 
 from pyanamo.identity import pilot_name, runs_in_batch
+from pyanamo.model import UNFINISHED
 from pyanamo.output.keeper import Keeper
-from pyanamo.pilot.command import GRACE_SECONDS
+from pyanamo.pilot.closing import counted
+from pyanamo.pilot.command import GRACE_SECONDS, TIME_IS_UP
 from pyanamo.pilot.guardian import Guardian
+from pyanamo.pilot.live import LiveLine, Screen
 from pyanamo.pilot.marks import (
     CAN_FIND,
     Crew,
@@ -71,8 +74,17 @@ class Settings:
 class Pilot:
     """Runs a table's items with several workers, each a process of its own."""
 
-    def __init__(self, settings: Settings, *, started: float | None = None) -> None:
-        """The wall time counts from `started` (monotonic clock; default: now)."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        started: float | None = None,
+        screen: Screen | None = None,
+    ) -> None:
+        """The wall time counts from `started` (monotonic clock; default: now).
+
+        A `screen` shows how far the pilot is.
+        """
         self._settings = settings
         self._started = time.monotonic() if started is None else started
         self._name = pilot_name()
@@ -97,6 +109,8 @@ class Pilot:
             quota=Quota(settings.max_items),
             make_worker=self._make_worker,
         )
+        self._screen = screen
+        self._live: LiveLine | None = None
         self._hurried = False  # we were told to stop a second time
 
     def run(self) -> Summary:
@@ -116,13 +130,16 @@ class Pilot:
             with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:
                 while self._workers:
                     self._turn(stop, again, wake)
-                if self._summary.locked is not None:
-                    log.info("nothing else is left: %s", self._summary.locked)
+                self._summary.why = self._why_no_more(stop)
+                if self._screen is None and not stop:
+                    self._log_end()
                 self._summary.seconds = time.monotonic() - self._started
                 self._stay_until_taken_away(stop)
                 self._summary.stopped_by = stop.signal
         finally:
             self._workers.signal(signal.SIGKILL)  # after a bug: otherwise none is left
+            if self._live is not None:
+                self._live.clear()
             self._guardian.end(LAST_SECONDS if self._workers.is_stopping else KILL_SECONDS)
             again.close()
         return self._summary
@@ -133,10 +150,21 @@ class Pilot:
         table = store.open(self._settings.table)
         try:
             store.check(table)
+            if self._screen is not None and self._screen.console is not None:
+                self._live = LiveLine(
+                    self._screen,
+                    self._screen.console,
+                    workers=self._workers,
+                    walltime=self._walltime,
+                    started=self._started,
+                    total=counted(table, *UNFINISHED),
+                )
         finally:
             table.close()  # before forking: workers must not share the connection
-        if self._settings.keeper.store is not None:
-            self._settings.keeper.store.check(self._settings.table)
+        if (logs := self._settings.keeper.store) is not None:
+            logs.check(self._settings.table)
+            where = logs.where(self._settings.table)
+            log.info("short output stays in the item, longer output goes to %s", where)
 
     def _turn(self, stop: Stop, again: Halt, wake: int) -> None:
         """One turn of the loop: start what is due, wait until something happens, see to it."""
@@ -151,6 +179,27 @@ class Pilot:
         self._mind_stop(stop, again)
         self._workers.remind()
         wait([wake], timeout=PAUSE_SECONDS)
+        if self._live is not None:
+            self._live.refresh()
+
+    def _why_no_more(self, stop: Stop) -> str:
+        """Why nothing more was claimed; empty if nothing was left."""
+        if stop:
+            return stop.reason
+        if self._shared.draining:
+            return "this machine is to be taken away"
+        if self._summary.nothing_left:
+            return ""
+        if not self._walltime.allows_another():
+            return TIME_IS_UP
+        return f"--max-items {self._settings.max_items} is reached"
+
+    def _log_end(self) -> None:
+        """Log why the pilot ends, as far as it knows without asking the table."""
+        if self._summary.locked is not None:
+            log.info("nothing else is left: %s", self._summary.locked)
+        elif self._summary.why and not self._summary.error:
+            log.info("no more is claimed: %s", self._summary.why)
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from pyanamo.model import Item, utc_date
 from pyanamo.text import json_text
+
+if TYPE_CHECKING:
+    from pyanamo.pilot.live import Screen
 
 
 def about(item: Item, task: str = "") -> dict[str, str]:
@@ -15,9 +19,11 @@ def about(item: Item, task: str = "") -> dict[str, str]:
     return {"item": item.item_id, "group": item.task_id, "task": task}
 
 
-def start_logging(*, level: int = logging.INFO, json_lines: bool = False) -> None:
-    """Send the package's log to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+def start_logging(
+    *, level: int = logging.INFO, json_lines: bool = False, screen: Screen | None = None
+) -> None:
+    """Send the package's log to stderr; with a screen, above its last line."""
+    handler = logging.StreamHandler(screen or sys.stderr)
     handler.setFormatter(_JSONLines() if json_lines else _TextLines())
     logger = logging.getLogger("pyanamo")
     logger.handlers[:] = [handler]

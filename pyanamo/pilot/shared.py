@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO
 
 STOP_REASONS = (
@@ -19,8 +20,32 @@ STOP_REASONS = (
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)
-_WORKER_NUMBERS = 4
-_COUNT, _SECONDS, _DEADLINE, _ANSWERED = range(_WORKER_NUMBERS)
+_WORKER_NUMBERS = 7
+(
+    _COUNT,
+    _SECONDS,
+    _DEADLINE,
+    _ANSWERED,
+    _TASKS,
+    _DONE_BEFORE,
+    _COUNT_BEFORE,
+) = range(_WORKER_NUMBERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedProgress:
+    """How far nested items are; zero for single ones. They can be added."""
+
+    tasks: int = 0
+    done_before: int = 0  # by earlier attempts
+    ended: int = 0  # in this attempt, done or failed
+
+    def __add__(self, other: NestedProgress) -> NestedProgress:
+        return NestedProgress(
+            tasks=self.tasks + other.tasks,
+            done_before=self.done_before + other.done_before,
+            ended=self.ended + other.ended,
+        )
 
 
 class SharedNumbers:
@@ -57,6 +82,30 @@ class SharedNumbers:
         at = self._at(worker)
         self._numbers[at + _COUNT] += 1
         self._numbers[at + _SECONDS] += seconds
+
+    def begin_item(self, worker: int, *, nested_tasks: int, done: int) -> None:
+        """Note what a worker's item has to do, `nested_tasks` is 0 for a single one.
+
+        Only that worker calls it, while no task of it runs.
+        """
+        at = self._at(worker)
+        self._numbers[at + _TASKS] = nested_tasks
+        self._numbers[at + _DONE_BEFORE] = done
+        self._numbers[at + _COUNT_BEFORE] = self._numbers[at + _COUNT]
+
+    def nested_progress(self, worker: int) -> NestedProgress:
+        """Return how far a worker's current item is."""
+        at = self._at(worker)
+        if not (tasks := int(self._numbers[at + _TASKS])):
+            return NestedProgress()
+        ended = int(self._numbers[at + _COUNT] - self._numbers[at + _COUNT_BEFORE])
+        before = int(self._numbers[at + _DONE_BEFORE])
+        return NestedProgress(tasks=tasks, done_before=before, ended=ended)
+
+    @property
+    def tasks_ended(self) -> int:
+        """How many tasks the workers have run."""
+        return int(sum(self._numbers[self._at(worker) + _COUNT] for worker in range(self._workers)))
 
     def mean_task_seconds(self) -> float | None:
         """Return the mean run time of the pilot's tasks so far; None before the first."""

@@ -20,9 +20,16 @@ class Summary:
     released: int = 0
     lost: int = 0
     seconds: float = 0.0
+    why: str = ""  # why nothing more was claimed, unless nothing was left
     error: str = ""  # why the pilot failed; empty if it didn't
     stopped_by: int | None = None  # the number of the stop signal
+    nothing_left: bool = False  # no item was found, and none was put back after that
     locked: Locked | None = None  # what others held when nothing else was left
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no attempt has ended."""
+        return not (self.done or self.failed or self.released or self.lost)
 
     def __str__(self) -> str:
         lost = f", lost {self.lost}" if self.lost else ""
@@ -44,6 +51,7 @@ class Tally:
         self.summary.locked = None  # perhaps it was this item
         if ended.put_back:
             self.summary.released += 1
+            self.summary.nothing_left = False
         elif ended.ending is Ending.DONE:
             self.summary.done += 1
         elif ended.ending is Ending.LOST:

@@ -24,6 +24,11 @@ class WallTime:
         self._end = None if limit is None else (clock() if started is None else started) + limit
         self._kill_after = kill_after
 
+    @property
+    def left(self) -> float | None:
+        """Return the seconds until it is used up, or 0; None if there is no limit."""
+        return None if self._end is None else max(0.0, self._end - self._clock())
+
     def allows_another(self) -> bool:
         """Return whether there is time left, and enough for one more task as estimated."""
         if self._end is None:

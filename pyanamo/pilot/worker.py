@@ -13,7 +13,8 @@ from typing import Protocol
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, StoreUnusable
-from pyanamo.model import Attempt, Claim, Ending, Item, Locked, Outcome, Result
+from pyanamo.model import Attempt, Claim, Ending, Item, Locked, Outcome, Result, TaskStatus
+from pyanamo.output.lines import last_line_of
 from pyanamo.pilot.lease import Held, Renewals
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.runner import Runner
@@ -23,11 +24,13 @@ from pyanamo.pilot.unrecorded import SpareCopies, SpareCopy
 from pyanamo.signals import Halt, when_set
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.transitions import is_lost_too_often
+from pyanamo.text import shortened
 
 log = logging.getLogger(__name__)
 
 FIRST_POLL, LONGEST_POLL = 1.0, 10.0  # seconds between two queries of an empty table
 LONGEST_BACKOFF = 10.0  # seconds between two attempts at a request that failed
+LONGEST_LINE = 300  # characters of what a task printed, in the pilot's log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +169,15 @@ class Worker:
 
         False if the machine had no room for it, and it was given back.
         """
+        tasks = len(claim.item.tasks) if claim.item.nested else 0
+        done = claim.item.nested_done
+        self.shared.begin_item(self.number, nested_tasks=tasks, done=done)
         self.report(ItemClaimed.of(claim))
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
         with self._kept_alive(claim, since) as held:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
             ended = self._settle(claim, since, outcome, held)
-        self._tell(claim, ended)
+        self._tell(claim, ended, outcome)
         if outcome.short:
             self.report(NoRoom(outcome.reason))
         return not outcome.short
@@ -191,7 +197,7 @@ class Worker:
                     ended = ItemEnded(
                         ending=outcome.ending, put_back=True, reason=outcome.reason, seconds=seconds
                     )
-                    self._tell(claim, ended)
+                    self._tell(claim, ended, outcome)
                 raise shortage from error
             yield held
 
@@ -339,17 +345,28 @@ class Worker:
         log.warning("%s: %s", words, lost.reason, extra=extra)
         return is_failed
 
-    def _tell(self, claim: Claim, ended: ItemEnded) -> None:
+    def _tell(self, claim: Claim, ended: ItemEnded, outcome: Outcome) -> None:
         """Log the end of the attempt, and report it to the pilot."""
         words = ended.ending.value + (", put back" if ended.put_back else "")
-        why = f": {ended.reason}" if ended.reason else ""
+        is_failed = ended.ending is Ending.FAILED
+        last_line = _last_line(claim.item, outcome) if is_failed else ""
+        why = "".join(f": {part}" for part in (ended.reason, last_line) if part)
         well = ended.ending in (Ending.DONE, Ending.INTERRUPTED)
         level = logging.INFO if well else logging.WARNING
         log.log(level, "%s in %.1f s%s", words, ended.seconds, why, extra=about(claim.item))
         # After too many failures the pilot stops claiming: wait for its decision. All else is told
         # with the next claim, so that the pilot wakes up once an item.
-        is_failed = ended.ending is Ending.FAILED
         self.report(ended, later=not is_failed, and_wait=is_failed)
+
+
+def _last_line(item: Item, outcome: Outcome) -> str:
+    """The last line on stderr of the task for which the item failed; empty if there is none."""
+    results = (outcome.results.get(task.name) for task in item.tasks)
+    failed = (result for result in results if result and result.status is TaskStatus.FAILED)
+    first = next(failed, None)
+    if first is None or first.reason != outcome.reason:  # it failed for something else
+        return ""
+    return shortened(last_line_of(first), LONGEST_LINE)
 
 
 def backoff(tries: int) -> float:

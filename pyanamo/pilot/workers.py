@@ -102,6 +102,11 @@ class Workers:
         return min(left, LOOK_SECONDS) if left > 0 else LOOK_SECONDS
 
     @property
+    def busy(self) -> list[int]:
+        """The numbers of the workers that hold an item."""
+        return list(self._claims)
+
+    @property
     def is_stopping(self) -> bool:
         """Whether the workers were told to stop."""
         return self.kill_at < math.inf
@@ -165,6 +170,7 @@ class Workers:
             self._fail_if_stuck(message.reason)
         elif isinstance(message, NothingLeft):
             self.tally.summary.locked = message.locked
+            self.tally.summary.nothing_left = True
         else:
             log.error("worker %d can't go on: %s", process.number, message)
             self.tally.fail(message)

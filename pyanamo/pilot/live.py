@@ -1,0 +1,257 @@
+"""The live line: how far the pilot is, below its log on a terminal.
+
+A log line of any process erases the live line, and has it again below: both in one write, so that
+they are never mixed. So workers need not send what they log through their pilot. Only the pilot
+draws the live line anew, from its own loop: no thread may run while workers are forked.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TextIO
+
+from pyanamo.pilot.shared import NestedProgress
+from pyanamo.pilot.walltime import WallTime
+from pyanamo.pilot.workers import Workers
+from pyanamo.tables import Count
+from pyanamo.timetext import duration_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LONGEST_BYTES = 4096  # of the live line, with its colours
+LEAST_SECONDS = 0.1  # from one drawing to the next
+SHORTEST_BAR, LONGEST_BAR = 8, 40
+ENOUGH = 5  # tasks that must have ended before there is an estimate
+GAP = "  "
+_BEGIN_LINE, _ERASE_REST = "\r", "\x1b[K"
+
+
+class Screen:
+    """A terminal with a last line that stays below all else that is written to it.
+
+    It is shared with processes that are forked later.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = mmap.mmap(-1, LONGEST_BYTES)
+        self.console = _console_of(stream)  # None if lines can't be redrawn, or rich isn't there
+
+    def write(self, text: str) -> None:
+        """Write whole lines above the last line. To be called once for each log record."""
+        # Another process may be changing the last line: then it is wrong until it is drawn again.
+        last = self._shown[:].rstrip(b"\0").decode(errors="replace")
+        self._stream.write(f"{_BEGIN_LINE}{_ERASE_REST}{text}{last}" if last else text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def show(self, line: str) -> None:
+        """Replace the last line; nothing is left of it if it is empty."""
+        encoded = line.encode()
+        self._shown[:] = encoded[:LONGEST_BYTES].ljust(LONGEST_BYTES, b"\0")
+        with suppress(OSError):  # the terminal is gone
+            # One that is halted (Ctrl-S) must not halt the pilot.
+            if select.select([], [self._stream], [], 0)[1]:
+                self._stream.write(f"{_BEGIN_LINE}{line}{_ERASE_REST}")
+                self._stream.flush()
+
+    @property
+    def columns(self) -> int:
+        """How many columns the terminal has."""
+        with suppress(OSError):
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        return 80
+
+
+def _console_of(terminal: TextIO) -> Console | None:
+    if find_spec("rich") is None:
+        return None
+    from rich.console import Console
+
+    console = Console(file=terminal, highlight=False)
+    return console if console.is_terminal and not console.is_dumb_terminal else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the live line."""
+
+    text: str
+    rank: int  # the higher, the sooner it is left out on a narrow terminal
+    style: str = ""
+    after_bar: bool = True
+
+    @property
+    def markup(self) -> str:
+        """The part in rich's markup, of which a table's name has no special characters."""
+        return f"[{self.style}]{self.text}[/]" if self.style else self.text
+
+
+def fitting(parts: Sequence[Part], columns: int) -> tuple[list[Part], int]:
+    """Return the parts that fit in so many columns, and the width of the bar; 0 for none."""
+    room = columns + len(GAP)
+    chosen: list[Part] = []
+    for part in sorted(parts, key=lambda part: part.rank):
+        if (width := len(part.text) + len(GAP)) <= room:
+            chosen.append(part)
+            room -= width
+    bar = min(room - len(GAP), LONGEST_BAR)
+    return [part for part in parts if part in chosen], bar if bar >= SHORTEST_BAR else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far a pilot is."""
+
+    total: Count | None  # the items that the table had for it when it began, if known
+    done: int
+    failed: int
+    running: int
+    nested: NestedProgress  # of the running items
+    seconds: float  # since the start
+    time_left: float | None  # of the wall time
+    estimate: float | None  # seconds until the items of `total` have ended, if this pilot runs all
+
+    @property
+    def known_total(self) -> int | None:
+        """How many items there are in all. Others may have been added since it was counted."""
+        if (
+            self.total is None
+            or not self.total.is_all
+            or self.total.items < self.done + self.failed
+        ):
+            return None
+        return self.total.items
+
+    def parts(self, table: str) -> list[Part]:
+        """What the live line says, from left to right."""
+        elapsed = str(timedelta(seconds=int(self.seconds))).removeprefix("0:")
+        parts = [
+            Part(text=table, rank=4, style="bold", after_bar=False),
+            Part(text=elapsed, rank=1, after_bar=False),
+            Part(text=self._done(), rank=0),
+        ]
+        if self.failed:
+            parts.append(Part(text=f"{self.failed:,} failed", rank=2, style="red"))
+        parts.append(Part(text=f"{self.running:,} running", rank=5, style="cyan"))
+        if tasks := self.nested.tasks:
+            ended = self.nested.done_before + self.nested.ended
+            parts.append(Part(text=f"tasks {ended:,}/{tasks:,}", rank=6))
+        if left := self._left():
+            parts.append(Part(text=left, rank=3))
+        return parts
+
+    def _done(self) -> str:
+        is_of_these = self.total is not None and (self.known_total or not self.total.is_all)
+        return f"{self.done:,} of {self.total} done" if is_of_these else f"{self.done:,} done"
+
+    def _left(self) -> str:
+        estimate, wall_time = self.estimate, self.time_left
+        if wall_time == 0:
+            return "wall time used up"
+        if wall_time is not None and (estimate is None or estimate > wall_time):
+            return f"{duration_text(wall_time)} of wall time left"
+        return "" if estimate is None else f"{duration_text(estimate)} left"
+
+
+class LiveLine:
+    """Draws how far a pilot is as the last line of a terminal."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        console: Console,
+        *,
+        workers: Workers,
+        walltime: WallTime,
+        started: float,  # monotonic clock
+        total: Count | None,  # what the table has for this pilot, if known
+    ) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._screen = screen
+        self._console = console
+        self._workers = workers
+        self._shared = workers.shared
+        self._walltime = walltime
+        self._started = started
+        self._total = total
+        self._draw_at = 0.0  # monotonic clock
+        self._bar = BarColumn()
+        self._texts = [TextColumn("{task.fields[before]}"), TextColumn("{task.fields[after]}")]
+        self._progress = Progress(console=console, auto_refresh=False)
+        self._task = self._progress.add_task("", before="", after="")
+
+    def refresh(self) -> None:
+        """Draw the line anew, unless that was done just before."""
+        now = time.monotonic()
+        if now >= self._draw_at:
+            self._draw_at = now + LEAST_SECONDS
+            self._screen.show(self._drawn(self._standing(now)))
+
+    def clear(self) -> None:
+        """Erase the line."""
+        self._screen.show("")
+
+    def _standing(self, now: float) -> Standing:
+        busy = self._workers.busy
+        nested = [self._shared.nested_progress(worker) for worker in busy]
+        summary = self._workers.tally.summary
+        standing = Standing(
+            total=self._total,
+            done=summary.done,
+            failed=summary.failed,
+            running=len(busy),
+            nested=sum(nested, NestedProgress()),
+            seconds=now - self._started,
+            time_left=self._walltime.left,
+            estimate=None,
+        )
+        return replace(standing, estimate=self._estimate(standing, nested))
+
+    def _estimate(self, standing: Standing, nested: Sequence[NestedProgress]) -> float | None:
+        """How long the items that are left take, at the mean rate of this pilot so far."""
+        total = standing.known_total
+        if total is None or self._shared.tasks_ended < ENOUGH:
+            return None
+        ended = standing.done + standing.failed
+        begun = [item for item in nested if item.tasks]
+        worked = ended + sum(item.ended / item.tasks for item in begun)
+        left = total - worked - sum(item.done_before / item.tasks for item in begun)
+        return max(0.0, left) * standing.seconds / worked if worked else None
+
+    def _drawn(self, standing: Standing) -> str:
+        """The line, with the terminal's colours."""
+        # One column less: in the last one, terminals differ in what follows.
+        parts, bar = fitting(standing.parts(self._workers.table), self._screen.columns - 1)
+        before, after = (
+            GAP.join(part.markup for part in parts if part.after_bar is is_after)
+            for is_after in (False, True)
+        )
+        total = standing.known_total
+        self._bar.bar_width = bar
+        has_bar = bar and total is not None
+        self._progress.columns = (
+            (self._texts[0], self._bar, self._texts[1]) if has_bar else tuple(self._texts)
+        )
+        self._progress.update(
+            self._task,
+            total=total,
+            completed=standing.done + standing.failed,
+            before=before,
+            after=after,
+        )
+        with self._console.capture() as captured:
+            self._console.print(self._progress.get_renderable(), soft_wrap=True)
+        return captured.get().rstrip("\n")
