@@ -10,6 +10,7 @@ from pyanamo.model import ItemState, Locked
 from pyanamo.pilot.tally import Summary
 from pyanamo.tables import Count, Store, WorkflowTable
 
+_, FAILED, _ = ENDS = (ItemState.DONE, ItemState.FAILED, ItemState.HELD)
 NOTHING = Count(items=0)
 
 
@@ -22,55 +23,56 @@ def counted(table: WorkflowTable, *states: ItemState) -> Count | None:
 
 
 def closing_lines(summary: Summary, store: Store, table: str, look_at_failures: str) -> list[str]:
-    """Return the lines that follow the summary; a few requests count what is left.
+    """Return the lines that follow the summary, if there is something to say.
 
+    What is left is counted, in a few requests, unless the pilot was stopped: then it ends at once.
     `look_at_failures` is the command that shows failed items.
     """
     if summary.error:
         return []  # which says it all
-    if summary.stopped_by is not None:  # and wants to end at once
-        return [
-            f"{summary.why}; start the pilot again to go on",
-            *_failed(summary, look_at_failures),
-        ]
-    if summary.locked is not None:
-        head = "nothing to claim" if summary.is_empty else "nothing else to claim"
-        return [f"{head}: {_until(summary.locked)}", *_failed(summary, look_at_failures)]
-    with closing(store.open(table)) as opened:
-        if summary.why:
-            left = _left(opened)
-            return [f"{summary.why}{left}", *_failed(summary, look_at_failures)]
-        head = "nothing to do" if summary.is_empty else "nothing is left to do"
-        return [f"{head}: {_ended(opened, look_at_failures)}"]
+    has_failed = summary.failed > 0
+    if summary.stopped_by is not None:
+        why = f"{summary.why}: start the pilot again to go on"
+    elif summary.locked is not None:
+        why = f"{_nothing(summary, 'to claim')}: {_until(summary.locked)}"
+    elif summary.why:
+        why = f"{summary.why}{_left(store, table)}"
+    else:
+        told, there_are_failed = _ended(store, table)
+        why = f"{_nothing(summary, 'to do')}{told}"
+        has_failed |= there_are_failed
+    return [why, f"failed items: {look_at_failures}"] if has_failed else [why]
 
 
-def _failed(summary: Summary, look_at_failures: str) -> list[str]:
-    return [f"failed items: {look_at_failures}"] if summary.failed else []
+def _nothing(summary: Summary, to_do: str) -> str:
+    return f"nothing {to_do}" if summary.is_empty else f"nothing else {to_do}"
 
 
 def _until(locked: Locked) -> str:
-    """Until when locked items stay locked if their pilots are gone; others renew their leases."""
+    """Until when items stay locked if their pilots are gone; the others renew their leases."""
     when = time.strftime("%H:%M", time.localtime(time.time() + locked.seconds + 60))
     if locked.items == 1 and locked.is_all:
         return f"1 item is locked until {when} at the latest if its pilot is gone"
     count = f"{locked.items} items" if locked.is_all else f"at least {locked.items} items"
-    return f"{count} are locked, the first until {when} at the latest if its pilot is gone"
+    return f"{count} are locked, the first until {when} if its pilot is gone"
 
 
-def _left(table: WorkflowTable) -> str:
-    """What is left to do, as the rest of a sentence."""
-    todo, locked = counted(table, ItemState.TODO), counted(table, ItemState.LOCKED)
+def _left(store: Store, table: str) -> str:
+    """What is left to do, as the rest of a sentence; empty if the table doesn't tell."""
+    with closing(store.open(table)) as opened:
+        todo, locked = counted(opened, ItemState.TODO), counted(opened, ItemState.LOCKED)
     if todo is None or locked is None:
         return ""
-    items = "item" if (todo.items, todo.is_all) == (1, True) else "items"
+    items = "item" if todo == Count(items=1) else "items"
     others = f", {locked} locked by other pilots" if locked.items else ""
     return f", {todo} {items} still to do{others}"
 
 
-def _ended(table: WorkflowTable, look_at_failures: str) -> str:
-    """How the items of a table have ended of which none is left to do."""
-    states = (ItemState.DONE, ItemState.FAILED, ItemState.HELD)
-    counts = [(state, counted(table, state)) for state in states]
-    told = [f"{count} {state.value}" for state, count in counts if count and count.items]
-    failed = any(state is ItemState.FAILED and count and count.items for state, count in counts)
-    return (", ".join(told) or "no items") + (f" ({look_at_failures})" if failed else "")
+def _ended(store: Store, table: str) -> tuple[str, bool]:
+    """How the items of a table have ended, as the rest of a sentence; whether some are failed."""
+    with closing(store.open(table)) as opened:
+        counts = {state: counted(opened, state) for state in ENDS}
+    if None in counts.values():
+        return "", False
+    told = [f"{count} {state.value}" for state, count in counts.items() if count and count.items]
+    return f": {', '.join(told) or 'the table has no items'}", counts[FAILED] != NOTHING

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
@@ -126,17 +125,15 @@ class Standing:
     @property
     def known_total(self) -> int | None:
         """How many items there are in all. Others may have been added since it was counted."""
-        if (
-            self.total is None
-            or not self.total.is_all
-            or self.total.items < self.done + self.failed
-        ):
+        if self.total is None or not self.total.is_all:
             return None
-        return self.total.items
+        return self.total.items if self.total.items >= self.done + self.failed else None
 
     def parts(self, table: str) -> list[Part]:
         """What the live line says, from left to right."""
-        elapsed = str(timedelta(seconds=int(self.seconds))).removeprefix("0:")
+        minutes, seconds = divmod(int(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        elapsed = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
         parts = [
             Part(text=table, rank=4, style="bold", after_bar=False),
             Part(text=elapsed, rank=1, after_bar=False),
@@ -161,7 +158,7 @@ class Standing:
         if wall_time == 0:
             return "wall time used up"
         if wall_time is not None and (estimate is None or estimate > wall_time):
-            return f"{duration_text(wall_time)} of wall time left"
+            return f"{duration_text(wall_time)} of wall time"
         return "" if estimate is None else f"{duration_text(estimate)} left"
 
 
@@ -249,8 +246,8 @@ class LiveLine:
             self._task,
             total=total,
             completed=standing.done + standing.failed,
-            before=before,
-            after=after,
+            before=f"{before} ",  # and one between columns
+            after=f" {after}" if has_bar else after,
         )
         with self._console.capture() as captured:
             self._console.print(self._progress.get_renderable(), soft_wrap=True)
