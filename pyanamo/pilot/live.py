@@ -7,6 +7,7 @@ draws the live line anew, from its own loop: no thread may run while workers are
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import select
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
+from pyanamo.pilot.pilotlog import GAP
 from pyanamo.pilot.shared import NestedProgress
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.workers import Workers
@@ -30,7 +32,6 @@ LONGEST_BYTES = 4096  # of the live line, with its colours
 LEAST_SECONDS = 0.1  # from one drawing to the next
 SHORTEST_BAR, LONGEST_BAR = 8, 40
 ENOUGH = 5  # tasks that must have ended before there is an estimate
-GAP = "  "
 _BEGIN_LINE, _ERASE_REST = "\r", "\x1b[K"
 
 
@@ -44,6 +45,12 @@ class Screen:
         self._stream = stream
         self._shown = mmap.mmap(-1, LONGEST_BYTES)
         self.console = _console_of(stream)  # None if lines can't be redrawn, or rich isn't there
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether it has colours, and they are wanted (NO_COLOR)."""
+        console = self.console
+        return console is not None and console.color_system is not None and not console.no_color
 
     def write(self, text: str) -> None:
         """Write whole lines above the last line. To be called once for each log record."""
@@ -73,12 +80,29 @@ class Screen:
         return 80
 
 
+class _Paper(io.StringIO):
+    """What rich draws on for a terminal: the terminal itself may be halted, or gone."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        super().__init__()
+        self._encoding = terminal.encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The terminal's encoding, by which rich chooses its characters."""
+        return self._encoding
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return True
+
+
 def _console_of(terminal: TextIO) -> Console | None:
     if find_spec("rich") is None:
         return None
     from rich.console import Console
 
-    console = Console(file=terminal, highlight=False)
+    console = Console(file=_Paper(terminal), highlight=False)
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
