@@ -10,7 +10,8 @@ from pyanamo.model import ItemState, Locked
 from pyanamo.pilot.tally import Summary
 from pyanamo.tables import Count, Store, WorkflowTable
 
-_, FAILED, _ = ENDS = (ItemState.DONE, ItemState.FAILED, ItemState.HELD)
+# How items may have ended. Those that are locked were this pilot's: of a worker that died.
+ENDS = (ItemState.DONE, ItemState.FAILED, ItemState.HELD, ItemState.LOCKED)
 NOTHING = Count(items=0)
 
 
@@ -45,7 +46,7 @@ def closing_lines(summary: Summary, store: Store, table: str, look_at_failures: 
 
 
 def _nothing(summary: Summary, to_do: str) -> str:
-    return f"nothing {to_do}" if summary.is_empty else f"nothing else {to_do}"
+    return f"nothing {to_do}" if summary.is_empty else f"nothing left {to_do}"
 
 
 def _until(locked: Locked) -> str:
@@ -75,4 +76,4 @@ def _ended(store: Store, table: str) -> tuple[str, bool]:
     if None in counts.values():
         return "", False
     told = [f"{count} {state.value}" for state, count in counts.items() if count and count.items]
-    return f": {', '.join(told) or 'the table has no items'}", counts[FAILED] != NOTHING
+    return f": {', '.join(told) or 'the table has no items'}", counts[ItemState.FAILED] != NOTHING

@@ -12,26 +12,20 @@ import mmap
 import os
 import select
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
-from pyanamo.pilot.pilotlog import GAP
-from pyanamo.pilot.shared import NestedProgress
+from pyanamo.pilot.standing import GAP, Standing, fitting
 from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.workers import Workers
 from pyanamo.tables import Count
-from pyanamo.timetext import duration_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LONGEST_BYTES = 4096  # of the live line, with its colours
 LEAST_SECONDS = 0.1  # from one drawing to the next
-SHORTEST_BAR, LONGEST_BAR = 8, 40
-ENOUGH = 5  # tasks that must have ended before there is an estimate
 _BEGIN_LINE, _ERASE_REST = "\r", "\x1b[K"
 
 
@@ -106,86 +100,6 @@ def _console_of(terminal: TextIO) -> Console | None:
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A part of the live line."""
-
-    text: str
-    rank: int  # the higher, the sooner it is left out on a narrow terminal
-    style: str = ""
-    after_bar: bool = True
-
-    @property
-    def markup(self) -> str:
-        """The part in rich's markup, of which a table's name has no special characters."""
-        return f"[{self.style}]{self.text}[/]" if self.style else self.text
-
-
-def fitting(parts: Sequence[Part], columns: int) -> tuple[list[Part], int]:
-    """Return the parts that fit in so many columns, and the width of the bar; 0 for none."""
-    room = columns + len(GAP)
-    chosen: list[Part] = []
-    for part in sorted(parts, key=lambda part: part.rank):
-        if (width := len(part.text) + len(GAP)) <= room:
-            chosen.append(part)
-            room -= width
-    bar = min(room - len(GAP), LONGEST_BAR)
-    return [part for part in parts if part in chosen], bar if bar >= SHORTEST_BAR else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How far a pilot is."""
-
-    total: Count | None  # the items that the table had for it when it began, if known
-    done: int
-    failed: int
-    running: int
-    nested: NestedProgress  # of the running items
-    seconds: float  # since the start
-    time_left: float | None  # of the wall time
-    estimate: float | None  # seconds until the items of `total` have ended, if this pilot runs all
-
-    @property
-    def known_total(self) -> int | None:
-        """How many items there are in all. Others may have been added since it was counted."""
-        if self.total is None or not self.total.is_all:
-            return None
-        return self.total.items if self.total.items >= self.done + self.failed else None
-
-    def parts(self, table: str) -> list[Part]:
-        """What the live line says, from left to right."""
-        minutes, seconds = divmod(int(self.seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        elapsed = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-        parts = [
-            Part(text=table, rank=4, style="bold", after_bar=False),
-            Part(text=elapsed, rank=1, after_bar=False),
-            Part(text=self._done(), rank=0),
-        ]
-        if self.failed:
-            parts.append(Part(text=f"{self.failed:,} failed", rank=2, style="red"))
-        parts.append(Part(text=f"{self.running:,} running", rank=5, style="cyan"))
-        if tasks := self.nested.tasks:
-            ended = self.nested.done_before + self.nested.ended
-            parts.append(Part(text=f"tasks {ended:,}/{tasks:,}", rank=6))
-        if left := self._left():
-            parts.append(Part(text=left, rank=3))
-        return parts
-
-    def _done(self) -> str:
-        is_of_these = self.total is not None and (self.known_total or not self.total.is_all)
-        return f"{self.done:,} of {self.total} done" if is_of_these else f"{self.done:,} done"
-
-    def _left(self) -> str:
-        estimate, wall_time = self.estimate, self.time_left
-        if wall_time == 0:
-            return "wall time used up"
-        if wall_time is not None and (estimate is None or estimate > wall_time):
-            return f"{duration_text(wall_time)} of wall time"
-        return "" if estimate is None else f"{duration_text(estimate)} left"
-
-
 class LiveLine:
     """Draws how far a pilot is as the last line of a terminal."""
 
@@ -229,28 +143,16 @@ class LiveLine:
         busy = self._workers.busy
         nested = [self._shared.nested_progress(worker) for worker in busy]
         summary = self._workers.tally.summary
-        standing = Standing(
+        return Standing(
             total=self._total,
             done=summary.done,
             failed=summary.failed,
             running=len(busy),
-            nested=sum(nested, NestedProgress()),
+            nested=nested,
+            tasks_ended=self._shared.tasks_ended,
             seconds=now - self._started,
             time_left=self._walltime.left,
-            estimate=None,
         )
-        return replace(standing, estimate=self._estimate(standing, nested))
-
-    def _estimate(self, standing: Standing, nested: Sequence[NestedProgress]) -> float | None:
-        """How long the items that are left take, at the mean rate of this pilot so far."""
-        total = standing.known_total
-        if total is None or self._shared.tasks_ended < ENOUGH:
-            return None
-        ended = standing.done + standing.failed
-        begun = [item for item in nested if item.tasks]
-        worked = ended + sum(item.ended / item.tasks for item in begun)
-        left = total - worked - sum(item.done_before / item.tasks for item in begun)
-        return max(0.0, left) * standing.seconds / worked if worked else None
 
     def _drawn(self, standing: Standing) -> str:
         """The line, with the terminal's colours."""

@@ -34,18 +34,11 @@ _WORKER_NUMBERS = 7
 
 @dataclass(frozen=True, kw_only=True)
 class NestedProgress:
-    """How far nested items are; zero for single ones. They can be added."""
+    """How far an item is, if it is a nested one."""
 
-    tasks: int = 0
+    tasks: int = 0  # 0 for a single item
     done_before: int = 0  # by earlier attempts
     ended: int = 0  # in this attempt, done or failed
-
-    def __add__(self, other: NestedProgress) -> NestedProgress:
-        return NestedProgress(
-            tasks=self.tasks + other.tasks,
-            done_before=self.done_before + other.done_before,
-            ended=self.ended + other.ended,
-        )
 
 
 class SharedNumbers:

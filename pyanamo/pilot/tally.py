@@ -48,7 +48,6 @@ class Tally:
 
     def count(self, ended: ItemEnded) -> None:
         """Count the end of an attempt; too many quick failures in a row fail the pilot."""
-        self.summary.locked = None  # perhaps it was this item
         if ended.put_back:
             self.summary.released += 1
             self.summary.nothing_left = False

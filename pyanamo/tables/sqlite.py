@@ -163,7 +163,9 @@ class SQLiteTable(HoldersVerbs):
         with self._file.transaction(stop=self._stop) as database:
             now = self.now()
             item = self._next(database, now, max_attempts, damaged)
-            if item is not None:
+            if item is None:
+                self.locked = self._held_by_others(database, now, pilot)
+            else:
                 changes = transitions.claimed(pilot, token, now, lease)
                 if item.state is ItemState.LOCKED:
                     changes = transitions.taken_over(item, pilot, token, now, lease)
@@ -281,7 +283,6 @@ class SQLiteTable(HoldersVerbs):
                 continue
             return item
         self._require_table(database)
-        self.locked = self._held_by_others(database, now)
         return None
 
     def _waiting(self, database: sqlite3.Connection) -> Row | None:
@@ -301,10 +302,13 @@ class SQLiteTable(HoldersVerbs):
         row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
         return None if row is None else _present(row)
 
-    def _held_by_others(self, database: sqlite3.Connection, now: float) -> Locked | None:
-        """How many locked items there are, and when the first lease ends."""
-        query = f"SELECT count(*), min(Lease_Expires) FROM items WHERE {_IN_STATE} AND {_HOLDS}"
-        key = (self.name, ItemState.LOCKED.value, now)
+    def _held_by_others(
+        self, database: sqlite3.Connection, now: float, pilot: str
+    ) -> Locked | None:
+        """How many items other pilots hold, and when the first lease ends."""
+        query = f"""SELECT count(*), min(Lease_Expires) FROM items
+            WHERE {_IN_STATE} AND {_HOLDS} AND InstanceID IS NOT ?"""
+        key = (self.name, ItemState.LOCKED.value, now, pilot)
         count, first_end = database.execute(query, key).fetchone()
         return Locked(items=count, seconds=first_end - now) if count else None
 

@@ -66,7 +66,7 @@ class WorkflowTable(Protocol):
     name: str
     settle_seconds: float  # there is nothing to claim if two claims, this far apart, find nothing
     on_damaged: Tell
-    locked: Locked | None  # what the last claim that found nothing saw of locked items
+    locked: Locked | None  # what others held when the last claim found nothing
 
     def now(self) -> float:
         """The time by the table's clock, in epoch seconds: leases are told by it."""

@@ -36,6 +36,31 @@ def test_summary_on_stdout_log_on_stderr_and_0_though_items_failed(place: Place)
     assert states == {**{f"good{n}": DONE for n in range(5)}, "bad": FAILED}
 
 
+def test_the_last_line_of_a_failed_task(place: Place) -> None:
+    """It is in the warning; of a nested item, that of the first task that failed."""
+    script = place.script("fail", "printf 'a\\nno %s\\n\\n' $1 >&2; exit $2")
+    place.fill(
+        {"single": f"{script} reads 2", "nested": ["true", f"{script} X 3", f"{script} Y 4"]}
+    )
+    place.fill({"long": place.script("long", "printf '%0400d\\n' 7 >&2; false"), "silent": "false"})
+    lines = place.run("-n", "3").stderr.splitlines()
+    told = {line.split()[2]: line.partition(" s: ")[2] for line in lines if " WARNING " in line}
+    assert told == {
+        "itemID=single": "exit code 2: no reads",
+        "itemID=nested": "exit code 3: no X",
+        "itemID=long": f"exit code 1: {'0' * 297}...",
+        "itemID=silent": "exit code 1",
+    }
+
+
+def test_why_it_claims_no_more(local: Place) -> None:
+    local.fill({f"item-{n}": "sleep 2" for n in range(3)})
+    why = "no more is claimed: "
+    assert local.run("-w", "1").stderr.endswith(f"{why}the wall time is used up\n")
+    assert local.run("--max-items", "1").stderr.endswith(f"{why}--max-items 1 is reached\n")
+    assert why not in local.run().stderr
+
+
 def test_how_much_it_says(local: Place) -> None:
     local.fill({"bad": "false", "nested": ["true", "seq 3"]})
     quiet = local.run("-q")

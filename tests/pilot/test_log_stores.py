@@ -34,6 +34,11 @@ def test_where_logs_are_in_the_bucket(
     local.fill({"single": script, "nested": ["true", script]})
     ended = local.run("--retries", "1", *(flag.replace("BUCKET", bucket.name) for flag in flags))
     assert ended.code == 0
+    first = ended.stderr.splitlines()[0]
+    assert first.endswith(
+        " INFO short output stays in the item, longer output goes to "
+        f"s3://{bucket.name}/{prefix}/{local.table_name}/"
+    )
 
     keys = [
         f"{prefix}/{local.table_name}/{task}.{attempt}.{stream}.gz"

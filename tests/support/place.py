@@ -26,6 +26,7 @@ from tests.support.makers import nested, single
 from tests.support.pilots import Ended, PilotProcess
 from tests.support.processes import processes, with_environment
 from tests.support.programs import PILOT
+from tests.support.terminal import Terminal, on_terminal
 from tests.support.waiting import wait_until
 
 MARK = "TEST_MARK"  # a variable by which the processes that a test started are found
@@ -187,6 +188,16 @@ class Place:
         prefix = [] if file_limit is None else ["prlimit", f"--fsize={file_limit}"]
         words = map(str, flags)
         return self.start(*words, prefix=prefix, table=table, hasty=hasty).wait(seconds)
+
+    @contextmanager
+    def pilot_at_terminal(
+        self, *flags: str, columns: int = 100, **environment: str | None
+    ) -> Iterator[Terminal]:
+        """Start a pilot on a terminal of that width, in the test's folder."""
+        here = {**self.environment, MARK: self.mark, **environment}
+        command = [sys.executable, str(PILOT), *self.flags, *flags]
+        with on_terminal(command, here, columns) as terminal:
+            yield terminal
 
     # --- Processes ---
 

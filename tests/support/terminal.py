@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from pyanamo.text import readable_text
+
 SECONDS = 30.0
 LINES, COLUMNS = 50, 160
 CTRL_C = "\x03"
@@ -31,12 +33,30 @@ class Terminal:
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
         self._master = master
         self._process = process
+        self._is_open = True
         self.shown = ""  # with all control sequences
 
     @property
     def text(self) -> str:
         """What it has shown, but for the control sequences."""
         return _CONTROL.sub("", self.shown)
+
+    @property
+    def lines(self) -> list[str]:
+        """What its lines finally show: carriage returns and erasures are obeyed."""
+        return readable_text(self.shown).split("\n")
+
+    def hang_up(self) -> int:
+        """Close the terminal, and wait for the command's end; its exit code as `end` has it."""
+        os.close(self._master)
+        self._is_open = False
+        code = self._process.wait(SECONDS)
+        return code if code >= 0 else 128 - code
+
+    def close(self) -> None:
+        """Close the terminal, if it isn't."""
+        if self._is_open:
+            os.close(self._master)
 
     def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until it has shown that, so many times."""
@@ -88,9 +108,10 @@ def on_terminal(
         start_new_session=True,
     )
     os.close(slave)
+    terminal = Terminal(master, process)
     try:
-        yield Terminal(master, process)
+        yield terminal
     finally:
         process.kill()
         process.wait()
-        os.close(master)
+        terminal.close()

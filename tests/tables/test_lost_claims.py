@@ -7,7 +7,7 @@ import pytest
 
 from pyanamo.account import Account
 from pyanamo.aws import make_client
-from pyanamo.model import Claim, ItemState
+from pyanamo.model import Claim, ItemState, Locked
 from pyanamo.tables import WorkflowTable
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from tests.support.backends import DynamoDBBackend
@@ -180,3 +180,20 @@ def test_a_renewal_between_look_and_write_wins(
     assert step.get("a").token == claim.token
     assert step.get("a").state is ItemState.LOCKED
     assert step.table.finish(claim, done()) is True
+
+
+def test_what_others_hold_is_told_if_there_is_nothing_to_claim(step: Step) -> None:
+    """Also by how long. What the pilot itself holds is none of it."""
+    step.add(single("a"), single("b"), single("c"))
+    table = step.backend.open(step.name)
+    for pilot in ("pilot-1", "pilot-2", "pilot-2"):
+        assert table.claim(pilot, lease=LEASE, max_attempts=3)
+    seen = {}
+    for pilot in ("pilot-1", "pilot-2", "pilot-3"):
+        assert table.claim(pilot, lease=LEASE, max_attempts=3) is None
+        seen[pilot] = table.locked
+    assert seen == {
+        "pilot-1": Locked(items=2, seconds=LEASE),
+        "pilot-2": Locked(items=1, seconds=LEASE),
+        "pilot-3": Locked(items=3, seconds=LEASE),
+    }

@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
+
 from pyanamo.model import ItemState, ItemSummary
+from pyanamo.tables import Count
+from pyanamo.tables.dynamodb import table
+from tests.support.backends import DynamoDBBackend
 from tests.support.makers import badly, failed, nested, single, well
-from tests.support.step import LATER, STARTED, Step
+from tests.support.step import LATER, STARTED, Step, make_step
 
 
 def by_name(summaries: Iterable[ItemSummary]) -> list[ItemSummary]:
@@ -62,3 +67,24 @@ def test_summaries_show_all_of_many(step: Step) -> None:
     shown = [summary.item_id for summary in step.table.summaries(ItemState.TODO)]
     assert len(shown) == 1001
     assert set(shown) == items
+
+
+def test_counts(step: Step) -> None:
+    step.add(*(single(f"item-{number}") for number in range(5)))
+    step.claim()
+    assert step.table.count(ItemState.TODO) == Count(items=4)
+    assert step.table.count(ItemState.LOCKED) == Count(items=1)
+    assert step.table.count(ItemState.DONE) == Count(items=0)
+
+
+@pytest.mark.services
+def test_a_count_reads_a_few_pages_only(
+    dynamo: DynamoDBBackend, table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make_step(dynamo, table_name)
+    monkeypatch.setattr(table, "COUNT_PAGES", 1)
+    step.add(*(single(f"{number:04}-" + "x" * 1500) for number in range(1001)))
+    count = step.table.count(ItemState.TODO)
+    assert 0 < count.items < 1001
+    assert not count.is_all
+    assert str(count) == f"{count.items}+"

@@ -300,13 +300,14 @@ class DynamoDBTable(HoldersVerbs):
         locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
         self._locked_fit_a_page = len(locked) < PAGE
         now = self.now()
-        ends = []  # of leases that hold
+        ends = []  # of leases that other pilots hold
         for raw in self._read_leases(locked):
             now = self.now()
             try:
                 row = plain_map(raw)
                 if (end := read_lease(row, table=self.name)) > now:
-                    ends.append(end)
+                    if row.get("InstanceID") != pilot:
+                        ends.append(end)
                     continue
                 item = read_lost(row, table=self.name)
             except DamagedItem as damaged:
