@@ -1,8 +1,8 @@
 """The live line: how far the pilot is, below its log on a terminal.
 
-A log line of any process erases the live line, and has it again below: both in one write, so that
-they are never mixed. So workers need not send what they log through their pilot. Only the pilot
-draws the live line anew, from its own loop: no thread may run while workers are forked.
+Each log line, of the pilot or of a worker, is one write: it erases the live line and draws it again
+below. So lines are never mixed, and workers need not log through their pilot. Only the pilot updates
+the live line, from its own loop: no thread may run while it forks workers.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class LiveLine:
     def _drawn(self, standing: Standing) -> str:
         """The line, with the terminal's colours."""
         # One column less: in the last one, terminals differ in what follows.
-        parts, bar = fitting(standing.parts(self._workers.table), self._screen.columns - 1)
+        self._console.width = self._screen.columns - 1
+        parts, bar = fitting(standing.parts(self._workers.table), self._console.width)
         before, after = (
             GAP.join(part.markup for part in parts if part.after_bar is is_after)
             for is_after in (False, True)
