@@ -1,8 +1,8 @@
 """The live line: how far the pilot is, below its log on a terminal.
 
 Each log line, of the pilot or of a worker, is one write: it erases the live line and draws it again
-below. So lines are never mixed, and workers need not log through their pilot. Only the pilot updates
-the live line, from its own loop: no thread may run while it forks workers.
+below. So lines are never mixed, and workers need not log through their pilot. Only the pilot
+updates the live line, from its own loop: no thread may run while it forks workers.
 """
 
 from __future__ import annotations
