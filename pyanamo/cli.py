@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from pyanamo import __version__
@@ -202,7 +202,7 @@ def run_command_line(main: Callable[[], int]) -> int:
         say(str(error))
     except OSError as error:  # for files of users there is a better message
         say(": ".join(map(str, filter(None, (error.filename, in_words(error))))))
-    _discard_output()  # the interpreter must not try to write it again
+    discard(sys.stdout)  # the interpreter must not try to write it again
     return 1
 
 
@@ -247,5 +247,7 @@ def _choose_encodings() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard(*streams: TextIO) -> None:
+    """Drop what couldn't be written to these streams, and all that follows."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

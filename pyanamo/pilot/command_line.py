@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyanamo.cli import (
     TIME_HELP,
     add_store_flags,
     add_version_flag,
+    discard,
     duration,
     say,
     size,
@@ -20,7 +22,7 @@ from pyanamo.cli import (
     table_of,
     whole_number,
 )
-from pyanamo.errors import UsageError
+from pyanamo.errors import OutputError, UsageError
 from pyanamo.output.keeper import Keeper
 from pyanamo.output.stores import LogFolder, LogStore
 from pyanamo.parser import Parser
@@ -52,11 +54,18 @@ def main(started: float, argv: Sequence[str] | None = None) -> int:
         screen=screen,
     )
     summary = Pilot(settings, started=started, screen=screen).run()
-    print(summary, flush=True)
+    lines = []
     if screen is not None:
         look = _operators_command("failures", arguments, settings)
-        for line in closing_lines(summary, settings.store, settings.table, look):
+        lines = closing_lines(summary, settings.store, settings.table, look)
+    try:
+        print(summary, flush=True)
+        for line in lines:
             say(line)
+    except (OutputError, OSError):
+        if summary.stopped_by != signal.SIGHUP:
+            raise
+        discard(sys.stdout, sys.stderr)  # the terminal is gone; the exit code says so
     return _exit_code(summary, arguments.fail_on_item_failure)
 
 

@@ -85,7 +85,7 @@ def test_a_terminal_that_closes(local: Place) -> None:
     local.fill({f"item-{n}": "sleep 300" for n in range(4)})
     with local.pilot_at_terminal("-i", "4") as terminal:
         terminal.wait_for("4 running")
-        terminal.hang_up()
+        assert terminal.hang_up() == 129
     assert set(local.states().values()) == {"todo"}
 
 
