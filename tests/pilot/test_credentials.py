@@ -67,7 +67,7 @@ def test_a_process_that_gives_none_for_a_while(
         time.sleep(OUTAGE_SECONDS)
     ended = pilot.wait()
     assert_all_went_well(remote, ended)
-    assert "not renewed: no AWS credentials: " in ended.stderr
+    assert "lease not renewed: no AWS credentials: " in ended.stderr
     assert "no item claimed, trying again: no AWS credentials: " in ended.stderr or (
         "not recorded yet: no AWS credentials: " in ended.stderr
     )
@@ -116,7 +116,7 @@ def test_a_refusal_in_the_middle_of_a_run_is_an_outage(
     proxy.decide = always(Fault.NONE)
     ended = pilot.wait()
     assert_all_went_well(remote, ended)
-    assert re.search(r"WARNING itemID=long .*not renewed: ", ended.stderr)
+    assert re.search(r"WARNING itemID=long .*lease not renewed: ", ended.stderr)
 
 
 @pytest.mark.parametrize("answer", REFUSALS[:4], ids=str)
@@ -150,5 +150,5 @@ def test_a_worker_that_gives_up_is_told_at_once(remote: Place, proxy: FaultyProx
     assert ended.counts["done"] == 1
     (line,) = ended.error_lines
     assert "(UnrecognizedClientException)" in line
-    assert f"worker 0 can't go on: {line}" in ended.stderr
+    assert f"worker 0 can't continue: {line}" in ended.stderr
     assert 10 <= ended.seconds < 40

@@ -64,4 +64,4 @@ def _key(schema: Iterable[Mapping[str, str]], types: Mapping[str, str]) -> str:
 
 
 def _not_ours(name: str, why: str) -> PyAnamoError:
-    return PyAnamoError(f"table {name!r} is not PyAnamo's: {why}; name another table")
+    return PyAnamoError(f"table {name!r} is not a PyAnamo table: {why}; name another table")

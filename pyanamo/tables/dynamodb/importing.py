@@ -83,9 +83,9 @@ def insert(client: Client, table: str, rows: Iterable[Attributes], stop: object)
         fruitless = 0 if succeeded else fruitless + 1
         time.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.2 * 2**fruitless))
     raise StoreUnavailable(
-        f"table {table!r}: {len(failed)} items, {failed[0].attributes['itemID']!r} among them, "
-        f"were refused {FRUITLESS_ROUNDS} times in a row, as DynamoDB is too busy: run the import "
-        "again later, what is there stays as it is"
+        f"table {table!r}: {len(failed)} items, for example {failed[0].attributes['itemID']!r}, "
+        f"were refused {FRUITLESS_ROUNDS} times in a row because DynamoDB is too busy: run the "
+        "import again later; items that are already in the table don't change"
     )
 
 

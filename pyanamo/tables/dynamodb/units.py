@@ -70,11 +70,11 @@ def check_scaling(scaling: Scaling) -> None:
     """Raise `UsageError` for bounds or a target that AWS would refuse."""
     if not 1 <= scaling.minimum <= scaling.maximum:
         raise UsageError(
-            f"units can't be scaled between {scaling.minimum} and {scaling.maximum}: "
-            "the first must be at least 1, and the second no less"
+            f"units can't be scaled between {scaling.minimum} and {scaling.maximum}: the minimum "
+            "must be at least 1, and the maximum at least the minimum"
         )
     if scaling.target_percent is None or not LEAST_TARGET <= scaling.target_percent <= MOST_TARGET:
         raise UsageError(
-            f"a target of {scaling.target_percent}% can't be: "
+            f"a target of {scaling.target_percent}% is not possible: "
             f"it must be from {LEAST_TARGET} to {MOST_TARGET}"
         )
