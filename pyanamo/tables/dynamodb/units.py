@@ -31,11 +31,11 @@ class Units:
     write: int = 0
 
     def attribute(self) -> dict[str, int]:
-        """The value of DynamoDB's `ProvisionedThroughput`."""
+        """Return the value of DynamoDB's `ProvisionedThroughput`."""
         return {"ReadCapacityUnits": self.read, "WriteCapacityUnits": self.write}
 
     def within(self, least: int, most: int) -> Units:
-        """The nearest units that are between two bounds."""
+        """Return the nearest units that are between two bounds."""
         return Units(read=min(max(self.read, least), most), write=min(max(self.write, least), most))
 
 
@@ -45,7 +45,7 @@ class Scaling:
 
     minimum: int
     maximum: int
-    target_percent: float | None  # of the units, to be in use; None if no policy sets it
+    target_percent: float | None  # how many of the units should be in use; None: no policy sets it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
