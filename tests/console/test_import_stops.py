@@ -97,7 +97,7 @@ def test_stopping_an_import_in_the_middle_while_others_write(
         process.wait(BUSY_SECONDS / 2)
     stopped = finish(process)
     assert stopped.code == 130
-    assert stopped.stderr.endswith("stopped by SIGINT: run it again to import the rest\n")
+    assert stopped.stderr.endswith("stopped by SIGINT: run the import again to import the rest\n")
     assert 0 < told(stopped)[0] == len(embedded.names()) < rows
 
 
