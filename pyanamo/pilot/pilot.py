@@ -151,7 +151,7 @@ class Pilot:
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:
-            log.info("%s: giving items back", stop.reason)
+            log.info("%s: giving back all items", stop.reason)
             self._workers.stop(stop.reason, stop.since + STOP_SECONDS)
         if again and not self._hurried:
             self._hurried = True

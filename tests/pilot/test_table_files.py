@@ -55,7 +55,7 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     local.touch("locked")
-    pilot.wait_for_log("replaced")
+    pilot.wait_for_log("starting another one")
     signalled = time.monotonic()
     pilot.signal(signal.SIGTERM)
     ended = pilot.wait()
