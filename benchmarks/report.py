@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.figures import Figure, number
 
-COLUMNS = ("what", "target", "median", "spread", "met", "beside it")
+COLUMNS = ("what", "target", "median", "spread", "met", "details")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 

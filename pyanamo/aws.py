@@ -245,8 +245,8 @@ def _service_error(error: ClientError, client: Client, what: str) -> Exception:
 def not_understood(client: Client, answer: str) -> StoreUnavailable:
     """The error for an answer that is not from the service that was asked."""
     return StoreUnavailable(
-        f"what answers at {client.meta.endpoint_url} is not {_name(client)} ({answer}): check the "
-        "address, and for a proxy or the login page of a network in between"
+        f"the answer from {client.meta.endpoint_url} is not {_name(client)}'s ({answer}): check "
+        "the address; a proxy, or the login page of a network, may have answered instead"
     )
 
 
@@ -338,7 +338,8 @@ def aws_error(
     if code in ("NoSuchBucket", "NoSuchKey"):
         return PyAnamoError(f"{what} is not there: {message}")
     if code == "ValidationException" and _is_about_keys(message) and _name(client) == "DynamoDB":
-        return TableNotFound(f"{what} in {where} is not PyAnamo's: {message}; name another table")
+        told = f"is not a PyAnamo table: {message}; name another table"
+        return TableNotFound(f"{what} in {where} {told}")
     if code == "ValidationException":
         return PyAnamoError(f"{what} in {where}: {_name(client)} refuses: {message}")
     return StoreUnavailable(f"{what} in {where}: {code}: {message}")

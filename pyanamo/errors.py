@@ -61,7 +61,7 @@ class DamagedItem(PyAnamoError):
         self.reason = f"{_shown(attribute)} is {shown}"
         where = f"table {table!r}: " if table else ""
         super().__init__(
-            f"{where}item {name} is damaged: {self.reason}; mend the row, or delete the item"
+            f"{where}item {name} is damaged: {self.reason}; repair the row, or delete the item"
         )
 
 

@@ -49,39 +49,40 @@ def import_parser() -> Parser:
     """The parser of the command line."""
     parser = Parser(
         description="Import the items of a task file into a table. The table is created if it "
-        "isn't there. Items that are already in the table stay as they are. A file with a mistake "
-        "imports nothing.",
+        "isn't there. Items that are already in the table don't change. If the file has a "
+        "mistake, nothing is imported.",
         epilog="Exit codes: 0 all items are in the table; 1 some are not; 2 wrong usage; 129, "
         "130 and 143 stopped by SIGHUP, SIGINT and SIGTERM.",
     )
     add_version_flag(parser)
     add_store_flags(parser)
     file = parser.add_argument_group("the task file")
-    file.add_argument("-i", "--input", required=True, metavar="FILE", help="or - for stdin")
+    file.add_argument(
+        "-i", "--input", required=True, metavar="FILE", help="the file, or - for stdin"
+    )
     file.add_argument(
         "-d",
         "--delimiter",
         default="|",
         metavar="TEXT",
-        help=r"between fields; \t means a tab (default: |)",
+        help=r"the delimiter of the columns; \t is a tab (default: |)",
     )
     file.add_argument(
         "-n",
         "--nested-delimiter",
         metavar="TEXT",
-        help=r"between the arguments of a nested item; \t means a tab (default: ,)",
+        help=r"the delimiter of a nested item's arguments; \t is a tab (default: ,)",
     )
     how = parser.add_argument_group("how to import it")
     how.add_argument(
         "--replace",
         action="store_true",
-        help="overwrite items that are in the table, and their results; items that a pilot is "
-        "working on stay as they are",
+        help="replace existing items and their results, except items that a pilot is working on",
     )
     how.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the file and show what would be imported, without a look at the table",
+        help="check the file and show what would be imported, without using the table",
     )
     return parser
 
@@ -101,7 +102,7 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
         raise PyAnamoError(f"{name} can't be read: {error.strerror}") from error
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
     if arguments.nested_delimiter is not None and not tasks.has_arguments:
-        say(f"{name} has no TaskArgs column: -n isn't used, all items are single")
+        say(f"{name} has no TaskArgs column: -n is ignored, all items are single")
     if tasks.warnings:
         say(tasks.warnings)
     return tasks
@@ -133,7 +134,7 @@ def import_items(store: Store, table_name: str, tasks: TaskFile, replace: bool) 
     for item_id in total.locked:
         say(f"not replaced, a pilot is working on it: {item_id}")
     if stop.signal is not None:
-        say(f"{stop.reason}: run it again to import the rest")
+        say(f"{stop.reason}: run the import again to import the rest")
     print(_told(total, replace))
     if stop.signal is not None:
         return exit_code(stop.signal)

@@ -6,9 +6,9 @@
 #     bash SuperMarioPlayTimeOptimizer.sh 3 Easy,Hard
 #
 # A level is eight stretches of road, and some of them have a pit. Mario walks, runs or
-# jumps along each stretch. Running is fastest, but running and jumping take his breath
-# away and only walking gives it back. If he does not jump over a pit he falls in, and
-# climbing out takes time. A harder level has more pits, and they are deeper.
+# jumps along each stretch. Running is fastest, but running and jumping cost breath, and
+# only walking restores it. If he does not jump over a pit, he falls in, and climbing out
+# takes time. A harder level has more pits, and they are deeper.
 
 set -u
 

@@ -43,7 +43,7 @@ class JobStatus(str, Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobState:
-    """What Batch tells about a job, or about one pilot's attempt at it."""
+    """What Batch knows about a job, or about one attempt of it, which is a pilot."""
 
     job_id: str
     status: JobStatus  # of the whole job
@@ -60,12 +60,11 @@ class JobState:
     def has_ended(self) -> bool:
         """Whether the pilot (or the whole job) has ended, so that it writes nothing any more.
 
-        A pilot has ended if the whole job has, or if Batch lists its attempt as one that ended. A
-        job that waits to be started proves nothing: its container may run before Batch knows it.
+        A pilot has ended if the whole job has, or if Batch lists its attempt as ended. This can't
+        be said of a job that waits to be started: its container may run before Batch knows it.
 
-        A job is `gone` a week or more after it ended ("Job states"); but also if you ask in another
-        region or account than the job's. So check the lease too before you act on `gone`: a week
-        later it has long expired.
+        A job is `gone` at least a week after it ended ("Job states"), or if it is in another region
+        or account. So check the lease too before you act on `gone`: after a week, it has expired.
         """
         attempt_has = self.attempt is not None and self.attempt <= self.ended_attempts
         return self.status.is_final or attempt_has
@@ -81,7 +80,7 @@ class Jobs:
         self._client = client or make_client("batch", account)
 
     def describe(self, job_ids: Iterable[str]) -> Iterator[JobState]:
-        """The state of each distinct job, in the order given; one request per 100 jobs.
+        """Yield the state of each distinct job, in the order given; one request per 100 jobs.
 
         The next request is made when the states of the one before have been read.
         """
@@ -92,17 +91,17 @@ class Jobs:
                 yield known.get(job_id) or JobState(job_id=job_id, status=JobStatus.GONE)
 
     def of_instances(self, instance_ids: Iterable[str]) -> dict[str, JobState]:
-        """The state of each pilot's job, by `InstanceID`. Pilots outside of Batch are left out."""
+        """Return the state of each pilot's job, by `InstanceID`, without pilots outside Batch."""
         pilots = {name: parts for name in instance_ids if (parts := pilot_job(name))}
         jobs = {state.job_id: state for state in self.describe(job for job, _ in pilots.values())}
         return {name: replace(jobs[job], attempt=number) for name, (job, number) in pilots.items()}
 
     def submit(self, request: Mapping[str, Any]) -> str:
-        """Submit a job with these arguments of `SubmitJob` (AWS Batch API Reference); its id.
+        """Submit a job; return its id. See `SubmitJob` (AWS Batch API Reference) for the request.
 
         Raises `PyAnamoError` if Batch refuses it. If the answer to a request is lost, the SDK sends
-        the request again; Batch can't recognize it, so that there may be two jobs. If
-        `StoreUnavailable` is raised, the job may have been submitted too.
+        the request again. Batch can't recognize it, so there may be two jobs. If `StoreUnavailable`
+        is raised, the job may have been submitted too.
         """
         with translated_errors(self._client, "AWS Batch"):
             try:
@@ -122,7 +121,7 @@ class Jobs:
         self._client.close()
 
     def _known(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """The states of these jobs, by one request; without jobs that Batch doesn't know."""
+        """Return the states of these jobs, by one request; without jobs that Batch doesn't know."""
         with translated_errors(self._client, "AWS Batch"):
             answer = self._client.describe_jobs(jobs=job_ids)
         return {job["jobId"]: _read_state(job) for job in answer["jobs"]}
@@ -163,7 +162,7 @@ def _read_state(job: Mapping[str, Any]) -> JobState:
 
 
 def _ended(attempts: Sequence[Mapping[str, Any]]) -> int:
-    """How many of a job's attempts have ended.
+    """Return how many of a job's attempts have ended.
 
     Attempts are numbered from 1 (AWS Batch User Guide, "Automated job retries"), and none starts
     before the last one has stopped. So only the last one in the list may still run: it does if it

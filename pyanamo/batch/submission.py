@@ -1,6 +1,6 @@
-"""Pilots as jobs of AWS Batch: how many, in which array jobs, with which arguments.
+"""Make the requests that submit pilots to AWS Batch: how many, in which array jobs, with what.
 
-`Jobs.submit` of `pyanamo.batch.jobs` sends the requests that are made here.
+`Jobs.submit` in `pyanamo.batch.jobs` sends the requests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PilotJob:
     command: tuple[str, ...] = ()  # replaces the definition's, unless it is empty
 
     def request(self, pilots: int) -> dict[str, Any]:
-        """The arguments of `SubmitJob` that start this many pilots, 1 to `LARGEST_ARRAY`."""
+        """Return the arguments of `SubmitJob` that start this many pilots, 1 to `LARGEST_ARRAY`."""
         overrides: dict[str, Any] = {
             "environment": [
                 {"name": name, "value": value} for name, value in self.environment.items()
@@ -147,17 +147,17 @@ class Left:
 
     todo: int
     lost: int  # locked, but the lease has expired: any pilot may take them over
-    busy: int  # locked, with a lease that holds
+    busy: int  # locked, with a lease that has not expired
 
     def pilots(self, items: int) -> int:
-        """How many pilots it takes to run all these items at once, `items` in each pilot."""
+        """Return how many pilots it takes to run all these items at once, `items` in each pilot."""
         return -(-(self.todo + self.lost) // items)
 
 
 def left_in(table: WorkflowTable) -> Left:
     """Count the unfinished items of a table.
 
-    The leases aren't in the index: locked items are read whole, some at a time.
+    The leases aren't in the index, so all attributes of locked items are read, in batches.
     """
     todo = sum(1 for _ in table.summaries(ItemState.TODO))
     lost = busy = 0
@@ -169,7 +169,7 @@ def left_in(table: WorkflowTable) -> Left:
 
 
 def array_sizes(pilots: int) -> list[int]:
-    """How many pilots each job has: as few jobs as possible, of sizes as even as possible.
+    """Return how many pilots each job has: as few jobs as possible, of sizes as even as possible.
 
     A size of 1 is a job that isn't an array, and then the only one.
     """
@@ -178,6 +178,6 @@ def array_sizes(pilots: int) -> list[int]:
 
 
 def job_name_of(table: str) -> str:
-    """A valid name for a job that is as close as possible to a table's name."""
+    """Return a valid name for a job that is as close as possible to a table's name."""
     name = re.sub(r"[^A-Za-z0-9_-]", "-", table).lstrip("_-")
     return name[:128] or "pilots"

@@ -107,7 +107,7 @@ def bucket_of(name: str, key: str | None, account: Account) -> LogBucket:
         )
     prefix = (key or own_prefix or DEFAULT_PREFIX).strip("/") or DEFAULT_PREFIX
     if prefix != prefix.encode(errors="replace").decode():
-        raise UsageError(f"the prefix {prefix!r} is not UTF-8: S3 has no other keys")
+        raise UsageError(f"the prefix {prefix!r} is not UTF-8, as S3 requires")
     return LogBucket(bucket, prefix, account)
 
 

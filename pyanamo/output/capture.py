@@ -50,7 +50,7 @@ class Capture:
         return self.kept == self.size
 
     def fileno(self) -> int:
-        """The read end of the pipe, for polling."""
+        """Return the read end of the pipe, for polling."""
         return self.reader
 
     def pump(self) -> None:

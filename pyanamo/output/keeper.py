@@ -69,7 +69,7 @@ class Keeper:
         if output.is_empty:
             return result_with()
         if output.error:  # the machine's failure, not the task's
-            log.error("its output could not be kept whole: %s", output.error, extra=extra)
+            log.error("not all of its output could be kept: %s", output.error, extra=extra)
         limit = room.tail_beside(result_with())
         uri = room.fitting(self._keep_logs(output, name, limit, halts, extra))
         limit = room.tail_beside(result_with(log_uri=uri))

@@ -34,7 +34,7 @@ def whole_log(result: Result, stream: Stream, account: Account) -> Iterator[byte
         return
     if not result.log_uri:
         raise PyAnamoError(
-            f"only the tail of this {stream} was kept, {len(tail.encode())} of {size} bytes: run "
+            f"only the tail of {stream} was kept, {len(tail.encode())} of {size} bytes: run "
             "pilots with -b or --log-dir to keep whole logs"
         )
     # The item has the address of one stream's log; the other address differs only in the name.

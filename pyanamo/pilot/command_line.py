@@ -118,7 +118,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             "renewed safely"
         )
     if arguments.kill_after is not None and arguments.wall_time is None:
-        raise UsageError("--kill-after counts from the wall time: give -w too")
+        raise UsageError("--kill-after needs a wall time: give -w too")
     if arguments.task_timeout == 0:
         raise UsageError("--task-timeout 0: a timeout must be more than 0 s")
     return Settings(
@@ -156,7 +156,7 @@ def pilot_parser() -> Parser:
     _add_log_flags(parser.add_argument_group("whole logs of tasks"))
     talk = parser.add_argument_group("log of the pilot (stderr)")
     talk.add_argument("-v", "--verbose", action="store_true", help="log nested tasks too")
-    talk.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
+    talk.add_argument("-q", "--quiet", action="store_true", help="log only warnings and errors")
     talk.add_argument(
         "--log-format",
         choices=("text", "json"),
@@ -190,13 +190,13 @@ def _add_time_flags(group: argparse._ArgumentGroup) -> None:
     def add(*names: str, help: str, default: float | None = None) -> None:
         group.add_argument(*names, type=duration, metavar="TIME", default=default, help=help)
 
-    add("-w", "--wall-time", help="start no more tasks TIME after the start (default: no limit)")
+    add("-w", "--wall-time", help="start no more tasks after this TIME (default: no limit)")
     add(
         "--kill-after",
-        help="stop running tasks TIME after the wall time (default: let them finish)",
+        help="stop running tasks this TIME after the wall time (default: let them finish)",
     )
     add("--task-timeout", help="stop a task that runs longer than TIME (default: no limit)")
-    add("--idle", default=0.0, help="wait TIME for new items when there are none (default: 0)")
+    add("--idle", default=0.0, help="wait this TIME for new items if none is left (default: 0)")
     add(
         "--lease",
         default=900.0,
@@ -215,7 +215,7 @@ def _add_trouble_flags(group: argparse._ArgumentGroup) -> None:
         group.add_argument(name, type=whole_number(least), default=default, metavar="N", help=help)
 
     add("--retries", 0, 0, "retry a failed item up to N times (default: 0)")
-    add("--max-attempts", 1, 3, "mark an item failed once N attempts at it were lost (default: 3)")
+    add("--max-attempts", 1, 3, "mark an item as failed when it was lost N times (default: 3)")
     add(
         "--max-failures-in-a-row",
         0,
@@ -248,5 +248,5 @@ def _add_log_flags(group: argparse._ArgumentGroup) -> None:
         type=size,
         default=10**9,
         metavar="SIZE",
-        help="keep at most SIZE per output, in bytes or like 500MB (default: 1GB)",
+        help="keep at most SIZE of each output; bytes, or for example 500MB (default: 1GB)",
     )

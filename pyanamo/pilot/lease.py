@@ -164,7 +164,8 @@ class _RenewalThread(threading.Thread):
             renewed = self._table.renew(held.claim, lease=self._lease)
         except Exception as error:  # it may be temporary: it stays due
             is_bug = not isinstance(error, PyAnamoError)
-            log.warning("not renewed: %s", error, extra=about(held.claim.item), exc_info=is_bug)
+            extra = about(held.claim.item)
+            log.warning("lease not renewed: %s", error, extra=extra, exc_info=is_bug)
         with self._lock:
             self._is_asking = False
             if self._held is not held or renewed is None:

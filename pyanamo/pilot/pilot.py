@@ -122,7 +122,7 @@ class Pilot:
         check_processes(self._crew.size, self._nests)
         gc.freeze()  # what there is stays: workers needn't look through it, nor so copy it
         if not CAN_FIND:
-            log.warning("no /proc here: if this pilot is killed (SIGKILL), its tasks keep running")
+            log.warning("there is no /proc: if this pilot is killed (SIGKILL), its tasks go on")
         adopt_orphans()
         keep_files()
         again = Halt()
@@ -203,7 +203,7 @@ class Pilot:
 
     def _mind_stop(self, stop: Stop, again: Halt) -> None:
         if stop and not self._workers.is_stopping:
-            log.info("%s: giving back what is being worked on", stop.reason)
+            log.info("%s: giving back all items", stop.reason)
             self._workers.stop(stop.reason, stop.since + STOP_SECONDS)
         if again and not self._hurried:
             self._hurried = True
@@ -216,11 +216,11 @@ class Pilot:
         if goes_at is None:
             return
         if not self._shared.draining:
-            log.warning("this machine is to be taken away in %.0f s", goes_at - time.time())
+            log.warning("this machine will be taken away in %.0f s", goes_at - time.time())
             self._shared.drain()
         if time.time() >= goes_at - SPARE_SECONDS and not self._workers.is_stopping:
             kill_at = time.monotonic() + STOP_SECONDS
-            self._workers.stop("this machine is to be taken away", kill_at)
+            self._workers.stop("this machine will be taken away", kill_at)
 
     def _stay_until_taken_away(self, stop: Stop) -> None:
         """After a Spot notice in AWS Batch, keep the container running until the machine goes.
@@ -233,7 +233,8 @@ class Pilot:
         goes_at = self._spot.taken_away_at() if self._spot else None
         if goes_at is None or self._summary.error or not runs_in_batch():
             return
-        log.info("%s; staying until this machine goes, so that AWS Batch retries", self._summary)
+        words = "%s; waiting until this machine is taken away, so that AWS Batch retries the job"
+        log.info(words, self._summary)
         stop.wait(goes_at + OVERDUE_SECONDS - time.time())
 
     def _make_worker(
@@ -261,7 +262,7 @@ class Pilot:
                 settings.table,
                 worker=number,
                 workers=self._crew.size,
-                on_damaged=lambda damaged: log.warning("set aside (held): %s", damaged),
+                on_damaged=lambda damaged: log.warning("put on hold: %s", damaged),
                 stop=stop,
             ),
             runner=runner,

@@ -16,7 +16,7 @@ STOP_REASONS = (
     "stopped by SIGTERM",
     "stopped by SIGINT",
     "stopped by SIGHUP",
-    "this machine is to be taken away",
+    "this machine will be taken away",
 )
 _PILOT_NUMBERS = 2
 _DRAINING, _STOP_REASON = range(_PILOT_NUMBERS)

@@ -37,9 +37,9 @@ class Shortage(Exception):
 
     def __init__(self, what: str, limit: str) -> None:
         super().__init__(
-            f"no more {what} can be had ({limit}): raise the limit, or lower -i or -n"
+            f"no more {what} available ({limit}): raise the limit, or lower -i or -n"
             if limit
-            else f"no more {what} can be had: lower -i or -n"
+            else f"no more {what} available: lower -i or -n"
         )
         self.what = what
 
@@ -57,7 +57,7 @@ def shortage_of(error: BaseException) -> Shortage | None:
     if error.errno == errno.EMFILE:
         return Shortage(FILES, f"ulimit -n is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}")
     if error.errno == errno.ENFILE:
-        return Shortage(FILES, "all of this machine's are in use, see /proc/sys/fs/file-max")
+        return Shortage(FILES, "this machine's limit, /proc/sys/fs/file-max, is reached")
     if error.errno == errno.EAGAIN:
         return Shortage(PROCESSES, _process_limits())
     if error.errno == errno.ENOMEM:
@@ -98,8 +98,8 @@ def allow_files(items: int, nests: int) -> tuple[int, int]:
     fewer_nests = (spare - fewer_items * FILES_OF_A_WORKER) // FILES_OF_A_TASK
     fewer_nests = max(1, min(nests, fewer_nests))
     log.warning(
-        "-i %d -n %d needs up to %d open files in a process, and ulimit -n is %d: going on with "
-        "-i %d -n %d; raise the limit for more",
+        "-i %d -n %d needs up to %d open files per process, but ulimit -n is %d: using "
+        "-i %d -n %d instead; raise the limit to run more tasks at a time",
         items,
         nests,
         needed,
@@ -118,8 +118,8 @@ def check_processes(items: int, nests: int) -> None:
     if limits:
         told = ", ".join(f"{name} is {limit}" for name, limit in limits.items())
         log.warning(
-            "-i %d -n %d may need %d processes and threads, and %s: fewer tasks run at a time; "
-            "raise the limit for more",
+            "-i %d -n %d may need %d processes and threads, but %s: fewer tasks may run at a time; "
+            "raise the limit to run more",
             items,
             nests,
             needed,

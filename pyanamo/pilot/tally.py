@@ -73,5 +73,5 @@ class Tally:
         listed = "; ".join(f"{reason} ({count} times)" for reason, count in reasons)
         return (
             f"the last {self._limit} items all failed within {QUICK_SECONDS:.0f} s of starting, so "
-            f"this pilot claims no more (--max-failures-in-a-row): {listed}"
+            f"this pilot stops claiming (--max-failures-in-a-row): {listed}"
         )

@@ -53,7 +53,7 @@ class SpareCopy:
                 return file
             except OSError as error:
                 troubles.append(f"{file}: {error.strerror}")
-        log.error("the results can't be kept in a file either: %s", ", ".join(troubles))
+        log.error("the results could not be written to a file either: %s", ", ".join(troubles))
         return None
 
     def _content(self) -> str:

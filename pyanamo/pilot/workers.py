@@ -172,7 +172,7 @@ class Workers:
             self.tally.summary.locked = message.locked
             self.tally.summary.nothing_left = True
         else:
-            log.error("worker %d can't go on: %s", process.number, message)
+            log.error("worker %d can't continue: %s", process.number, message)
             self.tally.fail(message)
 
     def _count(self, process: WorkerProcess, ended: ItemEnded) -> None:
@@ -225,7 +225,7 @@ class Workers:
             self._short_since = now
         self._last_short = now
         if now - self._short_since >= ROOM_SECONDS and not self._claims:
-            self.tally.fail(f"nothing could be run for {ROOM_SECONDS:.0f} s: {shortage}")
+            self.tally.fail(f"no task could be started for {ROOM_SECONDS:.0f} s: {shortage}")
             self.shared.drain()
 
     def _close(self, number: int, vacancy: _Vacancy) -> None:
@@ -269,13 +269,14 @@ class Workers:
             self.tally.fail(f"{self._deaths} workers in a row died; the last one {how}")
             self.shared.drain()
         if not self._is_over:
-            log.warning("worker %d (pid %d) %s: replaced", process.number, process.pid, how)
+            words = "worker %d (pid %d) %s: starting another one"
+            log.warning(words, process.number, process.pid, how)
 
     def _leave_locked(self, claim: Claim) -> None:
         """Tell what could not be given back in time."""
         file = kept_file(self.table, claim)
         results = f"; the results are in {file}" if file else ""
-        words = "not given back in time, so that its lease must run out%s"
+        words = "not given back in time, locked until its lease expires%s"
         log.error(words, results, extra=about(claim.item))
 
     def _how_died(self, code: int) -> str:
@@ -293,7 +294,10 @@ class Workers:
         is_ended = kill_marked(marks, limit=limit) and kill_marked(marks, limit=limit)
         if hidden := hidden_orphans(self.pids):
             pids = ", ".join(map(str, hidden))
-            words = "worker %d's item keeps its lease: its task may run on, hidden from us (pid %s)"
+            words = (
+                "worker %d's item stays locked until its lease expires: a process that PyAnamo "
+                "may not look into may still work on it (pid %s)"
+            )
             log.warning(words, number, pids)
             is_ended = False
         if claim is not None or self.shared.deadline(number):

@@ -52,17 +52,17 @@ PROJECTED = (
 
 
 def slot(item_id: str) -> str:
-    """An item's place in the index: depends only on its name, and is spread evenly."""
+    """Return an item's place in the index: depends only on its name, and is spread evenly."""
     return hashlib.blake2b(item_id.encode(), digest_size=4).hexdigest()
 
 
 def new_import_id(now: float) -> str:
-    """A unique name for an import that starts `now` (epoch seconds). Names sort by date."""
+    """Return a unique name for an import that starts `now` (epoch seconds). Names sort by date."""
     return f"{utc_date(now)} {secrets.token_hex(4)}"
 
 
 def new_item(item: Item, import_id: str) -> Attributes:
-    """The attributes of a new item, as an import writes it."""
+    """Return the attributes of a new item, as an import writes it."""
     attributes: Attributes = {
         "itemID": item.item_id,
         "TaskID": item.task_id,
@@ -78,13 +78,13 @@ def new_item(item: Item, import_id: str) -> Attributes:
 
 
 def item_attributes(item: Item) -> Attributes:
-    """The attributes that an `Item` has. Empty ones, and those only a table has, are left out."""
+    """Return the attributes of an `Item`, without empty ones and those that only a table has."""
     attributes = _with_empty_ones(item)
     return {name: value for name, value in attributes.items() if value not in ("", None, {}, [])}
 
 
 def attribute_names() -> list[str]:
-    """The names of all attributes that an `Item` may have."""
+    """Return the names of all attributes that an `Item` may have."""
     return list(_with_empty_ones(Item.new("", "", [])))
 
 
@@ -112,21 +112,21 @@ def _with_empty_ones(item: Item) -> Attributes:
 
 
 def script_attribute(tasks: Iterable[Task], *, nested: bool) -> str | Attributes:
-    """The value of `TaskScript`."""
+    """Return the value of `TaskScript`."""
     if nested:
         return {task.name: {"Script": task.script, "Status": task.status.value} for task in tasks}
     return next(iter(tasks)).script
 
 
 def log_attribute(results: Mapping[str, Result], *, nested: bool) -> Attributes:
-    """The value of `Log`."""
+    """Return the value of `Log`."""
     if nested:
         return {name: result_attribute(result) for name, result in results.items()}
     return result_attribute(results[SINGLE_TASK]) if results else {}
 
 
 def result_attribute(result: Result) -> Attributes:
-    """One result. Empty values are left out, since an item's size is limited."""
+    """Return one result. Empty values are left out, since an item's size is limited."""
     attributes = {
         "Status": result.status.value,
         "Exit_Code": result.exit_code,
@@ -146,7 +146,7 @@ def result_attribute(result: Result) -> Attributes:
 
 
 def history_attribute(history: Iterable[Attempt]) -> list[Attributes]:
-    """The value of `History`."""
+    """Return the value of `History`."""
     return [
         {
             "Attempt": past.attempt,

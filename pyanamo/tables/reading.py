@@ -1,8 +1,8 @@
-"""Rows as items: each attribute is checked where it is read.
+"""Read rows as items, and check each attribute that is read.
 
 An operator in the AWS console, or another program, can write anything into a table. A row that is
-not an item raises `DamagedItem`. Only what is asked for is read, so that damage elsewhere in the
-row doesn't stand in the way.
+not an item raises `DamagedItem`. Only the attributes that are asked for are read, so damage in
+others does no harm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pyanamo.model import (
 Row: TypeAlias = Mapping[str, Any]  # values as both kinds of table give them
 Tell: TypeAlias = Callable[[DamagedItem], object]  # is told of each damaged row
 
-LARGEST = 2**53  # of a number: every program that reads a table or JSON has these exactly
+LARGEST = 2**53  # every program that reads a table or JSON has whole numbers up to this exactly
 OF_A_CLAIM = (
     *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Attempts", "Log", "History"),
     *("lockID", "InstanceID", "Lock_Date", "Lease_Expires"),
@@ -43,12 +43,12 @@ T = TypeVar("T")
 
 
 def raise_damaged(damaged: DamagedItem) -> None:
-    """Raise the error: what a table does with a damaged row unless it is told otherwise."""
+    """Raise the error. This is what a table does by default with a damaged row."""
     raise damaged
 
 
 def readable(rows: Iterable[Row], read: Callable[[Row], T], tell: Tell) -> Iterator[T]:
-    """What can be read of the rows; `tell` is told of the others."""
+    """Yield what can be read of the rows; call `tell` with the error of each of the others."""
     for row in rows:
         try:
             thing = read(row)
@@ -59,7 +59,7 @@ def readable(rows: Iterable[Row], read: Callable[[Row], T], tell: Tell) -> Itera
 
 
 def read_item(row: Row, *, table: str = "", only: Iterable[str] = ()) -> Item:
-    """The item of a whole row; of `only` these attributes if they are given.
+    """Return the item of a row. With `only`, read no other attributes.
 
     Raises `DamagedItem`; `table` is for its message.
     """
@@ -83,9 +83,9 @@ def read_item(row: Row, *, table: str = "", only: Iterable[str] = ()) -> Item:
 
 
 def read_lost(row: Row, *, table: str = "") -> Item:
-    """A locked item with what must be known to take it over: without its tasks and results.
+    """Return a locked item with what is needed to take it over, without its tasks and results.
 
-    Raises `DamagedItem`, also if it has no lease: nobody could tell when it ends.
+    Raises `DamagedItem`, also if it has no lease, because then it never ends.
     """
     values = _Values(table, row, row)
     values.lease()
@@ -108,12 +108,12 @@ def read_claimed(item: Item, changes: Row) -> Item:
 
 
 def read_lease(row: Row, *, table: str = "") -> int:
-    """When the lease of a locked item ends, in epoch seconds. Raises `DamagedItem`."""
+    """Return when the lease of a locked item ends, in epoch seconds. Raises `DamagedItem`."""
     return _Values(table, row, row).lease()
 
 
 def read_summary(table: str, row: Row) -> ItemSummary:
-    """A row of a table's index. Raises `DamagedItem`."""
+    """Return a row of a table's index. Raises `DamagedItem`."""
     values = _Values(table, row, row)
     return ItemSummary(
         table=table,
@@ -131,7 +131,7 @@ def read_summary(table: str, row: Row) -> ItemSummary:
 
 
 def lease_holds(row: Row, now: float) -> bool:
-    """Whether a row, perhaps a damaged one, is locked with a lease that ends after `now`."""
+    """Return whether a row, perhaps a damaged one, is locked with a lease that ends after `now`."""
     try:
         return row.get("ItemState") == ItemState.LOCKED.value and read_lease(row) > now
     except DamagedItem:
@@ -139,12 +139,12 @@ def lease_holds(row: Row, now: float) -> bool:
 
 
 def history_of(row: Row) -> tuple[Attempt, ...]:
-    """The attempts that ended. Raises `DamagedItem`."""
+    """Return the attempts that ended. Raises `DamagedItem`."""
     return _history(_Values("", row, row))
 
 
 def _claim_fields(values: _Values) -> dict[str, Any]:
-    """The fields of an item that tell who holds it, or has held it."""
+    """Return the fields of an item that say who holds it, or held it last."""
     return {
         "state": values.one_of("ItemState", ItemState),
         "attempts": values.count("Attempts", 0),
@@ -157,7 +157,7 @@ def _claim_fields(values: _Values) -> dict[str, Any]:
 
 
 def _tasks(values: _Values) -> tuple[tuple[Task, ...], bool]:
-    """The tasks, and whether the item is nested."""
+    """Return the tasks, and whether the item is nested."""
     count = values.count("Nested_Tasks", None)
     if count is None and isinstance(values.get("TaskScript"), str):
         return (Task(name=SINGLE_TASK, script=values.name("TaskScript")),), False
@@ -223,9 +223,9 @@ _MISSING: Any = object()
 
 @dataclass(slots=True)
 class _Values:
-    """A map of a row. Its verbs answer checked values, or raise `DamagedItem`.
+    """A map in a row. Its methods return checked values, or raise `DamagedItem`.
 
-    A value that isn't there is the default, or, where there can be none, damage.
+    For a missing value they return the default; if there is none, the item is damaged.
     """
 
     table: str
@@ -262,7 +262,7 @@ class _Values:
         return text
 
     def whole(self, name: str, default: Any = _MISSING) -> Any:
-        """A whole number."""
+        """Return a whole number."""
         value = self.values.get(name, _MISSING)
         if value is _MISSING and default is not _MISSING:
             return default
@@ -271,14 +271,14 @@ class _Values:
         return value
 
     def count(self, name: str, default: Any = _MISSING) -> Any:
-        """A whole number that isn't negative."""
+        """Return a whole number that isn't negative."""
         value = self.whole(name, default)
         if value is not None and value < 0:
             raise self.damaged(name, "a count")
         return value
 
     def number(self, name: str, default: Any) -> Any:
-        """A number that isn't infinite."""
+        """Return a number that isn't infinite."""
         value = self.values.get(name, _MISSING)
         if value is _MISSING:
             return default
@@ -288,12 +288,12 @@ class _Values:
         return value
 
     def lease(self) -> int:
-        """The end of a lease, which must be there."""
+        """Return the end of a lease, which must be there."""
         end: int = self.whole("Lease_Expires")
         return end
 
     def one_of(self, name: str, kind: type[E], default: E | None = None) -> E:
-        """A member of an enum of texts."""
+        """Return a member of an enum of texts."""
         value = self.values.get(name, default)
         try:
             return kind(value)
@@ -302,21 +302,21 @@ class _Values:
             raise self.damaged(name, f"one of {known}") from None
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts, which is empty if it isn't there."""
+        """Return a list of texts, which is empty if it isn't there."""
         value = self.values.get(name, [])
         if not isinstance(value, list) or not all(map(_is_text, value)):
             raise self.damaged(name, "a list of texts")
         return value
 
     def map(self, name: str, expected: str) -> _Values:
-        """A map."""
+        """Return a map."""
         value = self.values.get(name)
         if not isinstance(value, dict):
             raise self.damaged(name, expected)
         return _Values(self.table, self.row, value, f"{self.path}{name}.")
 
     def by_task(self, name: str, expected: str) -> Iterator[tuple[str, _Values]]:
-        """The maps of a map by names of tasks."""
+        """Yield the maps of a map by names of tasks."""
         of_all = self.map(name, expected)
         for task in of_all.values:
             if not _TASK_NAME.fullmatch(task):
@@ -324,7 +324,7 @@ class _Values:
             yield task, of_all.map(task, "a map")
 
     def maps(self, name: str) -> Iterator[_Values]:
-        """The maps of a list, which is empty if it isn't there."""
+        """Yield the maps of a list, which is empty if it isn't there."""
         value = self.values.get(name, [])
         if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
             raise self.damaged(name, "a list of maps")
@@ -333,7 +333,7 @@ class _Values:
 
 
 def _is_text(value: object) -> bool:
-    """Whether this is text that can be written as UTF-8: SQLite's text may be any bytes."""
+    """Return whether this is text that can be written as UTF-8: SQLite's text may be any bytes."""
     if not isinstance(value, str):
         return False
     if value.isascii():

@@ -25,7 +25,7 @@ IMPORT_ID_BYTES = 29  # see `new_import_id`
 
 
 def size_of(value: Any) -> int:
-    """The bytes that a value takes in DynamoDB; for a number, an upper bound."""
+    """Return the bytes that a value takes in DynamoDB; for a number, an upper bound."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, dict):
@@ -38,17 +38,17 @@ def size_of(value: Any) -> int:
 
 
 def item_size(attributes: dict[str, Any]) -> int:
-    """The bytes that an item takes in DynamoDB."""
+    """Return the bytes that an item takes in DynamoDB."""
     return sum(len(name) + size_of(value) for name, value in attributes.items())
 
 
 def size_without_results(item: Item) -> int:
-    """The bytes that an item can grow to, not counting the results of its tasks."""
+    """Return the bytes that an item can grow to, not counting the results of its tasks."""
     return item_size(new_item(item, import_id="")) + IMPORT_ID_BYTES + LIFE_BYTES
 
 
 def grown_size(item: Item) -> int:
-    """The bytes that an item can grow to if each of its tasks has a result without tails."""
+    """Return the bytes that an item can grow to if each of its tasks has a result without tails."""
     return size_without_results(item) + len(item.tasks) * RESULT_BYTES
 
 

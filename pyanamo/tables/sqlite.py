@@ -179,27 +179,27 @@ class SQLiteTable(HoldersVerbs):
         return Claim(item=read_claimed(item, changes), token=token)
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
+        """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
         with self._file.transaction("DEFERRED") as database:
             self._require_table(database)
             row = self._find(database, item_id)
         return None if row is None else read_item(row, table=self.name)
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows in these states, or all, ordered by name."""
+        """Yield the index's rows in these states, or all, ordered by name."""
         columns = ", ".join(("itemID", "ItemState", *PROJECTED))
         rows = self._rows(columns, states, batch=BATCH)
         yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
 
     def count(self, state: ItemState) -> Count:
-        """How many items are in a state."""
+        """Return how many items are in a state."""
         query = f"SELECT count(*) FROM items WHERE {_IN_STATE}"
         with self._file.transaction("DEFERRED") as database:
             (items,) = database.execute(query, (self.name, state.value)).fetchone()
         return Count(items=items)
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items in these states, or all, ordered by name."""
+        """Yield the items in these states, or all, ordered by name."""
         rows = self._rows("*", states, batch=ITEM_BATCH)
         yield from readable(rows, partial(read_item, table=self.name), self.on_damaged)
 
@@ -232,7 +232,7 @@ class SQLiteTable(HoldersVerbs):
     def _rows(
         self, columns: str, states: Sequence[ItemState], *, batch: int
     ) -> Iterator[dict[str, Any]]:
-        """Rows ordered by item id. Each batch is a transaction, so that none takes long."""
+        """Yield rows ordered by item id. Each batch is a transaction, so that none takes long."""
         wanted = [state.value for state in states]
         in_state = f"AND ItemState IN ({', '.join('?' * len(wanted))})" if wanted else ""
         after: tuple[str, tuple[object, ...]] = ("", ())
@@ -268,7 +268,7 @@ class SQLiteTable(HoldersVerbs):
         max_attempts: int,
         damaged: list[DamagedItem],
     ) -> Item | None:
-        """The item to claim. Sets damaged ones aside, and adds them to the list."""
+        """Find the item to claim. Hold damaged ones, and add them to the list."""
         while (row := self._waiting(database) or self._expired(database, now)) is not None:
             try:
                 item = read_item(row, table=self.name, only=OF_A_CLAIM)
@@ -286,7 +286,7 @@ class SQLiteTable(HoldersVerbs):
         return None
 
     def _waiting(self, database: sqlite3.Connection) -> Row | None:
-        """An item that is todo: the first one after a random slot, or else the first of all."""
+        """Return an item that is todo: the first after a random slot, or else the first of all."""
         query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} {{}} ORDER BY Slot LIMIT 1"
         key = (self.name, ItemState.TODO.value)
         start = f"{random.getrandbits(32):08x}"
@@ -297,7 +297,7 @@ class SQLiteTable(HoldersVerbs):
         return None if row is None else _present(row)
 
     def _expired(self, database: sqlite3.Connection, now: float) -> Row | None:
-        """A locked item whose lease has expired, or that has none."""
+        """Return a locked item whose lease has expired, or that has none."""
         query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} AND NOT ({_HOLDS}) LIMIT 1"
         row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
         return None if row is None else _present(row)
@@ -313,7 +313,7 @@ class SQLiteTable(HoldersVerbs):
         return Locked(items=count, seconds=first_end - now) if count else None
 
     def _set_aside(self, database: sqlite3.Connection, row: Row, damaged: DamagedItem) -> None:
-        """Hold a damaged item: by the number of its row, as its name may be damaged too."""
+        """Hold a damaged item. Its row is found by number, because its name may be damaged too."""
         changes = transitions.set_aside(damaged)
         assignments = ", ".join(f"{name} = ?" for name in changes)
         values = (*changes.values(), row["rowid"])
@@ -382,8 +382,8 @@ def table_names(path: Path) -> list[str]:
 def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> Iterator[None]:
     """Flush the block's write to the disk if it has results of tasks that took long.
 
-    Short tasks can be run again. What a nested item records while it goes on is always flushed:
-    that is once a second at most.
+    Short tasks can be run again. What is recorded while a nested item runs is always flushed, at
+    most once a second.
     """
     goes_on = "Log" in changes and "Run_Seconds" not in changes
     if not goes_on and changes.get("Run_Seconds", 0.0) < LASTING_SECONDS:
@@ -397,7 +397,7 @@ def _safe_from_power_cuts(database: sqlite3.Connection, changes: Attributes) -> 
 
 
 def _stored(attributes: Attributes) -> Attributes:
-    """Attributes as SQLite stores them: maps and lists as JSON."""
+    """Return attributes as SQLite stores them: maps and lists as JSON."""
     return {
         name: _JSON.encode(value) if isinstance(value, (dict, list)) else value
         for name, value in attributes.items()
@@ -405,7 +405,7 @@ def _stored(attributes: Attributes) -> Attributes:
 
 
 def _present(row: sqlite3.Row) -> dict[str, Any]:
-    """A row's attributes, without those that are NULL. What should be JSON but isn't stays text."""
+    """Return a row's attributes without NULLs. Invalid JSON stays text."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
     attributes.pop("workflow_table", None)
     parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
@@ -417,7 +417,7 @@ def _present(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _after(item_id: object) -> tuple[str, tuple[object, ...]]:
-    """The condition that a row comes after that item, and its values."""
+    """Return the condition that a row comes after that item, and its values."""
     if isinstance(item_id, str):  # perhaps not UTF-8
         return "AND itemID > CAST(? AS TEXT)", (item_id.encode(errors="surrogateescape"),)
     return "AND itemID > ?", (item_id,)

@@ -35,7 +35,7 @@ class Store:
         on_damaged: Tell = raise_damaged,
         stop: object = None,
     ) -> WorkflowTable:
-        """The table of that name, for this process. It need not be there yet.
+        """Return the table of that name, for this process. It need not be there yet.
 
         A pilot's workers say which of them they are, from 0 on: each looks for items in its own
         part of the table first. Once `stop` is true, a claim waits for nobody else.

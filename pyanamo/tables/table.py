@@ -5,8 +5,8 @@ whether the claim still held. If it returns False, nothing was changed, and anot
 the item. A verb may be called again after an error, even if its write was made.
 
 All verbs raise `TableNotFound`, `AccessDenied`, `StoreUnusable` or `StoreUnavailable` (see
-`pyanamo.errors`). A row that isn't an item stands in nobody's way: `claim` sets it aside, `items`
-and `summaries` leave it out, and all of them tell it to `on_damaged`, which may raise it.
+`pyanamo.errors`). A row that isn't an item doesn't stop the work on others: `claim` sets it aside,
+`items` and `summaries` leave it out, and all of them pass it to `on_damaged`, which may raise it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class WorkflowTable(Protocol):
     locked: Locked | None  # what others held when the last claim found nothing
 
     def now(self) -> float:
-        """The time by the table's clock, in epoch seconds: leases are told by it."""
+        """Return the time of the table's clock, in epoch seconds. Leases follow this clock."""
 
     def check(self) -> None:
         """Raise an error if the table can't be used."""
@@ -124,10 +124,10 @@ class WorkflowTable(Protocol):
         """
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
+        """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items in these states, or all. Reads whole items, so ask for few states."""
+        """Yield the items in these states, or all. Reads whole items, so ask for few states."""
 
     def amend(
         self, item_id: str, change: Change, *, if_damaged: ChangeOfDamaged | None = None
@@ -143,7 +143,7 @@ class WorkflowTable(Protocol):
         """Delete the table with all its items, and wait until it is gone."""
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows in these states, or all. A row may lag behind its item."""
+        """Yield the index's rows in these states, or all. A row may lag behind its item."""
 
     def count(self, state: ItemState) -> Count:
         """How many rows the index has in a state, as far as a few requests tell."""
@@ -191,7 +191,7 @@ class HoldersVerbs(ABC):
     def _decided(
         self, row: Row, change: Change, if_damaged: ChangeOfDamaged | None
     ) -> Changes | Amended:
-        """What to write to the item of a row, or what became of it; see `WorkflowTable.amend`."""
+        """Return what to write to a row's item, or what became of it (`WorkflowTable.amend`)."""
         try:
             item = read_item(row, table=self.name)
         except DamagedItem as damaged:

@@ -8,14 +8,14 @@
      └─ release, retry, ───┘  └─┘ claim, after the lease has expired
         lose
 
-Only the holder of a claim writes the item. So values are written whole, never added to, and a write
-that arrives twice changes nothing the second time.
+Only the holder of a claim writes the item. So whole values are written, and nothing is added to
+existing ones: a write that arrives twice changes nothing the second time.
 
 An operator's change depends on the item: `restarted`, `held` and the functions below them return
 what to write, or `Amended.UNCHANGED` if there is nothing to change.
 
-A row that isn't an item (see `DamagedItem`) is `set_aside` by a pilot that meets it: `held`, from
-whatever state, until an operator mends or deletes it.
+When a pilot finds a row that isn't an item (see `DamagedItem`), the row becomes `held`, whatever
+its state was, until an operator repairs or deletes it (`set_aside`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def lost(item: Item, reason: str, max_attempts: int, now: float) -> Changes:
 
 
 def is_lost_too_often(lost: Item, max_attempts: int) -> bool:
-    """Whether an item that is lost once more has been lost as often as allowed."""
+    """Return whether an item that is lost once more has been lost as often as allowed."""
     return lost.times_lost + 1 >= max_attempts
 
 
@@ -135,7 +135,7 @@ def set_aside(damaged: DamagedItem) -> Changes:
 
 
 def recorded(claim: Claim, results: Mapping[str, Result]) -> Changes:
-    """The results so far of an item that is still being worked on."""
+    """Return the results so far of an item that is still being worked on."""
     if not results:
         return {}
     item = claim.item
@@ -227,7 +227,7 @@ def deleted(item: Item) -> Changes | Amended:
 
 
 def without_tasks(item: Item, names: Container[str], now: float) -> Changes | Amended:
-    """A nested item with fewer tasks, but at least one. Not while it is `locked`.
+    """Return a nested item with fewer tasks, but at least one. Not while it is `locked`.
 
     The other tasks keep their names and results. If all of them are done, the item becomes `done`.
     """
@@ -249,10 +249,10 @@ def without_tasks(item: Item, names: Container[str], now: float) -> Changes | Am
 
 
 def is_landed(there: Row | None, claim: Claim, changes: Changes) -> bool:
-    """Whether an item no longer has our token because our own write has ended the claim.
+    """Return whether an item has lost our token because our own write has ended the claim.
 
-    That write has left an entry in the history, perhaps with an earlier date. `there` is the row
-    as it is now, if there is one.
+    That write added an entry to the history, perhaps with an earlier date. `there` is the row as it
+    is now, or None if it is gone.
     """
     if there is None or "History" not in changes:
         return False
@@ -266,12 +266,12 @@ def is_landed(there: Row | None, claim: Claim, changes: Changes) -> bool:
 
 
 def lease_end(now: float, lease: float) -> int:
-    """When a lease of `lease` seconds ends, in whole epoch seconds."""
+    """Return when a lease of `lease` seconds ends, in whole epoch seconds."""
     return math.ceil(now + lease)
 
 
 def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
-    """What every end of a claim changes."""
+    """Return what every end of a claim changes."""
     results = {**claim.item.results, **outcome.results}.values()
     return {
         **recorded(claim, outcome.results),
@@ -286,7 +286,7 @@ def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
 
 
 def _history(item: Item, ending: Ending, reason: str, now: float) -> list[Attributes]:
-    """The item's history, with the attempt that ends now."""
+    """Return the item's history, with the attempt that ends now."""
     attempt = Attempt(
         attempt=item.attempts,
         instance=item.instance,

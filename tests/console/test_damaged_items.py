@@ -25,7 +25,7 @@ ATTEMPTS = Damage("Attempts", {"S": "none"}, "none")
 LOG = Damage("Log", {"S": "none"}, "none")
 IN_THE_INDEX = Damage("TaskID", {"N": "7"}, b"7")
 
-TOLD = r"table '[^']+': item .+ is damaged: .+; mend the row, or delete the item"
+TOLD = r"table '[^']+': item .+ is damaged: .+; repair the row, or delete the item"
 LOCKED = r"(\d+ items are locked, the first|1 item is locked, its) lease ends in \d+ (s|min)"
 
 

@@ -27,7 +27,7 @@ def test_a_command_refuses_it(foreign: Operator, name: str) -> None:
     told = foreign.types(name, *COMMANDS[name])
     assert (told.code, told.stdout) == (1, "")
     assert told.stderr.startswith(f"table {foreign.table_name!r} ")
-    assert "is not PyAnamo's: " in told.stderr
+    assert "is not a PyAnamo table: " in told.stderr
     assert INDEX in told.stderr
     assert told.stderr.endswith("; name another table\n")
     assert told.stderr.count("\n") == 1
@@ -36,7 +36,7 @@ def test_a_command_refuses_it(foreign: Operator, name: str) -> None:
 def test_nothing_is_imported(foreign: Operator, five: Path, dynamodb: str) -> None:
     for told in (foreign.imports("-i", five), foreign.types("create")):
         assert told.code == 1
-        assert "is not PyAnamo's: its index ItemStateIndex does not project " in told.stderr
+        assert "is not a PyAnamo table: its index ItemStateIndex does not project " in told.stderr
         assert told.stderr.count("\n") == 1
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
     assert client.scan(TableName=foreign.table_name)["Count"] == 0
@@ -46,4 +46,4 @@ def test_no_pilot_works_on_it(foreign: Operator) -> None:
     ended = foreign.run("-i", "3")
     assert ended.code == 1
     (line,) = ended.stderr.splitlines()
-    assert "is not PyAnamo's: " in line
+    assert "is not a PyAnamo table: " in line

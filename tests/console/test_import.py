@@ -122,7 +122,7 @@ def test_delimiters_that_cannot_work(
 def test_a_nested_delimiter_without_arguments(embedded: Operator, five: Path) -> None:
     finished = embedded.imports("-i", five, "-n", ",")
     assert (finished.code, finished.last_line) == (0, "imported 5, already there 0")
-    assert f"{five} has no TaskArgs column: -n isn't used, all items are single\n" in (
+    assert f"{five} has no TaskArgs column: -n is ignored, all items are single\n" in (
         finished.stderr
     )
 

@@ -103,7 +103,7 @@ def test_statements_that_are_refused_for_good(hosted: Operator, dynamodb: str, f
     with FaultyProxy(dynamodb, refuse_statements(1, "ThrottlingError")) as proxy:
         finished = through(proxy, hosted).imports("-i", five, hasty=True)
     assert (finished.code, finished.stdout) == (1, "")
-    assert re.search(r"5 items, 'A' among them, were refused \d+ times in a row", finished.stderr)
+    assert re.search(r"5 items, for example 'A', were refused \d+ times in a row", finished.stderr)
     assert "Traceback" not in finished.stderr
     assert hosted.names() == []
 

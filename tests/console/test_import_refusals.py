@@ -147,7 +147,7 @@ def test_another_programs_dynamodb_table(hosted: Operator, dynamodb: str, five: 
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
         finished = hosted.imports("-i", five)
-        assert_refused(finished, "is not PyAnamo's: its key is id")
+        assert_refused(finished, "is not a PyAnamo table: its key is id")
         assert client.scan(TableName=hosted.table_name)["Count"] == 0
 
 

@@ -58,7 +58,7 @@ def assert_stopped(
 ) -> None:
     """It said what it wrote, and running it again does the rest."""
     assert stopped.code == CODES[number]
-    assert stopped.stderr == f"stopped by {number.name}: run it again to import the rest\n"
+    assert stopped.stderr == f"stopped by {number.name}: run the import again to import the rest\n"
     imported, already_there = told(stopped)
     assert (len(operator.names()), already_there) == (imported, 0)
     assert 0 < imported < rows
@@ -97,7 +97,7 @@ def test_stopping_an_import_in_the_middle_while_others_write(
         process.wait(BUSY_SECONDS / 2)
     stopped = finish(process)
     assert stopped.code == 130
-    assert stopped.stderr.endswith("stopped by SIGINT: run it again to import the rest\n")
+    assert stopped.stderr.endswith("stopped by SIGINT: run the import again to import the rest\n")
     assert 0 < told(stopped)[0] == len(embedded.names()) < rows
 
 

@@ -76,7 +76,7 @@ def _one_try(monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_told(told: Finished, stranger: Stranger) -> None:
     assert (told.code, told.stdout) == (1, "")
     assert "Traceback" not in told.stderr
-    assert told.stderr.startswith(f"what answers at {stranger.url} is not DynamoDB (")
+    assert told.stderr.startswith(f"the answer from {stranger.url} is not DynamoDB's (")
     assert "check the address" in told.stderr
     assert told.stderr.count("\n") == 1
 
@@ -110,7 +110,7 @@ def test_a_pilot_says_what_answers(misled: Operator, stranger: Stranger, what: s
     ended = misled.run("-i", "2")
     assert (ended.code, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"what answers at {stranger.url} is not DynamoDB (status 200: ")
+    assert line.startswith(f"the answer from {stranger.url} is not DynamoDB's (status 200: ")
 
 
 @pytest.mark.parametrize("what", ANSWERS)

@@ -46,7 +46,7 @@ def start(place: Place) -> PilotProcess:
 def wait_for_outage(pilot: PilotProcess) -> None:
     """Wait until the long item wasn't renewed, and the others weren't claimed or recorded."""
     wait_until(
-        lambda: re.search("WARNING itemID=long .*not renewed: ", pilot.stderr),
+        lambda: re.search("WARNING itemID=long .*lease not renewed: ", pilot.stderr),
         "the long item's lease was due",
     )
     wait_until(
@@ -84,7 +84,7 @@ def test_a_process_that_gives_none_for_a_while(
     with credentials.broken(trouble):
         wait_for_outage(pilot)
     ended = finish(remote, pilot)
-    assert "not renewed: no AWS credentials: " in ended.stderr
+    assert "lease not renewed: no AWS credentials: " in ended.stderr
     assert "no item claimed, trying again: no AWS credentials: " in ended.stderr or (
         "not recorded yet: no AWS credentials: " in ended.stderr
     )
@@ -132,7 +132,7 @@ def test_a_refusal_in_the_middle_of_a_run_is_an_outage(
     wait_for_outage(pilot)
     proxy.decide = always(Fault.NONE)
     ended = finish(remote, pilot)
-    assert re.search(r"WARNING itemID=long .*not renewed: ", ended.stderr)
+    assert re.search(r"WARNING itemID=long .*lease not renewed: ", ended.stderr)
 
 
 @pytest.mark.parametrize("answer", REFUSALS[:4], ids=str)
@@ -166,5 +166,5 @@ def test_a_worker_that_gives_up_is_told_at_once(remote: Place, proxy: FaultyProx
     assert ended.counts["done"] == 1
     (line,) = ended.error_lines
     assert "(UnrecognizedClientException)" in line
-    assert f"worker 0 can't go on: {line}" in ended.stderr
+    assert f"worker 0 can't continue: {line}" in ended.stderr
     assert 10 <= ended.seconds < 40

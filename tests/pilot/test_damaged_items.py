@@ -34,7 +34,7 @@ def test_a_pilot_sets_damaged_items_aside_and_does_the_others(
     ended = place.run("-i", "2")
     assert (ended.code, ended.counts["done"], ended.counts["failed"]) == (0, 5, 0)
     assert ended.error_lines == []
-    told = re.findall(r"set aside \(held\): table '.+': item '(bad\d+)' is damaged: ", ended.stderr)
+    told = re.findall(r"put on hold: table '.+': item '(bad\d+)' is damaged: ", ended.stderr)
     assert sorted(told) == sorted(f"bad{number}" for number in range(len(OF_A_CLAIM)))
     assert place.run().counts["done"] == 0
 

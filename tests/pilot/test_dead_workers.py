@@ -43,7 +43,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_item_run_again(place: Place
     worker = place.worker_of(hung)
     tasks = wait_until(lambda: len(found := place.task(hung)) == 4 and found, "all of it runs")
     os.kill(worker, signal.SIGKILL)
-    pilot.wait_for_log(f"(pid {worker}) was killed by signal 9: replaced")
+    pilot.wait_for_log(f"(pid {worker}) was killed by signal 9: starting another one")
     assert not any(is_alive(pid) for pid in tasks)
     ended = pilot.wait()
 

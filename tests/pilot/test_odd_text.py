@@ -129,4 +129,4 @@ def test_names_of_pilots_and_operators_are_readable(local: Place) -> None:
 def test_a_prefix_that_no_bucket_can_have(local: Place) -> None:
     ended = local.run("-b", "bucket", "-k", ODD)
     assert ended.code == 2
-    assert ended.stderr == f"the prefix {ODD[1:]!r} is not UTF-8: S3 has no other keys\n"
+    assert ended.stderr == f"the prefix {ODD[1:]!r} is not UTF-8, as S3 requires\n"

@@ -115,7 +115,7 @@ def test_a_full_disk_fails_neither_the_task_nor_the_pilot(local: Place, tmp_path
     for item_id in ("a", "b"):
         item = local.item(item_id)
         assert item.state is ItemState.DONE
-        why = f" ERROR itemID={item_id} .*its output could not be kept whole: File too large"
+        why = f" ERROR itemID={item_id} .*not all of its output could be kept: File too large"
         assert re.search(why, ended.stderr)
         result = item.results["Task_0"]
         assert result.exit_code == 0

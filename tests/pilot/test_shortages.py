@@ -28,7 +28,7 @@ def test_too_few_files(local: Place) -> None:
     assert (ended.code, ended.counts["done"]) == (0, 2)
     (line,) = warnings(ended, "open files")
     assert "-i 2 -n 30 needs up to " in line
-    assert "ulimit -n is 110: going on with -i 2 -n " in line
+    assert "ulimit -n is 110: using -i 2 -n " in line
     assert "raise the limit" in line
 
 
@@ -48,7 +48,7 @@ def test_too_few_processes_for_nested_tasks(local: Place) -> None:
     assert (ended.code, ended.counts["done"]) == (0, 1)
     assert local.lines("ran") == sorted(f"Task_{number}" for number in range(40))
     assert len(warnings(ended, "may need")) == 1
-    assert len(warnings(ended, "no more processes or threads can be had (ulimit -u is ")) == 1
+    assert len(warnings(ended, "no more processes or threads available (ulimit -u is ")) == 1
 
 
 def test_too_few_processes_for_workers(local: Place) -> None:
@@ -58,7 +58,7 @@ def test_too_few_processes_for_workers(local: Place) -> None:
     assert ended.code == 0
     assert (ended.counts["done"], ended.counts["failed"], ended.counts["lost"]) == (20, 0, 0)
     assert {item.attempts for item in local.items().values()} == {1}
-    assert len(warnings(ended, "no more processes or threads can be had")) == 1
+    assert len(warnings(ended, "no more processes or threads available")) == 1
 
 
 def test_a_stop_while_workers_have_no_room(local: Place) -> None:
@@ -66,7 +66,7 @@ def test_a_stop_while_workers_have_no_room(local: Place) -> None:
     local.fill({f"item{number}": "bash -c '> ready; exec sleep 60'" for number in range(20)})
     pilot = local.start("-i", "15", prefix=with_processes(14))
     local.wait_for("ready")
-    pilot.wait_for_log("no more processes or threads can be had")
+    pilot.wait_for_log("no more processes or threads available")
     pilot.signal(signal.SIGTERM)
     assert pilot.wait(20).code == 143
     assert {item.state for item in local.items().values()} == {TODO}
@@ -81,7 +81,7 @@ def test_a_worker_that_can_not_be_replaced_at_once_is_replaced_later(local: Plac
     worker = local.worker_of("one")
     allow_processes(pilot.pid, 1)
     os.kill(worker, signal.SIGKILL)
-    pilot.wait_for_log("no more processes or threads can be had")
+    pilot.wait_for_log("no more processes or threads available")
     allow_processes(pilot.pid, 60)
     wait_until(lambda: local.item("one").attempts == 2, "another worker runs it again")
     local.touch("go")

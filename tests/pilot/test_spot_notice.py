@@ -78,7 +78,7 @@ def test_a_spot_notice(local: Place) -> None:
         goes_at = time.time() + 37
         date = datetime.fromtimestamp(goes_at, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         service.notice = json.dumps({"action": "terminate", "time": date})
-        pilot.wait_for_log("to be taken away")
+        pilot.wait_for_log("will be taken away")
         first, second = local.lines("ran")
         local.touch(f"go-{first}")
         local.wait_for_state(first, DONE)
@@ -87,7 +87,7 @@ def test_a_spot_notice(local: Place) -> None:
     assert goes_at - 32 < time.time() < goes_at - 25
     assert ended.code == 0
     assert ended.counts == {"done": 1, "failed": 0, "released": 1, "lost": 0}
-    assert_given_back(local, second, reason="this machine is to be taken away")
+    assert_given_back(local, second, reason="this machine will be taken away")
     (third,) = {"one", "two", "three"} - {first, second}
     assert (local.item(third).state, local.item(third).history) == (TODO, ())
 
@@ -105,8 +105,8 @@ def test_a_spot_notice_in_aws_batch(local: Place, is_taken: bool) -> None:
         goes_at = datetime.fromtimestamp(time.time() + (20 if is_taken else -620), tz=timezone.utc)
         date = goes_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         service.notice = json.dumps({"action": "terminate", "time": date})
-        pilot.wait_for_log("staying until this machine goes")
-        assert_given_back(local, "item", reason="this machine is to be taken away")
+        pilot.wait_for_log("waiting until this machine is taken away")
+        assert_given_back(local, "item", reason="this machine will be taken away")
         if is_taken:
             assert pilot.is_running
             pilot.signal(signal.SIGTERM)  # the last that a container hears

@@ -55,7 +55,7 @@ def test_a_stop_does_not_wait_for_an_item_to_be_given_back(local: Place) -> None
     database = sqlite3.connect(local.folder / "table.db", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     local.touch("locked")
-    pilot.wait_for_log("replaced")
+    pilot.wait_for_log("starting another one")
     signalled = time.monotonic()
     pilot.signal(signal.SIGTERM)
     ended = pilot.wait()
@@ -93,7 +93,7 @@ def test_an_item_is_given_back_as_soon_as_its_table_answers(local: Place, dies_t
     if dies_too:
         (worker,) = pilot.workers
         os.kill(worker, signal.SIGKILL)
-        pilot.wait_for_log(f"(pid {worker}) was killed by signal 9: replaced")
+        pilot.wait_for_log(f"(pid {worker}) was killed by signal 9: starting another one")
     database.execute("ROLLBACK")
     database.close()
     ended = pilot.wait()

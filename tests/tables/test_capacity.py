@@ -236,7 +236,7 @@ def test_somebody_elses_table(capacity: TableCapacity) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    with pytest.raises(PyAnamoError, match="is not PyAnamo's"):
+    with pytest.raises(PyAnamoError, match="is not a PyAnamo table"):
         capacity.describe()
 
 

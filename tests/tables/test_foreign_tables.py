@@ -80,7 +80,7 @@ def test_it_is_refused(dynamo: DynamoDBBackend, table_name: str, kind: str) -> N
     change, why = FOREIGN[kind]
     make(dynamo, table_name, change)
     table = dynamo.open(table_name)
-    described = f"^table '{table_name}' is not PyAnamo's: .*{why}.*name another table$"
+    described = f"^table '{table_name}' is not a PyAnamo table: .*{why}.*name another table$"
     with pytest.raises(PyAnamoError, match=described):
         table.create()
     capacity = TableCapacity(table_name, Account(endpoint_url=dynamo.endpoint))
@@ -88,7 +88,9 @@ def test_it_is_refused(dynamo: DynamoDBBackend, table_name: str, kind: str) -> N
         capacity.describe()
     capacity.close()
     if kind not in NOT_SEEN_BY_A_QUERY:
-        with pytest.raises(PyAnamoError, match=f"^table '{table_name}' in .* is not PyAnamo's: "):
+        with pytest.raises(
+            PyAnamoError, match=f"^table '{table_name}' in .* is not a PyAnamo table: "
+        ):
             table.check()
 
 

@@ -114,7 +114,7 @@ def test_a_tail_that_is_not_the_whole_is_not_taken_for_it(stdout: bytes) -> None
         assert b"".join(whole_log(result, "stdout", Account())) == stdout
         return
     size = len(result.stdout.encode())
-    told = f"only the tail of this stdout was kept, {size} of {len(stdout)} bytes"
+    told = f"only the tail of stdout was kept, {size} of {len(stdout)} bytes"
     with pytest.raises(PyAnamoError, match=re.escape(told)):
         b"".join(whole_log(result, "stdout", Account()))
 

@@ -131,4 +131,4 @@ def test_renewing_survives_any_error(caplog: pytest.LogCaptureFixture) -> None:
     with kept(table, "item", watched) as held:
         wait_until(lambda: len(watched) == 2, "a renewal has succeeded")
         assert not held
-    assert caplog.text.count("not renewed: 'Attributes'\nTraceback ") == 2
+    assert caplog.text.count("lease not renewed: 'Attributes'\nTraceback ") == 2

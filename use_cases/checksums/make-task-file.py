@@ -1,6 +1,6 @@
 """Write a PyAnamo task file that checksums and compresses every file of a folder.
 
-An item is a folder and a task is a file. File names may well contain a `|` or a `,`, so the
+Each folder is an item, and each file is a task. File names may contain `|` and `,`, so the
 delimiters are `//|` and `//,` instead:
 
     pets/cats//|pets//|bash .../checksum-and-compress.sh ROOT OUT//|pets/cats/a.jpg//,...

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 #
-# The container's command: fetches a workflow's scripts, and becomes the pilot that runs them.
+# The container's command: downloads a workflow's scripts, and starts the pilot that runs them.
 #
 #     Fetch_and_Run.sh ARCHIVE [FLAG OF THE PILOT ...]
 #     Fetch_and_Run.sh s3://BUCKET/scripts.tar.gz --spot-notice
 #
 # ARCHIVE is a .tar.gz, .tgz, .tar or .zip in S3, or - to use the container's own scripts. It is
-# unpacked into a new folder below the current one, and the pilot runs there. So task files refer to
-# scripts by their paths in the archive. Environment variables:
+# unpacked into a new folder in the current one, and the pilot runs there. So in task files, give the
+# paths of scripts in the archive. Environment variables:
 #
 #     PYANAMO_TABLE           the table (required; all others are optional)
 #     PYANAMO_ITEMS           items at a time (default: 1)
@@ -18,9 +18,9 @@
 #     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have
 #     PIPELINE                the folder that is first on the tasks' PATH (default: that of the scripts)
 #
-# The exit code is the pilot's (see pyanamo.py --help). Before the pilot starts it is 1 if the scripts
-# can't be fetched or unpacked, 2 for wrong usage, 130 and 143 if stopped by SIGINT and SIGTERM; no
-# files are left behind then. A pilot's folder stays until the container is deleted.
+# The exit code is that of the pilot (see pyanamo.py --help). If the pilot was not started, the exit code is
+# 1 if the scripts can't be fetched or unpacked, 2 for wrong usage, 130 and 143 if stopped by SIGINT and
+# SIGTERM, and no files are left. The pilot's folder stays until the container is deleted.
 
 set -euo pipefail
 

@@ -4,11 +4,11 @@
 #
 #     bash compare-with-truth.sh CALLS.vcf.gz TRUTH.vcf.gz
 #
-# For each sample it prints the number of known and of called variants, the recall (the share of known
-# variants that were called), the precision (the share of called variants that are known), and the
-# share of variants that are both for which the genotype is right. A variant is a position with its two
-# alleles, normalised. The exit code is 1 unless recall and precision of every sample are above
-# MIN_SHARE (default: 0.9).
+# For each sample it prints the number of known variants and of called variants, the recall (the share of
+# known variants that were called), the precision (the share of called variants that are known), and the
+# share of correct genotypes among the variants that are both known and called. A variant is a position
+# with its two alleles, normalised. The exit code is 1 unless the recall and precision of every sample are
+# above MIN_SHARE (default: 0.9).
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 

@@ -2,10 +2,10 @@
 #
 # Functions that all steps of the variant-calling workflow share. Each step sources this file first.
 #
-# A task may run twice, even at the same time, and may be stopped at any moment. So each step works in
-# its own temporary folder below SCRATCH, $work. The folder is deleted when the step ends, also by
-# SIGTERM; only SIGKILL leaves it behind. A result gets its name when it is complete. Tools that take
-# long run in the background, followed by `finish`: Bash handles signals at once only while it waits.
+# A task may run twice, even at the same time, and may be stopped at any moment. So each step works in its
+# own temporary folder in SCRATCH, $work. The folder is deleted when the step ends, except after SIGKILL. A
+# result gets its name when it is complete. Tools that take long run in the background, followed by
+# `finish`, because Bash handles signals at once only while it waits.
 
 set -euo pipefail
 export LC_ALL=C # the same order and the same letters everywhere

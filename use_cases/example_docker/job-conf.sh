@@ -2,8 +2,8 @@
 #
 # Where the steps of the variant-calling workflow read and write, and how they work.
 #
-# Each setting can be given in the environment instead. Folders are relative to the one where a
-# step is started, the pilot's; all but SCRATCH may be in S3: s3://BUCKET/PREFIX.
+# You can set each of these in the environment instead. Folders are relative to the folder where the step
+# is started, which is the pilot's. All except SCRATCH can be in S3: s3://BUCKET/PREFIX.
 
 # Input:
 

@@ -9,8 +9,8 @@
 #
 #     SAMPLES=4 LENGTH=30000 DEPTH=30 SEED=1 CHROMOSOMES=chr1,chr2,chr3
 #
-# LENGTH is the length of each chromosome in bases. DEPTH is how often a base is read on average. The
-# same settings make the same files.
+# LENGTH is the number of bases of each chromosome. DEPTH is how often a base is read on average. The same
+# settings make the same files.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 

@@ -5,9 +5,9 @@
 #     bash merge.sh NAME CHROMS
 #
 # Reads the names in COHORT_SAMPLES and their gVCFs in GVCFS; writes NAME.vcf.gz, its index and
-# NAME.counts.tsv in MERGED, and prints how many sites there are. Each sample keeps the genotypes
-# that it was called with: this is not joint genotyping. It was tested with gVCFs of bcftools only, not
-# with those of GATK. See job-conf.sh and functions.sh.
+# NAME.counts.tsv in MERGED, and prints how many sites there are. Genotypes stay as they were called for
+# each sample: this is not joint genotyping. It was tested with gVCFs from bcftools, but not from GATK.
+# See job-conf.sh and functions.sh.
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/functions.sh"
 

@@ -2,10 +2,10 @@
 
     python unpack.py FILE FOLDER NAME
 
-FILE is a zip if its suffix is .zip; otherwise it is a tar, compressed or not. NAME is its name in
-messages. An archive is refused if it is incomplete, or if a path or a link in it leads outside the
-folder. Files keep their modes, except that others can't write to them. The exit code is 1 if the
-archive can't be unpacked; then the content of the folder is unusable.
+FILE is a zip if its suffix is .zip; otherwise it is a tar, compressed or not. NAME is what messages
+call it. An archive is refused if it is incomplete, or if a path or a link in it leads outside the
+folder. Files keep their modes, except that only their owner can write to them. The exit code is 1
+if the archive can't be unpacked; the folder is unusable then.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Where to look for an item to claim.
+"""Choose which items to try to claim.
 
-Pilots don't agree on who takes what. Each reads a page of the index from a random place and tries
-its items in a random order. (In the index's order, all pilots that start within a stretch that is
-empty by now would begin with the same item: the first one after it.) The older a page is, the more
-of its items others have taken. So a page is soon read again, sooner when there are other pilots,
-and at once when an item turns out to be taken.
+Pilots don't coordinate. Each reads a page of the index from a random place, and tries its items in
+a random order. (In the index's order, all pilots that start in an empty part of the index would
+begin with the same item: the first one after that part.) The older a page is, the more of its items
+have been taken by others. So a page is read again after a short time, sooner if there are other
+pilots, and at once when an item turns out to be taken.
 
-The workers of one pilot do better than chance: each has a range of slots of its own, and looks in
-other places only when nothing waits there.
+The workers of one pilot have fewer conflicts: each has its own range of slots, and looks in others
+only when nothing waits there.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read un
 # if they take milliseconds, many claims share one.
 ALONE_SECONDS, CROWDED_SECONDS = 5.0, 0.1
 
-# How long the index isn't believed about an item that was tried, since it lags behind the table. It
-# is shorter than `settle_seconds` of a table, for an item may be given back at once.
+# How long an item that was tried is ignored in the index, because the index lags behind the table.
+# This is shorter than `settle_seconds` of a table, because an item may be given back at once.
 TRIED_SECONDS = 1.0
-SLOTS = 2**32  # that there are: 8 hex digits
+SLOTS = 2**32  # the number of slots: they have 8 hex digits
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class SlotRange:
 
     @classmethod
     def part(cls, number: int, count: int) -> SlotRange:
-        """One of `count` equal parts of all slots, by its number from 0 on."""
+        """Return one of `count` equal parts of all slots, by its number from 0 on."""
         return cls(number * SLOTS // count, (number + 1) * SLOTS // count - 1)
 
 
 ALL_SLOTS = SlotRange()
 
-# The ids of the first items of the index in a range of slots, at most so many.
+# Returns the ids of the first items of the index in a range of slots, at most this many.
 ReadPage = Callable[[SlotRange, int], Sequence[str]]
 
 
@@ -77,7 +77,7 @@ class Candidates:
         self._tried: dict[str, float] = {}  # ids, and when
 
     def next(self) -> str | None:
-        """An item to try, or None when the index shows none."""
+        """Return an item to try, or None when the index shows none."""
         with self._lock:  # a thread that finds a page being read waits for it
             if not (self._left and self._is_fresh()):
                 self._read()
@@ -96,7 +96,7 @@ class Candidates:
             self._worth_seconds = CROWDED_SECONDS / 2
 
     def _is_fresh(self) -> bool:
-        """Whether what is left of the page is still worth trying."""
+        """Return whether what is left of the page is still worth trying."""
         return self._clock() - self._read_at <= self._worth_seconds
 
     def _read(self) -> None:
@@ -134,9 +134,10 @@ def page_around(
     within: SlotRange = ALL_SLOTS,
     fits_a_page: bool,
 ) -> Sequence[str]:
-    """A page of a range of slots: from a random place on and, if the range ends there, its front.
+    """Return a page of a range of slots, from a random place on.
 
-    If all that waits in the range fits a page, it is read from the front.
+    If the range ends within the page, its beginning is added. If all items that wait in the range
+    fit into a page, the range is read from its beginning.
     """
     if fits_a_page:
         return read_page(within, limit)

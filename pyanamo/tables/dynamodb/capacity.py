@@ -60,7 +60,7 @@ class TableCapacity:
         self._scaling = TableScaling(name, scaling_client, self._client)
 
     def describe(self) -> Capacity:
-        """The capacity as it is now. During a change, it may be the one before it."""
+        """Return the capacity as it is now. During a change, it may be the one before it."""
         description = self._description()
         if _billing(description) is Billing.ON_DEMAND:
             none = Throughput(units=Units())
@@ -194,26 +194,26 @@ class TableCapacity:
 
 
 def _billing(description: Mapping[str, Any]) -> Billing:
-    """How a table is billed. One that was never on-demand may have no `BillingModeSummary`."""
+    """Return how a table is billed. `BillingModeSummary` is missing if it never was on-demand."""
     mode = description.get("BillingModeSummary", {}).get("BillingMode")
     return Billing.ON_DEMAND if mode == "PAY_PER_REQUEST" else Billing.PROVISIONED
 
 
 def _provisioned(description: Mapping[str, Any]) -> tuple[Units, Units]:
-    """The units of the table and of its index; 0 if on-demand, whatever the description says."""
+    """Return the units of the table and of its index; always 0 if on-demand."""
     if _billing(description) is Billing.ON_DEMAND:
         return Units(), Units()
     return _units(description), _units(_index(description))
 
 
 def _units(description: Mapping[str, Any]) -> Units:
-    """The units in the description of a table or of an index."""
+    """Return the units in the description of a table or of an index."""
     throughput = description["ProvisionedThroughput"]
     return Units(read=throughput["ReadCapacityUnits"], write=throughput["WriteCapacityUnits"])
 
 
 def _index(description: Mapping[str, Any]) -> Any:
-    """The description of the index within a table's, or None."""
+    """Return the description of the index within a table's, or None."""
     indexes = description.get("GlobalSecondaryIndexes", ())
     return next((index for index in indexes if index["IndexName"] == INDEX), None)
 

@@ -1,4 +1,4 @@
-"""How a table of ours is made in DynamoDB, and how it is told from others."""
+"""Define PyAnamo's tables in DynamoDB, and recognize them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyanamo.tables.dynamodb.units import Units
 
 
 def table_definition(name: str, units: Units | None = None) -> dict[str, Any]:
-    """The arguments of `CreateTable`: on-demand, or these units each for table and index."""
+    """Return the arguments of `CreateTable`: on-demand, or these units each for table and index."""
     keys = ("itemID", *INDEX_KEYS)
     state, place = INDEX_KEYS
     throughput = {"ProvisionedThroughput": units.attribute()} if units else {}
@@ -56,7 +56,7 @@ def require_own_table(name: str, description: Mapping[str, Any]) -> None:
 
 
 def _key(schema: Iterable[Mapping[str, str]], types: Mapping[str, str]) -> str:
-    """A key as `itemID (S, HASH)`."""
+    """Return a key as `itemID (S, HASH)`."""
     return ", ".join(
         f"{part['AttributeName']} ({types[part['AttributeName']]}, {part['KeyType']})"
         for part in schema
@@ -64,4 +64,4 @@ def _key(schema: Iterable[Mapping[str, str]], types: Mapping[str, str]) -> str:
 
 
 def _not_ours(name: str, why: str) -> PyAnamoError:
-    return PyAnamoError(f"table {name!r} is not PyAnamo's: {why}; name another table")
+    return PyAnamoError(f"table {name!r} is not a PyAnamo table: {why}; name another table")

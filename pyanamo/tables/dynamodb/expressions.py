@@ -7,7 +7,7 @@ from typing import Any
 
 
 def typed(value: Any) -> dict[str, Any]:
-    """A value as DynamoDB takes it. (boto3's own serializer takes no floats.)"""
+    """Return a value as DynamoDB takes it. (boto3's own serializer takes no floats.)"""
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, dict):
@@ -18,12 +18,12 @@ def typed(value: Any) -> dict[str, Any]:
 
 
 def typed_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as DynamoDB takes them."""
+    """Return attributes as DynamoDB takes them."""
     return {name: typed(value) for name, value in attributes.items()}
 
 
 def plain(value: Mapping[str, Any]) -> Any:
-    """A value from DynamoDB as a str, int, float, dict, list, bool, bytes, set or None."""
+    """Return a value from DynamoDB as a str, int, float, dict, list, bool, bytes, set or None."""
     ((kind, content),) = value.items()
     if kind == "N":
         return int(content) if content.lstrip("-").isdigit() else float(content)
@@ -37,7 +37,7 @@ def plain(value: Mapping[str, Any]) -> Any:
 
 
 def plain_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes from DynamoDB as plain values."""
+    """Return attributes from DynamoDB as plain values."""
     return {name: plain(value) for name, value in attributes.items()}
 
 
@@ -49,17 +49,17 @@ class Expression:
         self._values: dict[str, Any] = {}
 
     def name(self, attribute: str) -> str:
-        """The placeholder for an attribute's name."""
+        """Return the placeholder for an attribute's name."""
         self._names[f"#{attribute}"] = attribute
         return f"#{attribute}"
 
     def value(self, label: str, value: Any) -> str:
-        """The placeholder for a value."""
+        """Return the placeholder for a value."""
         self._values[f":{label}"] = typed(value)
         return f":{label}"
 
     def unchanged(self, item: Mapping[str, Any], attributes: Iterable[str]) -> str:
-        """The condition that these attributes are still as they were in `item`."""
+        """Return the condition that these attributes are still as they were in `item`."""
         clauses = []
         for attribute in attributes:
             if attribute in item:
@@ -71,7 +71,7 @@ class Expression:
         return " AND ".join(clauses)
 
     def arguments(self, condition: str) -> dict[str, Any]:
-        """The arguments of a conditional write, without `TableName` and `Key`."""
+        """Return the arguments of a conditional write, without `TableName` and `Key`."""
         return {
             "ConditionExpression": condition,
             "ExpressionAttributeNames": self._names,
@@ -104,7 +104,7 @@ class Update(Expression):
         return f"(attribute_not_exists({name}) OR {name} <= {self.value('most', most)})"
 
     def arguments(self, condition: str) -> dict[str, Any]:
-        """The arguments of `update_item`, without `TableName` and `Key`."""
+        """Return the arguments of `update_item`, without `TableName` and `Key`."""
         parts = []
         if self._set:
             parts.append("SET " + ", ".join(self._set))

@@ -83,9 +83,9 @@ def insert(client: Client, table: str, rows: Iterable[Attributes], stop: object)
         fruitless = 0 if succeeded else fruitless + 1
         time.sleep(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.2 * 2**fruitless))
     raise StoreUnavailable(
-        f"table {table!r}: {len(failed)} items, {failed[0].attributes['itemID']!r} among them, "
-        f"were refused {FRUITLESS_ROUNDS} times in a row, as DynamoDB is too busy: run the import "
-        "again later, what is there stays as it is"
+        f"table {table!r}: {len(failed)} items, for example {failed[0].attributes['itemID']!r}, "
+        f"were refused {FRUITLESS_ROUNDS} times in a row because DynamoDB is too busy: run the "
+        "import again later; items that are already in the table don't change"
     )
 
 
@@ -127,7 +127,7 @@ def _insert_batch(client: Client, table: str, batch: Sequence[_Row]) -> _Tried:
 
 
 def _refused(client: Client, table: str, row: _Row, code: str, message: str) -> PyAnamoError:
-    """The error of a statement that will never succeed."""
+    """Return the error of a statement that will never succeed."""
     if code in ("ResourceNotFound", "AccessDenied"):
         return aws_error(f"{code}Exception", message, client, f"table {table!r}")
     item_id = row.attributes["itemID"]
@@ -149,7 +149,7 @@ def _execute(client: Client, table: str, rows: Sequence[Attributes]) -> Any:
 
 
 def _count_own(client: Client, table: str, rows: Sequence[Attributes]) -> int:
-    """How many of these rows, which are in the table, this import has written."""
+    """Return how many of these rows, which are in the table, this import has written."""
     own = {(row["itemID"], row["Import_ID"]) for row in rows}
     keys = [{"itemID": typed(row["itemID"])} for row in rows]
     count = 0

@@ -28,7 +28,7 @@ class _Dimension:
     kind: str  # dynamodb:table:ReadCapacityUnits and so on
 
     def arguments(self) -> dict[str, str]:
-        """What requests to Application Auto Scaling call it."""
+        """Return the arguments that identify it in requests to Application Auto Scaling."""
         return {
             "ServiceNamespace": "dynamodb",
             "ResourceId": self.resource,
@@ -68,7 +68,7 @@ class TableScaling:
         return _is_aws(self._dynamodb) or not _is_aws(self._client)
 
     def describe(self) -> list[Scaling | None]:
-        """The scaling of the table's reads and writes, and of the index's; None without any."""
+        """Return the scaling of the table's reads and writes, and of the index's, or None."""
         targets = self._targets() if self.is_possible else {}
         return [
             self._scaling(dimension, targets[dimension]) if dimension in targets else None
@@ -98,7 +98,7 @@ class TableScaling:
         self._client.close()
 
     def _targets(self) -> dict[_Dimension, Mapping[str, Any]]:
-        """The scalable targets of this table and its index."""
+        """Return the scalable targets of this table and its index."""
         paginator = self._client.get_paginator("describe_scalable_targets")
         resources = list(dict.fromkeys(dimension.resource for dimension in self._dimensions))
         with self._errors():
@@ -117,7 +117,7 @@ class TableScaling:
         )
 
     def _policy(self, dimension: _Dimension) -> Mapping[str, Any] | None:
-        """The policy by which AWS scales this number, whoever made it."""
+        """Return the policy by which AWS scales this number, whoever made it."""
         paginator = self._client.get_paginator("describe_scaling_policies")
         with self._errors():
             for page in paginator.paginate(**dimension.arguments()):

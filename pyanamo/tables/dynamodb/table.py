@@ -100,7 +100,7 @@ class DynamoDBTable(HoldersVerbs):
         client: Client | None = None,
         on_damaged: Tell = raise_damaged,
     ) -> None:
-        """`clock` is the table's: without it, DynamoDB's answers tell the time."""
+        """`clock` is the table's clock (default: the dates of DynamoDB's answers)."""
         self.name = name
         self.on_damaged = on_damaged
         self.locked: Locked | None = None
@@ -121,10 +121,10 @@ class DynamoDBTable(HoldersVerbs):
         self._in_doubt: deque[tuple[str, str]] = deque()
 
     def check(self) -> None:
-        """Raise an error if the table can't be used, or isn't ours.
+        """Raise an error if the table can't be used, or isn't a PyAnamo table.
 
-        DynamoDB refuses a query if the index's keys are others, or if it asks for what the index
-        doesn't project. So a pilot needs no permission to describe the table.
+        DynamoDB refuses this query if the index has other keys, or lacks an attribute. So a pilot
+        needs no permission to describe the table.
         """
         self._page(ItemState.TODO, ALL_SLOTS, limit=1, attributes=("itemID", *PROJECTED))
 
@@ -169,12 +169,12 @@ class DynamoDBTable(HoldersVerbs):
         return self._claim_expired(pilot, lease, max_attempts)
 
     def get(self, item_id: str) -> Item | None:
-        """The item as it is now, or None if it isn't there. Raises `DamagedItem`."""
+        """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
         raw = self._get(item_id)
         return self._read(plain_map(raw)) if raw else None
 
     def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """The index's rows in these states, or all, state by state."""
+        """Yield the index's rows in these states, or all, state by state."""
         rows = chain.from_iterable(map(self._index_rows, states or tuple(ItemState)))
         yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
 
@@ -189,7 +189,7 @@ class DynamoDBTable(HoldersVerbs):
         return count
 
     def items(self, *states: ItemState) -> Iterator[Item]:
-        """The items in these states, found through the index, or all, by a scan."""
+        """Yield the items in these states, found through the index, or all, by a scan."""
         rows = self._rows_of(states) if states else self._all_rows()
         yield from readable(rows, self._read, self.on_damaged)
 
@@ -239,7 +239,7 @@ class DynamoDBTable(HoldersVerbs):
         return read_item(row, table=self.name)
 
     def _index_rows(self, state: ItemState) -> Iterator[Row]:
-        """The index's rows in this state."""
+        """Yield the index's rows in this state."""
         with self._errors():
             for page in self._index_pages(state):
                 yield from map(plain_map, page["Items"])
@@ -280,7 +280,7 @@ class DynamoDBTable(HoldersVerbs):
         return translated_errors(self._client, f"table {self.name!r}")
 
     def _next_in_doubt(self) -> tuple[str, str] | None:
-        """A claim in doubt, or None. Each goes to one thread only."""
+        """Return a claim in doubt, or None. Each goes to one thread only."""
         try:
             return self._in_doubt.popleft()
         except IndexError:
@@ -406,7 +406,7 @@ class DynamoDBTable(HoldersVerbs):
         limit: int,
         attributes: Sequence[str] = ("itemID",),
     ) -> Sequence[str]:
-        """The first ids that the index has in this state, in a range of slots.
+        """Return the first ids that the index has in this state, in a range of slots.
 
         All `attributes` are read.
         """
@@ -425,7 +425,7 @@ class DynamoDBTable(HoldersVerbs):
         return [row["itemID"]["S"] for row in answer["Items"]]
 
     def _read_leases(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What a pilot must know of these items to take one over. Some may not be locked now."""
+        """Read what a pilot needs to take over one of these items. Omit those not locked now."""
         if not item_ids:
             return []
         names = {f"#{number}": name for number, name in enumerate(_OF_A_LOST_ITEM)}
@@ -454,7 +454,7 @@ class DynamoDBTable(HoldersVerbs):
 
 
 def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether a change whose answer was lost was made. A pilot may have the item by now.
+    """Return whether a change whose answer was lost was made. A pilot may have the item by now.
 
     `there` is what the item has now; it is empty if the item is gone.
     """
@@ -465,7 +465,7 @@ def _has_landed(changes: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
 
 
 def _still_lost(update: Update, lost: Item, now: float) -> str:
-    """The condition that a lost item is locked by the same claim, and its lease still expired."""
+    """Return the condition that a lost item has the same claim, and its lease has expired."""
     is_same = f"{update.name('lockID')} = {update.value('lost', lost.token)}"
     has_expired = f"{update.name('Lease_Expires')} <= {update.value('now', int(now))}"
     return f"{is_same} AND {has_expired}"

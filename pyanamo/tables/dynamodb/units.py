@@ -31,11 +31,11 @@ class Units:
     write: int = 0
 
     def attribute(self) -> dict[str, int]:
-        """The value of DynamoDB's `ProvisionedThroughput`."""
+        """Return the value of DynamoDB's `ProvisionedThroughput`."""
         return {"ReadCapacityUnits": self.read, "WriteCapacityUnits": self.write}
 
     def within(self, least: int, most: int) -> Units:
-        """The nearest units that are between two bounds."""
+        """Return the nearest units that are between two bounds."""
         return Units(read=min(max(self.read, least), most), write=min(max(self.write, least), most))
 
 
@@ -45,7 +45,7 @@ class Scaling:
 
     minimum: int
     maximum: int
-    target_percent: float | None  # of the units, to be in use; None if no policy sets it
+    target_percent: float | None  # how many of the units should be in use; None: no policy sets it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,11 +70,11 @@ def check_scaling(scaling: Scaling) -> None:
     """Raise `UsageError` for bounds or a target that AWS would refuse."""
     if not 1 <= scaling.minimum <= scaling.maximum:
         raise UsageError(
-            f"units can't be scaled between {scaling.minimum} and {scaling.maximum}: "
-            "the first must be at least 1, and the second no less"
+            f"units can't be scaled between {scaling.minimum} and {scaling.maximum}: the minimum "
+            "must be at least 1, and the maximum at least the minimum"
         )
     if scaling.target_percent is None or not LEAST_TARGET <= scaling.target_percent <= MOST_TARGET:
         raise UsageError(
-            f"a target of {scaling.target_percent}% can't be: "
+            f"a target of {scaling.target_percent}% is not possible: "
             f"it must be from {LEAST_TARGET} to {MOST_TARGET}"
         )
