@@ -50,7 +50,7 @@ def add_place_flags(where: argparse._ArgumentGroup) -> None:
     )
     where.add_argument("--profile", help="the AWS profile to use")
     where.add_argument(
-        "--endpoint-url", metavar="URL", help="the address of a DynamoDB other than AWS's"
+        "--endpoint-url", metavar="URL", help="the DynamoDB address (default: AWS's)"
     )
     where.add_argument(
         "--local",
@@ -128,7 +128,9 @@ def delimiters_of(fields: str, arguments: str) -> tuple[str, str]:
 def _delimiter_of(flag: str, text: str) -> str:
     delimiter = text.replace(r"\t", "\t")
     if not delimiter or "\n" in delimiter or "\r" in delimiter:
-        raise UsageError(f"{flag} {text!r}: a delimiter is one or more characters within a line")
+        raise UsageError(
+            f"{flag} {text!r}: a delimiter needs at least one character, and no line break"
+        )
     if delimiter.encode(errors="ignore").decode() != delimiter:
         raise UsageError(f"{flag} {text!r} is not UTF-8, as task files are")
     if re.search(r"\\[A-Za-z0-9]", delimiter):

@@ -84,10 +84,10 @@ def split_words(command: str, environment: Mapping[str, str]) -> list[str]:
 def check_command(command: str) -> None:
     """Raise `ValueError` for a command that could never run."""
     if "\0" in command:
-        raise ValueError("it has a NUL byte, which no command can have")
+        raise ValueError("it contains a NUL byte")
     words = split_words(command, {})
     if not words or not words[0]:
-        raise ValueError("it names no command")
+        raise ValueError("it is empty")
     if len(command) * _UTF_8_BYTES >= MAX_WORD_BYTES:
         _check_words(words)
 

@@ -230,7 +230,7 @@ def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], C
     if stop.signal is not None:
         code, why = exit_code(stop.signal), why or stop.reason
     if why:
-        say(f"{why}: run it again for the rest")
+        say(f"{why}: run the command again for the rest")
     _tell(arguments, done, changed, **failed)
     return code
 

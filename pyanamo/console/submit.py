@@ -83,11 +83,11 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     pilots = min(wanted, arguments.most)
     found = f"{name}: {left.todo} todo"
     if left.lost:
-        found += f", {left.lost} locked by pilots that are gone"
+        found += f", {left.lost} locked with an expired lease"
     if left.busy:
         found += f", {left.busy} held by pilots"
     if not pilots:
-        say(f"{found}: nothing is left for more pilots, so none is submitted")
+        say(f"{found}: no work for more pilots: nothing is submitted")
         return 0
     each = f"{counted(arguments.items)} at a time" if arguments.items else "1 item each (no -i)"
     limit = f", of which {pilots} are submitted (--most)" if pilots < wanted else ""
@@ -132,7 +132,9 @@ def _print_id(job_id: str) -> None:
     try:
         print(job_id, flush=True)
     except (OutputError, OSError) as error:  # the disk is full, or the reader has gone
-        raise PyAnamoError(f"job {job_id} is submitted, but can't be printed: {error}") from error
+        raise PyAnamoError(
+            f"job {job_id} was submitted, but its id can't be printed: {error}"
+        ) from error
 
 
 def _told(submitted: Sequence[Submitted], sizes: Sequence[int]) -> str:

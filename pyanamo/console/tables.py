@@ -105,7 +105,7 @@ def run_create(arguments: argparse.Namespace) -> int:
         print_json("create", created=made)
         return 0
     for name in arguments.table:
-        print(f"created {name}" if name in made else f"{name} is there already")
+        print(f"created {name}" if name in made else f"{name} exists already")
     return 0
 
 

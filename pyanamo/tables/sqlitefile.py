@@ -253,16 +253,15 @@ class SQLiteFile:
             if not self._is_immutable and (beside := self._beside()) and self._connection is None:
                 return StoreUnusable(
                     f"{self._path} may only be read, and a part of it is in {', '.join(beside)}: "
-                    f"only who may write can open it ({error})"
+                    f"you need write permission to open it ({error})"
                 )
-            return StoreUnusable(f"{self._path} may not be written to: {error}")
+            return StoreUnusable(f"{self._path} is not writable: {error}")
         if isinstance(error, sqlite3.OperationalError):
             if str(error).startswith(_PASSING):
                 why = self._shortage() or str(error)
                 return StoreUnavailable(f"the embedded table's file {self._path}: {why}")
             return StoreUnusable(
-                f"{self._path}: {error}: its tables are not as PyAnamo made them; "
-                "import into another file"
+                f"{self._path}: {error}: its tables have been changed; import into another file"
             )
         return StoreUnusable(
             f"{self._path} is damaged ({error}): restore it from a copy, or save what can be read "

@@ -274,7 +274,7 @@ class _Check:
             if first != number:
                 self._note(
                     number,
-                    f"itemID {shown(row.item_id)} is on line {first} already: "
+                    f"itemID {shown(row.item_id)} is already on line {first}: "
                     "expected unique names",
                 )
 

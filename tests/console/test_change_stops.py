@@ -45,7 +45,7 @@ def test_a_change_that_is_stopped_tells_what_it_did(
     assert read_line(process.stderr) == f"{STOPPING}\n"
     stopped = finish(process)
     assert stopped.code == 128 + number
-    assert stopped.stderr == f"stopped by {number.name}: run it again for the rest\n"
+    assert stopped.stderr == f"stopped by {number.name}: run the command again for the rest\n"
     states = Counter(embedded.states().values())
     assert 0 < states["todo"] < ITEMS
     if as_json:
@@ -85,7 +85,7 @@ def test_a_change_that_meets_an_error_tells_what_it_did(
     states = Counter(embedded.states().values())
     assert 0 < states["todo"] < ITEMS // 10
     assert ended.code == 1
-    assert ended.stderr == "the table isn't there now: run it again for the rest\n"
+    assert ended.stderr == "the table isn't there now: run the command again for the rest\n"
     if as_json:
         assert json.loads(ended.stdout)["changed"]["changed"] == states["todo"]
     else:

@@ -119,7 +119,7 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     add_failed(embedded, 100)
     refused = embedded.types("restart", "--failed")
     assert (refused.code, refused.stdout) == (2, "")
-    assert refused.stderr == "100 items would be restarted: give --yes to go on\n"
+    assert refused.stderr == "100 items would be restarted: give --yes to continue\n"
     question = "100 items would be restarted. Go on? [y/N] "
     for answer, code, said in (("n", 1, "nothing was changed"), ("y", 0, "restarted 100")):
         with embedded.at_terminal("restart", "--failed") as terminal:
@@ -236,7 +236,7 @@ def test_delete(stocked: Operator) -> None:
     refused = stocked.types("delete", "bad1")
     assert (refused.code, refused.stderr) == (
         2,
-        "1 item would be deleted: give --yes to go on\n",
+        "1 item would be deleted: give --yes to continue\n",
     )
     told = stocked.sees("delete", "--name", "b*", "--yes", told=BUSY)
     assert told == "deleted 3, in use by others 1\n"

@@ -105,7 +105,7 @@ def test_delimiters(embedded: Operator, tmp_path: Path) -> None:
     [
         (["-d", r"\n"], r"-d '\\n' has a \ that means nothing: only \t does, a tab"),
         (["-n", r"\x2c"], r"-n '\\x2c' has a \ that means nothing"),
-        (["-d", "\n"], r"-d '\n': a delimiter is one or more characters within a line"),
+        (["-d", "\n"], r"-d '\n': a delimiter needs at least one character, and no line break"),
         (["-d", "\udcff"], r"-d '\udcff' is not UTF-8, as task files are"),
         (["-d", "I"], "-d 'I' is part of the column name itemID: give another one"),
         (["-d", ";", "-n", ";;"], "-n ';;' contains -d ';': give different ones"),

@@ -184,7 +184,7 @@ def test_changing_a_table_in_a_file(desk: Desk) -> None:
     assert desk.run(desk.operator, "release") == "released 0\n"
     assert desk.run(desk.operator, "release", "--ended-jobs") == "released 0\n"
     assert desk.run(desk.operator, "delete", "bad", "--yes") == "deleted 1\n"
-    assert desk.run(desk.operator, "create") == "Step is there already\n"
+    assert desk.run(desk.operator, "create") == "Step exists already\n"
     assert desk.run(desk.operator, "drop", "--yes") == "dropped Step\n"
 
 

@@ -125,7 +125,7 @@ NOT_TO_BE_ADDED: dict[str, tuple[list[Item], str]] = {
     "a control": ([Item.new("a", "S\x07", "true")], "items:1: TaskID 'S\\x07' has blanks"),
     "twice": ([Item.new("a", "S", "true")] * 2, "items:2: itemID 'a' is there twice: expected"),
     "a long name": ([Item.new("x" * 2049, "S", "true")], "has 2049 bytes: expected at most 2048"),
-    "no command": ([Item.new("a", "S", " ")], "items:1: ' ' can't be run: it names no command"),
+    "no command": ([Item.new("a", "S", " ")], "items:1: ' ' can't be run: it is empty"),
     "no tasks": ([Item.new("a", "S", [])], "items:1: item 'a' has 0 tasks: expected 1, or a nest"),
     "an open quote": ([Item.new("a", "S", ["true", "'"])], "can't be run: "),
     "bytes": ([Item.new("a", "S", "true \udcff")], "'true \\udcff' can't be written as UTF-8"),

@@ -109,7 +109,7 @@ def test_as_many_as_find_work(submitter: Submitter, dynamodb: str) -> None:
     assert job["arrayProperties"]["size"] == 3
     assert ran.stdout == f"{job['jobId']}\n"
     assert ran.stderr == (
-        f"{submitter.table}: 7 todo, 2 locked by pilots that are gone, 3 held by pilots; "
+        f"{submitter.table}: 7 todo, 2 locked with an expired lease, 3 held by pilots; "
         "4 items at a time: 3 pilots\nsubmitted an array job with 3 pilots\n"
     )
 

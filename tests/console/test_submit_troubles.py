@@ -144,5 +144,5 @@ def test_a_job_that_cannot_be_printed_is_named(submitter: Submitter, batch: Fake
         )
     (job_id,) = batch.jobs
     assert ran.returncode == 1
-    assert ran.stderr.startswith(f"job {job_id} is submitted, but can't be printed: ")
+    assert ran.stderr.startswith(f"job {job_id} was submitted, but its id can't be printed: ")
     assert "not submitted: an array job with 5000 pilots\n" in ran.stderr

@@ -28,7 +28,7 @@ from tests.support.programs import run_main
 
 def test_create_and_drop(either: Operator) -> None:
     assert either.sees("create") == f"created {either.table_name}\n"
-    assert either.sees("create") == f"{either.table_name} is there already\n"
+    assert either.sees("create") == f"{either.table_name} exists already\n"
     assert either.json("create") == {"created": []}
     refused = either.types("drop")
     assert (refused.code, refused.stdout) == (2, "")

@@ -173,7 +173,7 @@ def test_a_file_that_may_not_be_written_to(protected: str) -> None:
         file.chmod(0o444 if protected == "file" else 0o666)
         with (
             multiprocessing.get_context("fork").Pool(1, initializer=become_nobody) as pool,
-            pytest.raises(StoreUnusable, match=f"^{re.escape(str(file))} may not be written to: "),
+            pytest.raises(StoreUnusable, match=f"^{re.escape(str(file))} is not writable: "),
         ):
             pool.apply(add_an_item, (file,))
         folder.chmod(0o755)
