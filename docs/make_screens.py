@@ -1,13 +1,14 @@
-"""Make the README's pictures: what `status`, `samples` and `failures` show of a workflow at work.
+"""Make the README's pictures: a pilot, and what `status`, `samples` and `failures` show.
 
     python docs/make_screens.py
 
-It fills three small steps in a temporary file, lets pilots work on them for some seconds, and
-writes docs/status.svg, docs/samples.svg and docs/failures.svg.
+It fills four small steps in a temporary file, lets pilots work on them for some seconds, and writes
+docs/pilot.svg, docs/status.svg, docs/samples.svg and docs/failures.svg.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -22,15 +23,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from rich.console import Console  # noqa: E402
+from rich.text import Text  # noqa: E402
+
 from pyanamo.console import screen  # noqa: E402
 from pyanamo.console.command_line import main as pyanamo  # noqa: E402
 from pyanamo.model import ItemState  # noqa: E402
 from pyanamo.workflow import Workflow  # noqa: E402
+from tests.support.terminal import on_terminal  # noqa: E402
 
 STEPS = ("Align", "Call", "Merge")
 SAMPLES = [f"Sample{number}" for number in range(1, 11)]
 CHROMOSOMES = ",".join(f"chr{number}" for number in range(1, 9))
-WIDTH = 100
+WIDTH, LINES = 100, 12  # of the pictures; of the pilot's
 AT_WORK_SECONDS = 60.0
 
 # What a step's programs might be: some take long, some fail.
@@ -113,12 +118,38 @@ def take(command: str, *flags: str, watches: bool = False) -> None:
     print(file.relative_to(ROOT))
 
 
+def take_pilot(folder: Path) -> None:
+    """Write the picture of a pilot on a terminal, in the middle of its work."""
+    rows = [f"Sample{number}|Sample{number}|align Sample{number}" for number in range(1, 61)]
+    file = folder / "First_Steps.txt"
+    file.write_text("\n".join(("itemID|TaskID|TaskScript", *rows)) + "\n")
+    table = ("-t", "First_Steps")
+    importer = [sys.executable, str(ROOT / "import-items.py"), *table, "-i", str(file)]
+    subprocess.run(importer, check=True, stdout=subprocess.DEVNULL)
+    pilot = [sys.executable, str(ROOT / "pyanamo.py"), *table, "-i", "4"]
+    environment = {"PIPELINE": str(folder), "TERM": "xterm-256color"}
+    with on_terminal(pilot, environment, WIDTH) as terminal:
+        terminal.wait_for("Sample7 ")
+        terminal.wait_for("failed in")
+        terminal.wait_for("of 60 done", times=30)
+        shown = terminal.shown
+    # The last line is drawn again and again, each time from its beginning.
+    lines = [line.rpartition("\r")[2] for line in shown.replace("\r\n", "\n").split("\n")]
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
+    for line in lines[-LINES:]:
+        console.print(Text.from_ansi(line), soft_wrap=True)
+    picture = ROOT / "docs" / "pilot.svg"
+    console.save_svg(str(picture), title=f"python pyanamo.py {' '.join(table)} -i 4")
+    print(picture.relative_to(ROOT))
+
+
 def main() -> None:
     """Make all pictures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["PYANAMO_LOCAL"] = str(folder / "pyanamo.db")
         fill(folder)
+        take_pilot(folder)
         with pilots(folder):
             wait_for_long_tasks()
             take("status", "--watch", watches=True)
