@@ -111,7 +111,8 @@ class Child:
         self._captures = output.captures
         self._start_date = utc_date(time.time())
         self.started = time.monotonic()
-        self.pid = spawn(words, environment, output.stdout.writer, output.stderr.writer)
+        self._process = spawn(words, environment, output.stdout.writer, output.stderr.writer)
+        self.pid = self._process.pid
         self.status: int | None = None  # the exit code, or minus the signal that ended it
         self._cpu_seconds = 0.0
         self._max_rss_mb = 0.0
@@ -203,6 +204,7 @@ class Child:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
             if pid == self.pid:
                 self.status = os.waitstatus_to_exitcode(status)
+                self._process.returncode = self.status  # Popen didn't wait for it itself
                 self._cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
                 self._max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
         return self.status is not None

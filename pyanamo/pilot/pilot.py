@@ -29,7 +29,6 @@ from pyanamo.pilot.marks import (
 from pyanamo.pilot.runner import Runner
 from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.shortage import allow_files, check_processes
-from pyanamo.pilot.spawn import keep_files
 from pyanamo.pilot.spot import SPARE_SECONDS, SpotNotice
 from pyanamo.pilot.tally import Summary, Tally
 from pyanamo.pilot.walltime import WallTime
@@ -124,7 +123,6 @@ class Pilot:
         if not CAN_FIND:
             log.warning("there is no /proc: if this pilot is killed (SIGKILL), its tasks go on")
         adopt_orphans()
-        keep_files()
         again = Halt()
         try:
             with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:

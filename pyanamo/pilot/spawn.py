@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
-import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # a task gets them as from a shell
 
 
 class Environment(Mapping[str, str]):
@@ -43,28 +41,34 @@ class Environment(Mapping[str, str]):
         return len(self.raw)
 
 
-def spawn(words: Sequence[str], environment: Environment, stdout: int, stderr: int) -> int:
-    """Start a command in its own session and process group, with an empty stdin; return its pid.
+def spawn(
+    words: Sequence[str], environment: Environment, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    """Start a command in its own session and process group, with an empty stdin.
 
     Its program is searched on the `PATH` of `environment`. It inherits no open files except
-    `stdout` and `stderr`, see `keep_files`. Raises `OSError` if it can't be started, and
-    `ValueError` if a word has a NUL byte.
+    `stdout` and `stderr`. Raises `OSError` if it can't be started, and `ValueError` if a word has a
+    NUL byte.
 
-    posix_spawn(3) takes half of the time that `subprocess` takes.
+    `subprocess` would search the program too, but by trying to run it in each folder.
+    posix_spawn(3) would be faster still, but glibc leaves signals 32 and 33 ignored in the task.
     """
     encoded_words = [encoded(word) for word in words] or [b""]
-    return os.posix_spawn(
-        _program(encoded_words[0], environment.raw.get(b"PATH", os.defpath.encode())),
+    return subprocess.Popen(
         encoded_words,
-        environment.raw,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, stdout, 1),
-            (os.POSIX_SPAWN_DUP2, stderr, 2),
-        ],
-        setsid=True,
-        setsigdef=_IGNORED_BY_PYTHON,
+        executable=_program(encoded_words[0], environment.raw.get(b"PATH", os.defpath.encode())),
+        env=environment.raw,
+        stdin=_nothing(),
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
     )
+
+
+@functools.cache
+def _nothing() -> int:
+    """Return an open file that is empty."""
+    return os.open(os.devnull, os.O_RDONLY)
 
 
 def _program(name: bytes, path: bytes) -> bytes:
@@ -77,17 +81,6 @@ def _program(name: bytes, path: bytes) -> bytes:
             return file
     code = errno.EACCES if any(map(os.path.isfile, files)) else errno.ENOENT
     raise OSError(code, os.strerror(code), name)
-
-
-def keep_files() -> None:
-    """Have no task inherit the files that this process was started with, except the first three.
-
-    Files that Python opens are never inherited (PEP 446).
-    """
-    for name in os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
-        if int(name) > 2:
-            with suppress(OSError):  # it was the listing's own
-                os.set_inheritable(int(name), False)
 
 
 def encoded(text: str) -> bytes:

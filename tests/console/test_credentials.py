@@ -136,8 +136,8 @@ def proxy_refuses(home: Home) -> None:
 CASES: Mapping[str, tuple[Callable[[Home], None], str]] = {
     "MFA": (mfa, r"no AWS credentials: .* MFA code, .* no terminal .*: set AWS_ACCESS_KEY_ID"),
     "role": (role_refused, r"no AWS credentials: .*http://127.0.0.1:1/.*: check the network"),
-    "missing": (process_missing, r"no AWS credentials: .*'/nonexistent/give-me-keys'.*: check cr"),
-    "no program": (process_not_executable, r"no AWS credentials: .*'/etc/passwd'.*: check cred"),
+    "missing": (process_missing, r"no AWS credentials: .*/nonexistent/give-me-keys.*: check cr"),
+    "no program": (process_not_executable, r"no AWS credentials: .*/etc/passwd.*: check cred"),
     "unquoted": (process_unquoted, r"no AWS credentials: .*credential_process"),
     "SSO": (sso_never, r"no AWS credentials: .*SSO.*: run aws sso login"),
     "SSO session": (sso_session_never, r"no AWS credentials: .*: run aws sso login"),

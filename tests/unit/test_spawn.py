@@ -14,8 +14,7 @@ def exit_code(name: str, *folders: Path) -> int:
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
         path = os.pathsep.join(map(str, folders))
-        pid = spawn([name], Environment({b"PATH": os.fsencode(path)}), nothing, nothing)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return spawn([name], Environment({b"PATH": os.fsencode(path)}), nothing, nothing).wait()
     finally:
         os.close(nothing)
 

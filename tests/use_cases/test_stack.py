@@ -145,11 +145,18 @@ def states(stack: Stack) -> dict[str, ItemState]:
     return found
 
 
-def run_pilot(stack: Stack, credentials: dict[str, str], folder: Path, *flags: str) -> Finished:
-    logs = f"s3://{stack.bucket}/PyAnamo"
+def run_pilot(
+    stack: Stack,
+    credentials: dict[str, str],
+    folder: Path,
+    *,
+    table: str = "",
+    prefix: str = "PyAnamo",
+) -> Finished:
+    where = ("-t", table or stack.table, "-b", f"s3://{stack.bucket}/{prefix}")
     with enforced(stack.endpoint):
         script = str(ROOT / "pyanamo.py")
-        return stack.run(credentials, folder, script, "-t", stack.table, "-b", logs, *flags)
+        return stack.run(credentials, folder, script, *where)
 
 
 def test_a_pilot_does_its_job_and_an_operator_reads_its_log(
@@ -210,9 +217,9 @@ def assert_denied(run: Finished, permission: str) -> None:
 
 def test_a_pilot_has_nothing_to_look_for_elsewhere(stack: Stack, tmp_path: Path) -> None:
     credentials = credentials_of(stack.endpoint, stack.outputs["PilotRole"])
-    other_table = run_pilot(stack, credentials, tmp_path, "-t", f"{stack.table}-2")
+    other_table = run_pilot(stack, credentials, tmp_path, table=f"{stack.table}-2")
     assert_denied(other_table, "dynamodb:Query")
-    other_prefix = run_pilot(stack, credentials, tmp_path, "-b", f"s3://{stack.bucket}/Other")
+    other_prefix = run_pilot(stack, credentials, tmp_path, prefix="Other")
     assert_denied(other_prefix, "s3:PutObject")
 
 

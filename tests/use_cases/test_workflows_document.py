@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from pyanamo.account import Account
 from pyanamo.tables import Store
 from tests.support.documents import Example, examples, make_checkout, run_example
+from tests.support.dynamodb_local import DynamoDBLocal
 from tests.support.makers import done, nested, well
 
 EXAMPLES = examples("Creating and Managing Workflows.md")
@@ -62,10 +64,14 @@ class Reader:
 
 
 @pytest.fixture(params=["embedded", "dynamodb"])
-def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Reader:
-    """Somebody with a checkout, and tables of either kind."""
-    endpoint = request.getfixturevalue("dynamodb") if request.param == "dynamodb" else None
-    return Reader(request.param, tmp_path, endpoint)
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
+    """Somebody with a checkout, and tables of either kind, with none of others among them."""
+    if request.param == "embedded":
+        yield Reader(request.param, tmp_path, None)
+    else:
+        request.getfixturevalue("dynamodb")  # for its environment
+        with DynamoDBLocal() as server:
+            yield Reader(request.param, tmp_path, server.endpoint)
 
 
 def fields(printed: str) -> list[list[str]]:
