@@ -171,7 +171,7 @@ class Pilot:
         ready = wait([*self._workers.messages, wake], timeout=self._workers.next_look)
         if wake in ready:
             os.read(wake, 4096)
-        self._workers.hear(ready)
+        self._workers.hear()
         reap_adopted(self._workers.pids | self._guardian.pids)
         self._mind_spot_notice()
         self._mind_stop(stop, again)

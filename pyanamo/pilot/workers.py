@@ -6,9 +6,9 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 from pyanamo.model import Claim, Ending
 from pyanamo.pilot.marks import CAN_FIND, Crew, hidden_orphans, kill_marked
@@ -143,20 +143,21 @@ class Workers:
         for process in self._processes.values():
             process.signal(number)
 
-    def hear(self, sources: Iterable[object]) -> None:
-        """Take what has come through these connections; after a worker's end, have it replaced."""
-        processes = {process.messages: process for process in self._processes.values()}
-        for source in sources:
-            if isinstance(source, Connection):
-                self._hear(processes[source])
+    def hear(self) -> None:
+        """Take all that workers have said by now; after a worker's end, have it replaced."""
+        while ready := wait(self.messages, timeout=0):
+            for process in list(self._processes.values()):
+                if process.messages in ready:
+                    self._hear(process)
 
     def _hear(self, process: WorkerProcess) -> None:
         try:
-            while process.messages.poll():
-                for message in process.messages.recv():
-                    self._heed(process, message)
+            messages = process.messages.recv()
         except (EOFError, OSError):
             self._bury(process)
+            return
+        for message in messages:
+            self._heed(process, message)
 
     def _heed(self, process: WorkerProcess, message: Message | str) -> None:
         if isinstance(message, ItemClaimed):
