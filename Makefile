@@ -30,21 +30,21 @@ help:  ## Show this list
 	@echo "  WORKERS=4            how many tests run at once (default: $(WORKERS))"
 	@echo "  MINUTES=30 SEED=7    how long make chaos runs, and the seed of its first round"
 
-demo: .venv/.installed  ## Import and run the demo's tasks, without an AWS account
+demo: build/venv/.installed  ## Import and run the demo's tasks, without an AWS account
 	rm -f $(DEMO_DB)*
 	mkdir -p build
-	.venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/single.txt
-	.venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/nested.txt -n ','
-	.venv/bin/python pyanamo.py --local $(DEMO_DB) -t Demo -i 2 -n 4 -w 60
-	.venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
+	build/venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/single.txt
+	build/venv/bin/python import-items.py --local $(DEMO_DB) -t Demo -i use_cases/demo/nested.txt -n ','
+	build/venv/bin/python pyanamo.py --local $(DEMO_DB) -t Demo -i 2 -n 4 -w 60
+	build/venv/bin/python -m pyanamo items -t Demo --local $(DEMO_DB)
 
 # The workflow runs with tables in a file, then with tables in DynamoDB: both make the same files.
-use-case: tools .venv/.installed  ## Call the variants of a small cohort, with both kinds of table
+use-case: tools build/venv/.installed  ## Call the variants of a small cohort, with both kinds of table
 	rm -rf $(USE_CASE)
 	PYTHON=$(PYTHON) bash $(CASE_SCRIPTS)/make-cohort.sh $(USE_CASE)/cohort
-	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python PYANAMO_LOCAL=$(USE_CASE)/embedded.db \
+	COHORT=$(USE_CASE)/cohort PYTHON=build/venv/bin/python PYANAMO_LOCAL=$(USE_CASE)/embedded.db \
 		bash $(CASE_SCRIPTS)/run-workflow.sh $(USE_CASE)/embedded
-	COHORT=$(USE_CASE)/cohort PYTHON=.venv/bin/python \
+	COHORT=$(USE_CASE)/cohort PYTHON=build/venv/bin/python \
 		$(PYTHON) -m tests.support.dynamodb_local run \
 		bash $(CASE_SCRIPTS)/run-workflow.sh $(USE_CASE)/dynamodb
 	diff -r $(USE_CASE)/embedded/results $(USE_CASE)/dynamodb/results
@@ -93,7 +93,7 @@ types: .venv-test/.installed
 	.venv-test/bin/mypy -c "$$(cat pyanamo.py)"
 
 clean:  ## Remove what make and the tools made
-	rm -rf .venv .venv-test build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv-test build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- What these need ---
@@ -110,9 +110,9 @@ tools: check-python  ## Install what is missing: bwa, samtools, Java, DynamoDB L
 	@$(PYTHON) -m tests.support.tools
 	@$(PYTHON) -m tests.support.dynamodb_local fetch
 
-.venv/.installed: requirements.txt | venv
-	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+build/venv/.installed: requirements.txt | venv
+	$(PYTHON) -m venv --clear build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv-test/.installed: requirements.txt requirements-unit.txt requirements-dev.txt | venv

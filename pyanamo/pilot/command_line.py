@@ -85,7 +85,9 @@ def _operators_command(name: str, arguments: argparse.Namespace, settings: Setti
         "--endpoint-url": arguments.endpoint_url,
     }
     flags = [word for flag, value in where.items() if value for word in (flag, value)]
-    return shlex.join(["python", "-m", "pyanamo", name, *flags])
+    is_installed = Path(sys.argv[0]).name == "pyanamo-pilot"
+    program = ["pyanamo"] if is_installed else ["python", "-m", "pyanamo"]
+    return shlex.join([*program, name, *flags])
 
 
 def _exit_code(summary: Summary, fail_on_item_failure: bool) -> int:

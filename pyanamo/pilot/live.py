@@ -156,8 +156,9 @@ class LiveLine:
 
     def _drawn(self, standing: Standing) -> str:
         """The line, with the terminal's colours."""
-        # One column less: in the last one, terminals differ in what follows.
-        self._console.width = self._screen.columns - 1
+        # Some columns less: for the ^C that the terminal shows, and because terminals differ in what
+        # follows in the last one.
+        self._console.width = self._screen.columns - 3
         parts, bar = fitting(standing.parts(self._workers.table), self._console.width)
         before, after = (
             GAP.join(part.markup for part in parts if part.after_bar is is_after)
