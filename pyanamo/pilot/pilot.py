@@ -104,6 +104,7 @@ class Pilot:
             table=settings.table,
             crew=self._crew,
             shared=self._shared,
+            walltime=self._walltime,
             tally=self._tally,
             quota=Quota(settings.max_items),
             make_worker=self._make_worker,
@@ -128,6 +129,7 @@ class Pilot:
             with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:
                 while self._workers:
                     self._turn(stop, again, wake)
+                self._workers.fail_if_nothing_ran()
                 self._summary.why = self._why_no_more(stop)
                 if self._screen is None and not stop:
                     self._log_end()

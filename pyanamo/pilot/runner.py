@@ -114,7 +114,7 @@ class Runner:
     def _wait_and_run(self, work: Work, task: Task) -> Result | None:
         """Run one task as soon as the machine has room for it; None when it was interrupted.
 
-        Raises `Shortage` if there is none for a while.
+        Raises `Shortage` if there is none for a while, or until the wall time is used up.
         """
         give_up_at = time.monotonic() + random.uniform(0.5, 1.0) * ROOM_SECONDS
         while True:
@@ -122,7 +122,7 @@ class Runner:
                 result = self._run(work, task)
             except Shortage as shortage:
                 tell(shortage)
-                if time.monotonic() >= give_up_at:
+                if time.monotonic() >= give_up_at or not self.walltime.allows_another():
                     raise
             else:
                 if result is not None:

@@ -13,6 +13,7 @@ import resource
 import tempfile
 from contextlib import suppress
 
+from pyanamo.errors import PyAnamoError
 from pyanamo.pilot.cgroup import cgroup_files
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,11 @@ _told = mmap.mmap(-1, len(KINDS))  # shared by the processes that are forked lat
 def allow_files(items: int, nests: int) -> tuple[int, int]:
     """Raise the limit of open files as far as needed; the `-i` and `-n` that it is enough for.
 
-    These are the ones given, or less if there can't be files for that many.
+    These are the ones given, or less if there can't be files for that many. Raises `PyAnamoError`
+    if there can't be files for one task.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = OWN_FILES + items * FILES_OF_A_WORKER + nests * FILES_OF_A_TASK
+    needed = _files_for(items, nests)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return items, nests
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -93,21 +95,32 @@ def allow_files(items: int, nests: int) -> tuple[int, int]:
         soft = wanted
     if soft >= needed:
         return items, nests
+    if soft < (least := _files_for(1, 1)):
+        raise PyAnamoError(
+            f"a pilot needs up to {least} open files per process, but ulimit -n is {soft}: "
+            f"raise the limit (ulimit -n {least})"
+        )
     spare = soft - OWN_FILES
     fewer_items = max(1, min(items, (spare - FILES_OF_A_TASK) // FILES_OF_A_WORKER))
     fewer_nests = (spare - fewer_items * FILES_OF_A_WORKER) // FILES_OF_A_TASK
     fewer_nests = max(1, min(nests, fewer_nests))
     log.warning(
         "-i %d -n %d needs up to %d open files per process, but ulimit -n is %d: using "
-        "-i %d -n %d instead; raise the limit to run more tasks at a time",
+        "-i %d -n %d instead; raise the limit (ulimit -n %d) to run more tasks at a time",
         items,
         nests,
         needed,
         soft,
         fewer_items,
         fewer_nests,
+        needed,
     )
     return fewer_items, fewer_nests
+
+
+def _files_for(items: int, nests: int) -> int:
+    """How many open files a process of the pilot needs at most."""
+    return OWN_FILES + items * FILES_OF_A_WORKER + nests * FILES_OF_A_TASK
 
 
 def check_processes(items: int, nests: int) -> None:

@@ -18,6 +18,7 @@ from pyanamo.pilot.shared import Quota, SharedNumbers
 from pyanamo.pilot.shortage import EXIT_CODE, Shortage, tell
 from pyanamo.pilot.tally import Tally
 from pyanamo.pilot.unrecorded import kept_file
+from pyanamo.pilot.walltime import WallTime
 from pyanamo.pilot.worker import (
     ItemClaimed,
     ItemEnded,
@@ -65,6 +66,7 @@ class Workers:
     table: str  # the workflow table's name
     crew: Crew
     shared: SharedNumbers
+    walltime: WallTime
     tally: Tally
     quota: Quota
     make_worker: MakeWorker
@@ -77,6 +79,7 @@ class Workers:
     _memory_kills: RecentKills = field(default_factory=RecentKills)
     _short_since: float = -math.inf  # monotonic clock: since when there has been no room
     _last_short: float = -math.inf  # when a worker last said so
+    _shortage: str = ""  # what it said
 
     def __post_init__(self) -> None:
         self._vacancies = {number: _Vacancy() for number in range(self.crew.size)}
@@ -116,10 +119,16 @@ class Workers:
         self._memory_kills.look()
         now = time.monotonic()
         for number, vacancy in list(self._vacancies.items()):
-            if self._is_over and (vacancy.lost is None or now >= self.kill_at):
+            if now >= self.kill_at or (vacancy.lost is None and not self._may_claim):
                 self._close(number, vacancy)
             elif now >= vacancy.start_at and not self._start(number, vacancy):
                 return  # there is no room for the others either
+
+    def fail_if_nothing_ran(self) -> None:
+        """At the end: if no task has ended, and there was no room, that is the pilot's error."""
+        ran = self.shared.tasks_ended or self.tally.summary.nothing_left
+        if self._shortage and not ran and not self.is_stopping and not self.shared.draining:
+            self.tally.fail(f"no task could be run: {self._shortage}")
 
     def stop(self, reason: str, kill_at: float) -> None:
         """Have nothing more claimed, and all given back; kill workers that run at `kill_at`."""
@@ -193,6 +202,12 @@ class Workers:
         """Whether no worker is to be replaced, but to give back what the one before it held."""
         return self.is_stopping or bool(self.tally.summary.error)
 
+    @property
+    def _may_claim(self) -> bool:
+        """Whether a worker that is started now may claim something."""
+        ends = self._is_over or self.shared.draining
+        return not ends and self.walltime.allows_another()
+
     def _start(self, number: int, vacancy: _Vacancy) -> bool:
         """Start a worker in an empty place; whether there was room for it."""
         quota = Quota(0) if self._is_over else self.quota
@@ -224,7 +239,7 @@ class Workers:
         now = time.monotonic()
         if now - self._last_short > 2 * LONGEST_PAUSE:
             self._short_since = now
-        self._last_short = now
+        self._last_short, self._shortage = now, shortage
         if now - self._short_since >= ROOM_SECONDS and not self._claims:
             self.tally.fail(f"no task could be started for {ROOM_SECONDS:.0f} s: {shortage}")
             self.shared.drain()

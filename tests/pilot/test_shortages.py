@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 
 import pytest
 
@@ -29,7 +30,26 @@ def test_too_few_files(local: Place) -> None:
     (line,) = warnings(ended, "open files")
     assert "-i 2 -n 30 needs up to " in line
     assert "ulimit -n is 110: using -i 2 -n " in line
-    assert "raise the limit" in line
+    assert "raise the limit (ulimit -n 368) to run more" in line
+
+
+@pytest.mark.parametrize("flags", [(), ("-i", "2", "-n", "8", "-w", "4")], ids=["1", "16"])
+def test_too_few_files_for_any_task(local: Place, flags: Sequence[str]) -> None:
+    """The pilot says so at once, and what limit to set."""
+    local.fill({"item": ["sleep 0.1"] * 2})
+    ended = local.start(*flags, prefix=with_files(30)).wait(20)
+    assert ended.code == 1
+    (line,) = ended.stderr.splitlines()
+    assert "needs up to 46 open files per process, but ulimit -n is 30" in line
+    assert "(ulimit -n 46)" in line
+    assert (local.item("item").state, local.item("item").attempts) == (TODO, 0)
+
+
+def test_the_least_files_for_a_task_are_enough(local: Place) -> None:
+    local.fill({"single": "sleep 0.1", "nested": ["bash -c 'echo out; echo err >&2'"] * 3})
+    ended = local.start(prefix=with_files(46)).wait()
+    assert (ended.code, ended.counts["done"]) == (0, 2)
+    assert warnings(ended, "") == []
 
 
 def test_a_soft_limit_of_files_is_raised(local: Place) -> None:
@@ -59,6 +79,17 @@ def test_too_few_processes_for_workers(local: Place) -> None:
     assert (ended.counts["done"], ended.counts["failed"], ended.counts["lost"]) == (20, 0, 0)
     assert {item.attempts for item in local.items().values()} == {1}
     assert len(warnings(ended, "no more processes or threads available")) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_wall_time_ends_a_pilot_that_has_no_room(local: Place, count: int) -> None:
+    """That nothing could be run is its error."""
+    local.fill({f"item{number}": ["sleep 0.1"] * 2 for number in range(3)})
+    pilot = local.start("-i", "3", "-n", "6", "-w", "5", prefix=with_processes(count))
+    ended = pilot.wait(20)
+    assert (ended.code, ended.counts["done"]) == (1, 0)
+    assert "no task could be run: no more processes or threads available" in ended.stderr
+    assert {(item.state, item.attempts) for item in local.items().values()} == {(TODO, 0)}
 
 
 def test_a_stop_while_workers_have_no_room(local: Place) -> None:
