@@ -156,8 +156,7 @@ class LiveLine:
 
     def _drawn(self, standing: Standing) -> str:
         """The line, with the terminal's colours."""
-        # Some columns less: for the ^C that the terminal shows, and because terminals differ in what
-        # follows in the last one.
+        # Some columns less: the terminal may show a ^C, and what follows in the last one differs.
         self._console.width = self._screen.columns - 3
         parts, bar = fitting(standing.parts(self._workers.table), self._console.width)
         before, after = (

@@ -13,7 +13,6 @@ import resource
 import tempfile
 from contextlib import suppress
 
-from pyanamo.errors import PyAnamoError
 from pyanamo.pilot.cgroup import cgroup_files
 
 log = logging.getLogger(__name__)
@@ -82,8 +81,7 @@ _told = mmap.mmap(-1, len(KINDS))  # shared by the processes that are forked lat
 def allow_files(items: int, nests: int) -> tuple[int, int]:
     """Raise the limit of open files as far as needed; the `-i` and `-n` that it is enough for.
 
-    These are the ones given, or less if there can't be files for that many. Raises `PyAnamoError`
-    if there can't be files for one task.
+    These are the ones given, or less if there can't be files for that many.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _files_for(items, nests)
@@ -95,24 +93,19 @@ def allow_files(items: int, nests: int) -> tuple[int, int]:
         soft = wanted
     if soft >= needed:
         return items, nests
-    if soft < (least := _files_for(1, 1)):
-        raise PyAnamoError(
-            f"a pilot needs up to {least} open files per process, but ulimit -n is {soft}: "
-            f"raise the limit (ulimit -n {least})"
-        )
     spare = soft - OWN_FILES
     fewer_items = max(1, min(items, (spare - FILES_OF_A_TASK) // FILES_OF_A_WORKER))
     fewer_nests = (spare - fewer_items * FILES_OF_A_WORKER) // FILES_OF_A_TASK
     fewer_nests = max(1, min(nests, fewer_nests))
+    instead = f"using -i {fewer_items} -n {fewer_nests} instead; "
     log.warning(
-        "-i %d -n %d needs up to %d open files per process, but ulimit -n is %d: using "
-        "-i %d -n %d instead; raise the limit (ulimit -n %d) to run more tasks at a time",
+        "-i %d -n %d needs up to %d open files per process, but ulimit -n is %d: "
+        "%sraise the limit (ulimit -n %d)",
         items,
         nests,
         needed,
         soft,
-        fewer_items,
-        fewer_nests,
+        "" if (fewer_items, fewer_nests) == (items, nests) else instead,
         needed,
     )
     return fewer_items, fewer_nests

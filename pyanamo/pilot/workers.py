@@ -269,6 +269,7 @@ class Workers:
             return
         vacancy = _Vacancy(lost=lost)
         if code == EXIT_CODE:
+            self._shortage = self._shortage or "see the warning about it"
             vacancy.start_at = time.monotonic() + FIRST_PAUSE
             vacancy.pause = 2 * FIRST_PAUSE
         if code != EXIT_CODE or claim is not None:
