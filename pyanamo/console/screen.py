@@ -221,7 +221,7 @@ def plain(value: Any) -> Any:
 
 def require_consent(what: str) -> None:
     """Ask on the terminal whether to go on. Raises `PyAnamoError` if the answer is no."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"{what}: give --yes to continue")
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyanamo.cli import TIME_HELP, duration, utf8_name
+from pyanamo.cli import TIME_HELP, duration, stdin_bytes, utf8_name
 from pyanamo.console.arguments import ITEM_HELP, flag_words
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
@@ -177,7 +176,7 @@ def _listed(flag: str, files: Sequence[str]) -> list[str]:
 def _text(file: str) -> str:
     """The text of a file, or of stdin."""
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        content = stdin_bytes() if file == "-" else Path(file).read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
         raise PyAnamoError(f"{file} can't be read: {error.strerror}") from error
