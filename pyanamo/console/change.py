@@ -9,7 +9,12 @@ from itertools import chain, islice, takewhile
 from pyanamo.cli import say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import counted, json_error, print_data, print_json, require_consent
-from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.console.selecting import (
+    add_selection_flags,
+    selection_of,
+    selection_text,
+    told_of_unmatched,
+)
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
 from pyanamo.parser import Parser
@@ -192,7 +197,7 @@ def _run(
     if selection.is_all and needs_items:
         raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
-        found = workflow.names(selection)
+        found = told_of_unmatched(selection, workflow.names(selection))
         if arguments.dry_run:
             return _dry_run(arguments, done, [item_id for _, item_id in found])
         first = list(islice(found, ASK_FROM))

@@ -16,7 +16,12 @@ from pyanamo.console.screen import (
     print_lines,
     print_table,
 )
-from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.console.selecting import (
+    add_selection_flags,
+    selection_of,
+    selection_text,
+    told_of_unmatched,
+)
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Item, ItemSummary
 from pyanamo.timetext import duration_text, short_date
@@ -85,7 +90,7 @@ def run_items(arguments: argparse.Namespace) -> int:
     columns = _columns(arguments)
     selection = selection_of(arguments)
     with workflow_of(arguments) as workflow:
-        rows = workflow.items(selection)
+        rows = told_of_unmatched(selection, workflow.items(selection))
         first = next(rows, None)
         if first is None and not selection.is_all:
             raise ItemNotFound(f"no item matches {selection_text(arguments)}")

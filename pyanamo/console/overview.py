@@ -75,7 +75,8 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="STEP=STATE",
-        help="only samples whose state in STEP is STATE; STEP= for samples without items there",
+        help="only samples whose state in STEP is STATE; STEP= for samples without items there, "
+        "STEP=stuck for those that --summary counts as stuck there",
     )
     form = samples.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help=f"print CSV; {CSV_HELP}")
