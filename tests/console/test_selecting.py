@@ -72,7 +72,7 @@ def test_a_list_may_be_what_samples_prints(shelf: Operator) -> None:
     assert names_in(shelf, "--items", "-", stdin=whole) == ["bad2", "busy", "lost"]
 
 
-@pytest.mark.parametrize("command", ["items", "export", "hold", "restart"])
+@pytest.mark.parametrize("command", ["items", "export", "restart"])
 def test_samples_of_a_list_that_are_nowhere_are_named(shelf: Operator, command: str) -> None:
     names = "\n".join(["TYPO1", "S1", "S3", "TYPO2"]).encode()
     ended = types(shelf, command, "--task-ids", "-", stdin=names)
