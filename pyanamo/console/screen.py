@@ -85,7 +85,7 @@ def rich_console() -> Console | None:
 def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> list[str]:
     """Print rows of text below a header: as wide as the terminal, or tab-separated in a pipe.
 
-    Returns the names of the columns that the terminal was too narrow for.
+    Returns the headings of the columns that the terminal was too narrow for.
     """
     kinds = [Column(heading=kind) if isinstance(kind, str) else kind for kind in columns]
     if is_terminal():
@@ -226,6 +226,16 @@ def require_consent(what: str) -> None:
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PyAnamoError("nothing was changed")
+
+
+def number_text(number: int) -> str:
+    """Return `1,234` for a terminal, `1234` for a pipe."""
+    return f"{number:,}" if is_terminal() else str(number)
+
+
+def number_columns(headings: Iterable[str]) -> list[Column]:
+    """Return columns of numbers."""
+    return [Column(heading=heading, right=True) for heading in headings]
 
 
 def counted(items: int) -> str:
