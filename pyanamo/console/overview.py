@@ -312,5 +312,7 @@ def _print_samples_summary(samples: Samples, *, as_json: bool) -> None:
     for step in samples.steps:
         rows += [(f"in {step}", summary.in_step[step]), (f"stuck in {step}", summary.stuck[step])]
     rows.append(("not begun", summary.not_begun))
-    columns = ("Where", *number_columns(["Samples"]))
-    print_table(columns, ((where, number_text(count)) for where, count in rows))
+    print_table(
+        ("Where", *number_columns(["Samples"])),
+        ((where, number_text(count)) for where, count in rows),
+    )
