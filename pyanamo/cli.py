@@ -7,7 +7,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -189,6 +190,14 @@ def run_command_line(main: Callable[[], int]) -> int:
     """Run a command line; the exit code. Turn a `PyAnamoError` into its message and exit code."""
     _choose_encodings()
     try:
+        return _run(main)
+    finally:
+        with _writing_to_stderr():
+            sys.stderr.flush()  # a log's line may still be in its buffer
+
+
+def _run(main: Callable[[], int]) -> int:
+    try:
         try:
             return main()
         except OutputError:
@@ -234,8 +243,27 @@ def watch_stdout() -> None:
 
 
 def say(text: str) -> None:
-    """Print a message to stderr, without what might control a terminal."""
-    print(harmless(text), file=sys.stderr, flush=True)
+    """Print a message to stderr, without what might control a terminal.
+
+    If stderr can't be written to, the message is lost: the work goes on.
+    """
+    with _writing_to_stderr():
+        print(harmless(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _writing_to_stderr() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        discard(sys.stderr)  # the interpreter's own try, at the exit, would change the exit code
+
+
+def stdin_bytes() -> bytes:
+    """Read all of stdin. Raises `PyAnamoError` if it is closed."""
+    if sys.stdin is None:
+        raise PyAnamoError("stdin is closed: name a file instead of -")
+    return sys.stdin.buffer.read()
 
 
 def _choose_encodings() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class ItemNotFound(PyAnamoError):
     """No item matches, or an item has no such task."""
 
     exit_code = 4
+    names: Sequence[str] = ()  # that no item has
 
 
 class DamagedItem(PyAnamoError):

@@ -15,6 +15,7 @@ from pyanamo.cli import (
     add_version_flag,
     delimiters_of,
     say,
+    stdin_bytes,
     store_of,
     table_of,
 )
@@ -97,7 +98,7 @@ def read_tasks(arguments: argparse.Namespace) -> TaskFile:
         raise UsageError("-i is empty: give a file, or - for stdin")
     name = "stdin" if arguments.input == "-" else arguments.input
     try:
-        content = _stdin() if arguments.input == "-" else Path(name).read_bytes()
+        content = stdin_bytes() if arguments.input == "-" else Path(name).read_bytes()
     except OSError as error:
         raise PyAnamoError(f"{name} can't be read: {error.strerror}") from error
     tasks = parse_task_file(content, name, delimiter=delimiter, nested_delimiter=nested)
@@ -175,9 +176,3 @@ def _told(total: Added, replace: bool) -> str:
     if replace:
         return f"imported {total.imported}, replaced {total.replaced}"
     return f"imported {total.imported}, already there {total.already_there}"
-
-
-def _stdin() -> bytes:
-    if sys.stdin is None:
-        raise PyAnamoError("stdin is closed: name a file instead of -")
-    return sys.stdin.buffer.read()

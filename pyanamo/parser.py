@@ -27,6 +27,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the words. Raises `UsageError` for one that is not known, with the nearest flag."""
+        self._begins_with_flag = str(args[0]).startswith("-") if args else False
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].partition("=")[0]
@@ -42,7 +43,9 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices))
         nearest = did_you_mean(str(value), choices)
         if isinstance(action, argparse._SubParsersAction):
-            self.error(f"{value!r} is not a command{nearest or ': use ' + ', '.join(choices)}")
+            hint = "; flags go after the command" if self._begins_with_flag else ""
+            use = f": use {', '.join(choices)}"
+            self.error(f"{value!r} is not a command{hint or nearest or use}")
         raise argparse.ArgumentError(
             action, f"{value!r} is not one of {', '.join(choices)}{nearest}"
         )

@@ -9,7 +9,12 @@ from itertools import chain, islice, takewhile
 from pyanamo.cli import say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import counted, json_error, print_data, print_json, require_consent
-from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.console.selecting import (
+    add_selection_flags,
+    selection_of,
+    selection_text,
+    told_of_unmatched,
+)
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
 from pyanamo.parser import Parser
@@ -114,19 +119,33 @@ def run_restart(arguments: argparse.Namespace) -> int:
         lambda workflow, selection, found: workflow.restart(
             selection, found, tasks=arguments.task, all_tasks=arguments.all_tasks
         ),
+        why_left="items that are todo stay so, and nested ones whose tasks are all done "
+        "(unless --task or --all-tasks selects some)",
     )
 
 
 def run_hold(arguments: argparse.Namespace) -> int:
     """Set items aside."""
-    return _run(arguments, selection_of(arguments), "held", Workflow.hold)
+    return _run(
+        arguments,
+        selection_of(arguments),
+        "held",
+        Workflow.hold,
+        why_left="only todo and failed items can be held",
+    )
 
 
 def run_unhold(arguments: argparse.Namespace) -> int:
     """Put held items back."""
     if arguments.reason and not arguments.state:
         arguments.state = [ItemState.HELD.value]
-    return _run(arguments, selection_of(arguments), "put back", Workflow.unhold)
+    return _run(
+        arguments,
+        selection_of(arguments),
+        "put back",
+        Workflow.unhold,
+        why_left="only held items can be put back",
+    )
 
 
 def run_release(arguments: argparse.Namespace) -> int:
@@ -171,6 +190,7 @@ def run_delete(arguments: argparse.Namespace) -> int:
                 selection, arguments.task, found
             ),
             always_ask=True,
+            why_left="an item keeps at least one task: to delete all of them, delete the item",
         )
     return _run(arguments, selection_of(arguments), "deleted", Workflow.delete, always_ask=True)
 
@@ -183,16 +203,18 @@ def _run(
     *,
     always_ask: bool = False,
     needs_items: bool = True,
+    why_left: str = "",
 ) -> int:
     """Find the items, ask if there are many, change them, and tell; the exit code.
 
     The index is read once: while the items are changed, or before it if the operator must be asked.
-    In that case the names of all items are kept in memory.
+    In that case the names of all items are kept in memory. `why_left` says which items can't be
+    changed.
     """
     if selection.is_all and needs_items:
         raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
-        found = workflow.names(selection)
+        found = told_of_unmatched(selection, workflow.names(selection))
         if arguments.dry_run:
             return _dry_run(arguments, done, [item_id for _, item_id in found])
         first = list(islice(found, ASK_FROM))
@@ -209,10 +231,16 @@ def _run(
             arguments,
             done,
             lambda stop: change(workflow, selection, takewhile(lambda _: not stop, all_found)),
+            why_left,
         )
 
 
-def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], Changed]) -> int:
+def _change(
+    arguments: argparse.Namespace,
+    done: str,
+    change: Callable[[Stop], Changed],
+    why_left: str = "",
+) -> int:
     """Change items until a stop signal or an error, and tell what was changed; the exit code.
 
     On a stop signal, the items that are being changed are the last ones.
@@ -231,6 +259,8 @@ def _change(arguments: argparse.Namespace, done: str, change: Callable[[Stop], C
         code, why = exit_code(stop.signal), why or stop.reason
     if why:
         say(f"{why}: run the command again for the rest")
+    if changed.unchanged and why_left:
+        say(why_left)
     _tell(arguments, done, changed, **failed)
     return code
 

@@ -20,6 +20,7 @@ from pyanamo.console import (
 )
 from pyanamo.console.arguments import tables_of
 from pyanamo.console.damage import DamageReport
+from pyanamo.console.hints import hint_at
 from pyanamo.console.screen import print_json_error
 from pyanamo.errors import ItemNotFound, PyAnamoError
 from pyanamo.parser import Parser
@@ -48,7 +49,12 @@ def _run(words: Sequence[str], program: str, damage: DamageReport) -> int:
     arguments = operator_parser(program).parse_args(words, argparse.Namespace(damage=damage))
     if "table" in arguments:
         arguments.table = tables_of(arguments)
-    code: int = arguments.run(arguments)
+    try:
+        code: int = arguments.run(arguments)
+    except ItemNotFound as error:
+        if error.names and not error.is_answered:
+            raise ItemNotFound(f"{error}{hint_at(error.names, arguments)}") from error
+        raise
     return code
 
 

@@ -15,7 +15,12 @@ from pyanamo.console.screen import (
     print_data,
     print_json_list,
 )
-from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.console.selecting import (
+    add_selection_flags,
+    selection_of,
+    selection_text,
+    told_of_unmatched,
+)
 from pyanamo.errors import ItemNotFound, TaskFileError
 from pyanamo.model import Item
 from pyanamo.tables.attributes import Attributes, attribute_names, item_attributes
@@ -65,7 +70,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     delimiters = delimiters_of(arguments.delimiter, arguments.nested_delimiter)
     left_out = LOGS if arguments.no_logs else ()
     with workflow_of(arguments) as workflow:
-        items = workflow.export(selection)
+        items = told_of_unmatched(selection, workflow.export(selection))
         first = next(items, None)
         if first is None and not selection.is_all:
             raise ItemNotFound(f"no item matches {selection_text(arguments)}")

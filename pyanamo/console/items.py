@@ -16,7 +16,12 @@ from pyanamo.console.screen import (
     print_lines,
     print_table,
 )
-from pyanamo.console.selecting import add_selection_flags, selection_of, selection_text
+from pyanamo.console.selecting import (
+    add_selection_flags,
+    selection_of,
+    selection_text,
+    told_of_unmatched,
+)
 from pyanamo.errors import ItemNotFound, UsageError
 from pyanamo.model import Item, ItemSummary
 from pyanamo.timetext import duration_text, short_date
@@ -59,6 +64,10 @@ SCREEN_COLUMNS = {
     "Lock_Date": Column(heading="Claimed", name="Lock_Date", gives_way=True),
     "InstanceID": Column(heading="InstanceID", gives_way=True),
 }
+# What --columns takes, in any case: the names, and the headings on a terminal.
+_NAMES = {name.lower(): name for name in ITEM_COLUMNS} | {
+    column.heading.lower(): name for name, column in SCREEN_COLUMNS.items()
+}
 
 
 def add_commands(commands: Commands) -> None:
@@ -76,7 +85,7 @@ def add_commands(commands: Commands) -> None:
         "--columns",
         metavar="NAMES",
         help=f"the columns to show, separated by commas, or {ALL_COLUMNS}: "
-        f"{', '.join(ITEM_COLUMNS)}",
+        f"{', '.join(ITEM_COLUMNS)}; the headings on a terminal do as well, in any case",
     )
 
 
@@ -85,7 +94,7 @@ def run_items(arguments: argparse.Namespace) -> int:
     columns = _columns(arguments)
     selection = selection_of(arguments)
     with workflow_of(arguments) as workflow:
-        rows = workflow.items(selection)
+        rows = told_of_unmatched(selection, workflow.items(selection))
         first = next(rows, None)
         if first is None and not selection.is_all:
             raise ItemNotFound(f"no item matches {selection_text(arguments)}")
@@ -139,10 +148,10 @@ def _columns(arguments: argparse.Namespace) -> Sequence[str]:
         known = INDEX_COLUMNS if arguments.columns is None else ITEM_COLUMNS
         return [name for name in known if several or name != "Table"]
     names: list[str] = arguments.columns.split(",")
-    if unknown := [name for name in names if name not in ITEM_COLUMNS]:
+    if unknown := [name for name in names if name.lower() not in _NAMES]:
         expected = f"{ALL_COLUMNS}, or some of {','.join(ITEM_COLUMNS)}"
         raise UsageError(f"{unknown[0]!r} is not a column: expected {expected}")
-    return names
+    return [_NAMES[name.lower()] for name in names]
 
 
 def _chained(first: ItemSummary | None, rest: Iterator[ItemSummary]) -> Iterator[ItemSummary]:

@@ -50,9 +50,9 @@ class Layout:
 
     @property
     def left_out(self) -> list[str]:
-        """The names of the columns that aren't shown."""
+        """The headings of the columns that aren't shown."""
         hidden = (self.columns[n] for n in range(len(self.columns)) if n not in self.shown)
-        return [column.name or column.heading for column in hidden]
+        return [column.heading for column in hidden]
 
     def head(self) -> list[Line]:
         """The lines above the rows."""

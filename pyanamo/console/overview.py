@@ -16,6 +16,8 @@ from pyanamo.console.screen import (
     CSV_HELP,
     STATE_STYLES,
     is_terminal,
+    number_columns,
+    number_text,
     on_lines,
     on_screen,
     print_csv,
@@ -75,7 +77,8 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="STEP=STATE",
-        help="only samples whose state in STEP is STATE; STEP= for samples without items there",
+        help="only samples whose state in STEP is STATE; STEP= for samples without items there, "
+        "STEP=stuck for those that --summary counts as stuck there",
     )
     form = samples.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help=f"print CSV; {CSV_HELP}")
@@ -149,8 +152,8 @@ def _print_status(statuses: Sequence[Status], arguments: argparse.Namespace) -> 
     if arguments.json:
         print_json("status", tables=statuses)
     elif arguments.progress:
-        rows = ((one.table, *map(str, one.progress.values())) for one in statuses)
-        print_table(("Table", *(f"{percent} %" for percent in PROGRESS)), rows)
+        rows = ((one.table, *map(number_text, one.progress.values())) for one in statuses)
+        print_table(("Table", *number_columns(f"{percent} %" for percent in PROGRESS)), rows)
     elif not is_terminal():
         print_table(STATUS_COLUMNS, map(_status_row, statuses))
     elif arguments.watch is None:
@@ -309,4 +312,7 @@ def _print_samples_summary(samples: Samples, *, as_json: bool) -> None:
     for step in samples.steps:
         rows += [(f"in {step}", summary.in_step[step]), (f"stuck in {step}", summary.stuck[step])]
     rows.append(("not begun", summary.not_begun))
-    print_table(("Where", "Samples"), ((where, str(count)) for where, count in rows))
+    print_table(
+        ("Where", *number_columns(["Samples"])),
+        ((where, number_text(count)) for where, count in rows),
+    )

@@ -85,7 +85,7 @@ def rich_console() -> Console | None:
 def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> list[str]:
     """Print rows of text below a header: as wide as the terminal, or tab-separated in a pipe.
 
-    Returns the names of the columns that the terminal was too narrow for.
+    Returns the headings of the columns that the terminal was too narrow for.
     """
     kinds = [Column(heading=kind) if isinstance(kind, str) else kind for kind in columns]
     if is_terminal():
@@ -221,11 +221,21 @@ def plain(value: Any) -> Any:
 
 def require_consent(what: str) -> None:
     """Ask on the terminal whether to go on. Raises `PyAnamoError` if the answer is no."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"{what}: give --yes to continue")
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PyAnamoError("nothing was changed")
+
+
+def number_text(number: int) -> str:
+    """Return `1,234` for a terminal, `1234` for a pipe."""
+    return f"{number:,}" if is_terminal() else str(number)
+
+
+def number_columns(headings: Iterable[str]) -> list[Column]:
+    """Return columns of numbers."""
+    return [Column(heading=heading, right=True) for heading in headings]
 
 
 def counted(items: int) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from pyanamo.cli import TIME_HELP, duration, utf8_name
+from pyanamo.cli import TIME_HELP, duration, say, stdin_bytes, utf8_name
 from pyanamo.console.arguments import ITEM_HELP, flag_words
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
 from pyanamo.model import ItemState
 from pyanamo.parser import Parser
+from pyanamo.workflow.finding import MOST_NAMED
 from pyanamo.workflow.selection import Selection
+
+T = TypeVar("T")
 
 RULE = (
     "Items must match all flags that are given. A flag that is given several times matches items "
@@ -98,8 +101,8 @@ _CONDITIONS = (
         help="items of this group that `failures` shows",
     ),
 )
-# Flags that take a file with a name per line, by the field of their names: the file's header, if it
-# is what `items --columns` prints.
+# Flags that take a file with a name per line, by the column of their names in a file with a header,
+# as `items` and `samples` print it in a pipe.
 _LISTS = {"--items": "itemID", "--task-ids": "TaskID"}
 
 
@@ -130,7 +133,8 @@ def add_selection_flags(parser: Parser) -> None:
             action="append",
             default=[],
             metavar="FILE",
-            help=f"the {what} that FILE names, one per line; - for stdin",
+            help=f"the {what} that FILE names, one per line, or in the column {_LISTS[flag]} of "
+            "what `items` or `samples` prints in a pipe; - for stdin",
         )
 
 
@@ -161,23 +165,46 @@ def selection_text(arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
+def told_of_unmatched(selection: Selection, found: Iterable[T]) -> Iterator[T]:
+    """Yield what is found; at the end, say which of the given TaskIDs matched nothing.
+
+    If none matched, that is an error, which the caller tells. Items that are given by name as well
+    are meant to be some of a sample's only.
+    """
+    yield from found
+    unmatched = selection.unmatched_task_ids
+    given = len(set(selection.task_id))
+    if unmatched and len(unmatched) < given and not selection.names:
+        more = f" and {len(unmatched) - MOST_NAMED} more" if len(unmatched) > MOST_NAMED else ""
+        listed = ", ".join(map(repr, unmatched[:MOST_NAMED]))
+        say(f"no item matches {len(unmatched)} of the {given} TaskIDs: {listed}{more}")
+
+
 def _listed(flag: str, files: Sequence[str]) -> list[str]:
     """The names in files. Raises `ItemNotFound` for a file without any: it doesn't select all."""
     names = []
     for file in files:
-        found = [name for line in _text(file).splitlines() if (name := line.strip())]
-        if found[:1] == [_LISTS[flag]]:
-            del found[0]
+        found = _column(_text(file), _LISTS[flag])
         if not found:
             raise ItemNotFound(f"no item matches {flag} {file}: it names none")
         names += found
     return names
 
 
+def _column(text: str, heading: str) -> list[str]:
+    """The names in the column below a heading; in the first one if no line is the header."""
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
+    place = 0
+    if rows and heading in (header := [field.strip() for field in rows[0]]):
+        place = header.index(heading)
+        del rows[0]
+    return [name for row in rows if (name := row[min(place, len(row) - 1)].strip())]
+
+
 def _text(file: str) -> str:
     """The text of a file, or of stdin."""
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        content = stdin_bytes() if file == "-" else Path(file).read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
         raise PyAnamoError(f"{file} can't be read: {error.strerror}") from error

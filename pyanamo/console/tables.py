@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from pyanamo.cli import say, store_of
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.damage import DamageReport
-from pyanamo.console.screen import counted, print_json, print_table, require_consent
+from pyanamo.console.screen import (
+    counted,
+    number_columns,
+    number_text,
+    print_json,
+    print_table,
+    require_consent,
+)
 from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
@@ -73,14 +80,15 @@ def run_tables(arguments: argparse.Namespace) -> int:
     if not found:
         say(f"no table in {store.local or 'this region'} is PyAnamo's: import items first")
     if arguments.json:
-        counts = [{"table": each.table, "items": each.items, "total": each.total} for each in found]
-        print_json("tables", tables=counts)
+        answer = [{"table": each.table, "items": each.items, "total": each.total} for each in found]
+        print_json("tables", tables=answer)
         return 0
     rows = (
-        (each.table, *map(str, (*(each.items[state] for state in ItemState), each.total)))
+        (each.table, *map(number_text, (*(each.items[state] for state in ItemState), each.total)))
         for each in found
     )
-    print_table(("Table", *(state.value for state in ItemState), "Items"), rows)
+    counts = number_columns((*(state.value for state in ItemState), "Items"))
+    print_table(("Table", *counts), rows)
     return 0
 
 

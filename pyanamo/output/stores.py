@@ -84,6 +84,8 @@ class LogFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder):
                 pass
+        except FileExistsError as error:
+            raise PyAnamoError(f"the log folder {self._folder} is not a folder") from error
         except OSError as error:
             raise PyAnamoError(
                 f"the log folder {self._folder} can't be written to: {error.strerror}"

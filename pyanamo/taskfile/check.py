@@ -29,6 +29,7 @@ from pyanamo.taskfile.rows import (
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
+_OTHER_DELIMITERS = {"|": "|", ",": ",", "\t": r"\t"}  # as -d takes them
 # Tasks get the TaskID in their environment, whose strings are as limited as a command's words.
 MOST_BYTES = {"itemID": MAX_KEY_BYTES, "TaskID": MAX_WORD_BYTES - len("PYANAMO_TASK_ID=")}
 _CR = r"has a CR in it: expected LF at line ends: convert old Mac files with tr '\r' '\n'"
@@ -73,6 +74,15 @@ def parse_task_file(
         reader=check.reader,
         nested_delimiter=nested_delimiter,
     )
+
+
+def _delimiter_hint(line: str, nested_delimiter: str) -> str:
+    """Return a hint at the flags with which the line is a header; empty if there are none."""
+    for delimiter, word in _OTHER_DELIMITERS.items():
+        if set(REQUIRED) <= set(column_names(line, delimiter)):
+            nested = " -n ';'" if delimiter == nested_delimiter else ""  # they must differ
+            return f" (this is one with -d '{word}'{nested})"
+    return ""
 
 
 class _Check:
@@ -131,7 +141,8 @@ class _Check:
             self._note(number, f"{shown(line)} {_CR}")
             return False
         if not set(columns) & set(ALL_COLUMNS):
-            self._note(number, f"{shown(line)} is not a header: {expected}")
+            hint = _delimiter_hint(line, self._nested_delimiter)
+            self._note(number, f"{shown(line)} is not a header: {expected}{hint}")
             return False
         for missing in (name for name in REQUIRED if name not in columns):
             self._note(number, f"the header {shown(line)} lacks {missing}: {expected}")

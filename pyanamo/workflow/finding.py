@@ -126,7 +126,9 @@ class Finder:
     def _not_found(self, names: Sequence[str]) -> ItemNotFound:
         what = "item {} is" if len(names) == 1 else "items {} are"
         listed = ", ".join(map(repr, names))
-        return ItemNotFound(f"{what.format(listed)} not in {', '.join(self._tables)}")
+        error = ItemNotFound(f"{what.format(listed)} not in {', '.join(self._tables)}")
+        error.names = names
+        return error
 
     def _whole(
         self, selection: Selection, rows: Iterable[ItemSummary]

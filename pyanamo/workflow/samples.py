@@ -105,7 +105,9 @@ class Samples:
 
     def where(self, filters: Sequence[Filter]) -> Samples:
         """Only the samples that match all the filters."""
-        rows = (row for row in self.rows if all(wanted.matches(row) for wanted in filters))
+        rows = (
+            row for row in self.rows if all(wanted.matches(row, self.steps) for wanted in filters)
+        )
         return Samples(steps=self.steps, rows=tuple(rows))
 
 
@@ -125,14 +127,15 @@ def samples_of(streams: Mapping[str, Iterable[ItemSummary]]) -> Samples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Selects samples by the state of their cell in a step."""
+    """Selects samples by the state of their cell in a step, or those that are stuck there."""
 
     step: str
-    state: ItemState | None  # None selects samples without items in the step
+    state: ItemState | None = None  # None selects samples without items in the step
+    stuck: bool = False  # whether it selects those that a summary counts as stuck in the step
 
     @classmethod
     def parse(cls, text: str, steps: Sequence[str]) -> Filter:
-        """Read `STEP=failed`, or `STEP=` for no items. Raises `UsageError` if it isn't a filter.
+        """Read `STEP=failed`, `STEP=stuck`, or `STEP=` for no items. Raises `UsageError`.
 
         A cell with items in several states has the most pressing state, the one that it shows.
         """
@@ -144,13 +147,17 @@ class Filter:
             )
         if step not in steps:
             raise UsageError(f"{step!r} in {text!r} is not a step: expected {', '.join(steps)}")
+        if state == Stage.STUCK.value:
+            return cls(step=step, stuck=True)
         if state not in states:
-            known = ", ".join(filter(None, states))
+            known = ", ".join([*filter(None, states), Stage.STUCK.value])
             raise UsageError(f"{state!r} in {text!r} is not a state: expected {known}, or nothing")
         return cls(step=step, state=states[state])
 
-    def matches(self, sample: Sample) -> bool:
-        """Whether the filter selects a sample."""
+    def matches(self, sample: Sample, steps: Sequence[str]) -> bool:
+        """Whether the filter selects a sample of a workflow of these steps."""
+        if self.stuck:
+            return place_of(sample, steps) == Place(stage=Stage.STUCK, step=self.step)
         return sample.cell(self.step).state is self.state
 
 

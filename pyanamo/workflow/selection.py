@@ -81,7 +81,7 @@ class Selection:
 
     def matches(self, row: ItemSummary, now: float) -> bool:
         """Whether a row of the index matches, apart from reason and group."""
-        return (
+        matches = (
             (not self.names or row.item_id in self._names)
             and (not self.searched_states or row.state in self.searched_states)
             and _matches_any(row.item_id, self.pattern)
@@ -90,6 +90,14 @@ class Selection:
             and (not self._exit_codes or row.exit_code in self._exit_codes)
             and self._has_age(row, now)
         )
+        if matches and self.task_id:
+            self._matched_task_ids.add(row.task_id)
+        return matches
+
+    @property
+    def unmatched_task_ids(self) -> list[str]:
+        """The given TaskIDs that no row had which has matched so far."""
+        return [name for name in dict.fromkeys(self.task_id) if name not in self._matched_task_ids]
 
     def matches_item(self, table: str, item: Item, now: float) -> bool:
         """Whether an item matches at `now`."""
@@ -102,6 +110,10 @@ class Selection:
     @cached_property
     def _task_ids(self) -> frozenset[str]:
         return frozenset(self.task_id)
+
+    @cached_property
+    def _matched_task_ids(self) -> set[str]:
+        return set()
 
     @cached_property
     def _exit_codes(self) -> frozenset[int]:

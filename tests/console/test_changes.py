@@ -159,7 +159,9 @@ def test_the_index_is_read_once(hosted: Operator, dynamodb: str) -> None:
 
 
 def test_hold_and_unhold(stocked: Operator) -> None:
-    assert stocked.sees("hold", "waits", "bad1", "fine") == "held 2, left as they are 1\n"
+    why = "only todo and failed items can be held\n"
+    told = stocked.sees("hold", "waits", "bad1", "fine", told=why)
+    assert told == "held 2, left as they are 1\n"
     with stocked.opened() as table:
         claim = table.claim("pilot-9", lease=60, max_attempts=3)
         assert claim is not None  # for want of anything else
@@ -245,6 +247,9 @@ def test_delete(stocked: Operator) -> None:
 
 def test_delete_of_nested_tasks(stocked: Operator) -> None:
     assert stocked.sees("delete", "parts", "--task", "Task_0", "--yes") == "changed 1\n"
+    left = ("delete", "parts", "--task", "Task_1", "--task", "Task_2", "--yes")
+    why = "an item keeps at least one task: to delete all of them, delete the item\n"
+    assert stocked.sees(*left, told=why) == "changed 0, left as they are 1\n"
     item = stocked.item("parts")
     assert [task.name for task in item.tasks] == ["Task_1", "Task_2"]
     assert set(item.results) == {"Task_1", "Task_2"}

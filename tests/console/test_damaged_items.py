@@ -160,6 +160,7 @@ COMMANDS = (
 EXPECTED = re.compile(
     rf"{TOLD}|{LOCKED}|no item matches .+|(Task_\d+ of )?item 'bad\d*' (has|can).+|"
     r"item 'bad\d*'[:,]? .+|only the .+|the last .+|.*TaskScript.*|"
+    r"only [a-z ]+ items can be [a-z ]+|items that are todo stay so.+|"
     "these tables are in a file on this machine: no AWS Batch job holds items of them"
 )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from resource import RLIMIT_NOFILE, getrlimit
 from unittest import mock
 
@@ -99,6 +101,28 @@ def test_bad_input(shelf: Operator, words: list[str], code: int, message: str) -
     assert (ended_so.code, ended_so.stdout) == (code, "")
     assert message in ended_so.stderr
     assert ended_so.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_no_items(shelf: Operator) -> None:
+    with closing(shelf.store.open("Call")) as table:
+        table.create()
+    for name, hint in (
+        ("Call", " (for several tables: -t Align -t Call)"),
+        ("S10", " (it is a TaskID: --task-id S10)"),
+        ("wait", "; did you mean 'waits'?"),
+        ("nothing-like-it", ""),
+    ):
+        for words in (["restart", name, "--state", "failed"], ["show", name]):
+            ended = shelf.types(*words)
+            assert (ended.code, ended.stderr) == (4, f"item {name!r} is not in Align{hint}\n")
+    answer = json.loads(shelf.types("items", "Call", "--json").stdout)
+    assert answer["error"].endswith("-t Align -t Call)")
+
+
+def test_flags_before_the_command(embedded: Operator) -> None:
+    ended = run_main(command_line.main, ["--local", "op.db", "status"], environment={})
+    assert ended.code == 2
+    assert ended.stderr.startswith("'op.db' is not a command; flags go after the command (see ")
 
 
 def test_a_bad_name_for_a_table(embedded: Operator) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from collections.abc import Mapping
 
 import pytest
 
 from pyanamo.model import ItemState
-from tests.support.makers import badly, done, ended, failed, nested, single
+from tests.support.makers import add, badly, done, ended, failed, nested, single
 from tests.support.operator import Operator
 from tests.support.programs import ROOT, finish
-from tests.support.terminal import COLUMNS, CTRL_C
+from tests.support.terminal import COLUMNS, CTRL_C, on_terminal
 
 LONG = "HG00096_HaplotypeCaller_chr20_part03"
 SAMPLE = "HG00096_whole_genome"
@@ -131,13 +132,39 @@ def test_names_are_whole_on_every_terminal(
             assert set("".join(names)) <= set(text)
 
 
+def test_columns_by_their_headings(cohort: Operator) -> None:
+    columns = ("state,EXIT,Ran,ended,Claimed,tasks,itemid", "reason,Step")
+    headers = [cohort.sees("items", "--columns", names).splitlines()[0] for names in columns]
+    assert headers == [
+        "ItemState\tExit_Code\tRun_Seconds\tDone_Date\tLock_Date\tNested\titemID",
+        "Reason\tTable",
+    ]
+
+
+def test_numbers_end_in_one_column(embedded: Operator) -> None:
+    embedded.table.create()
+    add(embedded.table, *(single(f"item-{number}", task_id=f"S{number}") for number in range(1200)))
+    environment = {**embedded.environment, "PYTHONPATH": str(ROOT)}
+    commands = (
+        (embedded.command("status", "--progress"), " 0 %"),
+        (embedded.command("samples", "--summary"), "Samples"),
+        ([sys.executable, "-m", "pyanamo", "tables"], "todo"),
+    )
+    for command, heading in commands:
+        with on_terminal(command, environment) as terminal:
+            assert terminal.end() == 0
+        first, *lines = terminal.text.split("\n")
+        (line, *_) = [line for line in lines if "1,200" in line]
+        assert line.index("1,200") + len("1,200") == first.index(heading) + len(heading)
+
+
 def test_what_does_not_fit_is_named(cohort: Operator) -> None:
     with cohort.at_terminal("items", columns=80) as terminal:
         assert terminal.end() == 0
     header, *rows = terminal.text.split("\n")
     assert header.split() == ["itemID", "TaskID", "State", "Tasks"]
     assert f"{LONG}    {SAMPLE}  failed    0/1" in rows
-    left_out = "Exit_Code, Run_Seconds, Done_Date, Lock_Date, InstanceID"
+    left_out = "Exit, Ran, Ended, Claimed, InstanceID"
     assert " ".join(rows).endswith(f"2 items. Not shown: {left_out} (--columns all) ")
     with cohort.at_terminal("items", "--columns", "all", columns=80) as terminal:
         assert terminal.end() == 0

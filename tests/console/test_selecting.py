@@ -63,6 +63,25 @@ def test_a_list_may_be_what_items_prints(shelf: Operator) -> None:
     assert ended.stdout == "put back 5, left as they are 2, in use by others 2\n"
 
 
+def test_a_list_may_be_what_samples_prints(shelf: Operator) -> None:
+    listed = shelf.sees("samples", "--where", "Align=failed").encode()
+    assert b"\t" in listed
+    restarted = types(shelf, "restart", "--task-ids", "-", "--state", "failed", stdin=listed)
+    assert (restarted.stdout, restarted.stderr) == ("restarted 4\n", "")
+    whole = shelf.sees("items", "--task-id", "S2", "--columns", "TaskID,itemID").encode()
+    assert names_in(shelf, "--items", "-", stdin=whole) == ["bad2", "busy", "lost"]
+
+
+@pytest.mark.parametrize("command", ["items", "export", "restart"])
+def test_samples_of_a_list_that_are_nowhere_are_named(shelf: Operator, command: str) -> None:
+    names = "\n".join(["TYPO1", "S1", "S3", "TYPO2"]).encode()
+    ended = types(shelf, command, "--task-ids", "-", stdin=names)
+    told = "no item matches 2 of the 4 TaskIDs: 'TYPO1', 'TYPO2'\n"
+    assert (ended.code, ended.stderr) == (0, told)
+    ended = types(shelf, command, "--task-ids", "-", stdin=b"TYPO1")
+    assert (ended.code, ended.stderr) == (4, "no item matches --task-ids -\n")
+
+
 def test_a_list_that_names_none_selects_none(shelf: Operator, tmp_path: Path) -> None:
     ended = types(shelf, "delete", "--task-ids", "-", "--yes", stdin=b"\n \nTaskID\n")
     assert (ended.code, ended.stdout) == (4, "")

@@ -1,4 +1,4 @@
-"""What the programs do when nothing can be written to their stdout."""
+"""What the programs do when nothing can be written to their stdout or stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPERATOR = ("-m", "pyanamo")
 COMMANDS = {
     "items": (*OPERATOR, "items"),
     "export": (*OPERATOR, "export"),
-    "restart": (*OPERATOR, "restart", "--name", "*"),
+    "restart": (*OPERATOR, "restart", "--name", "*", "--yes"),
     "operator": (*OPERATOR, "--help"),
     "import": (IMPORT_ITEMS, "-i", "five.txt"),
     "import help": (IMPORT_ITEMS, "--help"),
@@ -65,3 +65,15 @@ def test_a_full_disk_is_told_in_words(filled: Operator, command: str, unbuffered
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_closed_stdout_is_as_good_as_none(filled: Operator, command: str) -> None:
     assert run(filled, command, ">&-", "") == (0, "")
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_messages_that_cannot_be_written_stop_nothing(
+    embedded: Operator, five: Path, where: str
+) -> None:
+    """The table is new, which the import tells first; the pilot logs what it does."""
+    assert run(embedded, "import", where, "") == (0, "")
+    assert sorted(embedded.states()) == ["A", "B", "C", "D", "E"]
+    assert run(embedded, "pilot", where, "") == (0, "")
+    assert set(embedded.states().values()) == {"done"}
+    assert run(embedded, "restart", where, "") == (0, "")

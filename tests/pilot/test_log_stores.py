@@ -168,7 +168,7 @@ def test_a_log_that_the_bucket_refuses_goes_to_the_log_folder(
     ("flags", "says"),
     [
         (["-b", "no-such-bucket"], "bucket 'no-such-bucket' is not there"),
-        (["--log-dir", "table.db"], "the log folder table.db can't be written to"),
+        (["--log-dir", "table.db"], "the log folder table.db is not a folder"),
     ],
 )
 def test_logs_have_no_place(local: Place, bucket: Bucket, flags: list[str], says: str) -> None:

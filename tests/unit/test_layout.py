@@ -56,7 +56,7 @@ def test_texts_are_folded_and_columns_are_left_out() -> None:
         "HG00096_chr20_part03  failed  killed by signal 9 (out of  10:57:17",
         "                              memory)",
     ]
-    assert layout.left_out == ["InstanceID"]
+    assert layout.left_out == ["Pilot"]
 
 
 def test_a_narrow_table_folds_names() -> None:
@@ -68,7 +68,7 @@ def test_a_narrow_table_folds_names() -> None:
         "                      (out of",
         "                      memory)",
     ]
-    assert layout.left_out == ["Ended", "InstanceID"]
+    assert layout.left_out == ["Ended", "Pilot"]
 
 
 def test_a_table_that_is_too_wide_is_a_list_of_everything() -> None:

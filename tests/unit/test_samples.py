@@ -108,6 +108,8 @@ def test_no_item_is_lost_in_the_matrix(one: list[ItemSummary], other: list[ItemS
         for step in samples.steps:
             wanted = Filter(step=step, state=state)
             assert all(sample.cell(step).state is state for sample in samples.where([wanted]).rows)
+    for step, stuck in summary.stuck.items():
+        assert len(samples.where([Filter(step=step, stuck=True)]).rows) == stuck
 
 
 def test_filters() -> None:
@@ -126,6 +128,8 @@ def test_filters() -> None:
     assert found("Call=todo") == []
     assert found("Call=") == ["S2", "S3"]
     assert found("Map=done", "Map=failed") == []
+    assert found("Map=stuck") == ["S3"]
+    assert found("Call=stuck") == []  # an item of S1 goes on
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_filters() -> None:
     [
         ("failed", "'failed' is not a filter: expected STEP=STATE, for example Map=failed"),
         ("Cal=failed", "'Cal' in 'Cal=failed' is not a step: expected Map, Call"),
-        ("Map=bad", "expected todo, locked, done, failed, held, or nothing"),
+        ("Map=bad", "expected todo, locked, done, failed, held, stuck, or nothing"),
     ],
 )
 def test_a_filter_that_means_nothing(text: str, says: str) -> None:

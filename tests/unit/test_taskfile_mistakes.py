@@ -146,7 +146,12 @@ MISTAKES = {
     "another delimiter": (
         "itemID,TaskID,TaskScript\nA,x,seq 8\n",
         "tasks.txt:1: 'itemID,TaskID,TaskScript' is not a header: expected "
-        "itemID|TaskID|TaskScript, and TaskArgs for nested items",
+        "itemID|TaskID|TaskScript, and TaskArgs for nested items (this is one with -d ',' -n ';')",
+    ),
+    "tabs": (
+        "itemID\tTaskID\tTaskScript\nA\tx\tseq 8\n",
+        r"tasks.txt:1: 'itemID\tTaskID\tTaskScript' is not a header: expected "
+        r"itemID|TaskID|TaskScript, and TaskArgs for nested items (this is one with -d '\t')",
     ),
     "header lacks a column": (
         "itemID|taskscript\nA|seq 8\n",
