@@ -87,7 +87,7 @@ def _pilots(arguments: argparse.Namespace, store: Store, name: str) -> int:
     if left.busy:
         found += f", {left.busy} held by pilots"
     if not pilots:
-        say(f"{found}: no work for more pilots: nothing is submitted")
+        say(f"{found}: no work for more pilots, so none is submitted")
         return 0
     each = f"{counted(arguments.items)} at a time" if arguments.items else "1 item each (no -i)"
     limit = f", of which {pilots} are submitted (--most)" if pilots < wanted else ""

@@ -131,7 +131,7 @@ def test_nobody_is_wanted_twice(submitter: Submitter) -> None:
     assert ran == Finished(
         code=0,
         stdout="",
-        stderr=f"{submitter.table}: 0 todo, 2 held by pilots: nothing is left for more pilots, "
+        stderr=f"{submitter.table}: 0 todo, 2 held by pilots: no work for more pilots, "
         "so none is submitted\n",
     )
     answer = submitter.submits("--json")
