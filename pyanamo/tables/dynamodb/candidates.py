@@ -25,7 +25,7 @@ PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read un
 # after one. Each page without a conflict makes the next one last twice as long. If tasks take
 # longer than that, each claim has its query, which costs a fortieth of what the item's writes do;
 # if they take milliseconds, many claims share one.
-ALONE_SECONDS, CROWDED_SECONDS = 5.0, 0.1
+ALONE_SECONDS, CROWDED_SECONDS = 5.0, 0.2
 
 # How long an item that was tried is ignored in the index, because the index lags behind the table.
 # This is shorter than `settle_seconds` of a table, because an item may be given back at once.
@@ -104,7 +104,7 @@ class Candidates:
         is_all = self._where == ALL_SLOTS
         page = () if self._is_used_up and not is_all else self._page()
         if not page and not is_all:
-            self._where, self._fits_a_page = ALL_SLOTS, False
+            self._where, self._fits_a_page = ALL_SLOTS, True  # as far as we know
             page = self._page()
         elif len(page) == PAGE:
             self._where = self._own
