@@ -34,7 +34,7 @@ def single_items(place: Place, items: int, workers: int) -> Figure:
         unit="requests",
         values=[counts.total() / items],
         # Of these, 0.03 are the search for the last items, however many items there are.
-        target=at_most(2.15),
+        target=at_most(2.2),
         is_count=True,
         beside=f"{listed(counts)}; {at_end.total()} of them after the last item had ended",
     )
