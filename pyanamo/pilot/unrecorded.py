@@ -7,7 +7,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyanamo.model import Claim, Outcome
@@ -106,4 +106,7 @@ def kept_file(table: str, claim: Claim) -> Path | None:
 def _files(table: str, claim: Claim) -> list[Path]:
     """Return where the file may be: if not in the first place, then in the next."""
     name = f"pyanamo-unrecorded-{table}-{claim.token}.json"
-    return [(folder / name).absolute() for folder in (Path(), Path(tempfile.gettempdir()))]
+    folders = [Path()]
+    with suppress(OSError):  # there is none in which files can be opened now
+        folders.append(Path(tempfile.gettempdir()))
+    return [(folder / name).absolute() for folder in folders]
