@@ -63,7 +63,8 @@ def shortage_of(error: BaseException) -> Shortage | None:
     if error.errno == errno.ENOMEM:
         return Shortage(MEMORY, "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Shortage(DISK, f"in {tempfile.gettempdir()}, see TMPDIR")
+        folder = tempfile.tempdir or "the temporary folder"  # `gettempdir` would try to write to it
+        return Shortage(DISK, f"in {folder}, see TMPDIR")
     return None
 
 
