@@ -61,7 +61,7 @@ versions: lint  ## Run make check with each Python from 3.10 to 3.13 that is fou
 		$(MAKE) --no-print-directory check-version PYTHON=$$python || failed="$$failed $$python"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-test: tools lint  ## Run the linters and all tests (7 minutes)
+test: tools lint  ## Run the linters and all tests (7 to 13 minutes)
 	.venv-test/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Measuring makes processes slower to start, and a few tests notice: only `make test` tells what fails.

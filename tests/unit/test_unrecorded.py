@@ -102,3 +102,15 @@ def test_nothing_is_left_of_what_cannot_be_written(work: Path) -> None:
     with pytest.raises(FileExistsError):
         write_file(work.parent / "work", [b""])
     assert list(work.iterdir()) == []
+
+
+def test_no_temporary_folder_is_needed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is found while no file can be opened: that must not keep the results from the first."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def find_none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    assert spare_copy().keep() == work / NAME
+    assert kept_file("Align", CLAIM) == work / NAME
