@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import PyAnamoError
@@ -93,24 +92,27 @@ class Renewals:
         self._watch = watch
         self._thread: _RenewalThread | None = None
 
-    @contextmanager
-    def keep_alive(self, claim: Claim, *, since: float) -> Iterator[Held]:
-        """Renew a claim every third of its lease until the block ends.
+    def begin(self, claim: Claim, *, since: float) -> Held:
+        """Renew a claim every third of its lease, from now on until `end`.
 
         `since` is the lease clock just before the claim was made. The claim is lost if a renewal
-        is refused, or if none has succeeded by the deadline. Then the yielded halt is set, and
+        is refused, or if none has succeeded by the deadline. Then the returned halt is set, and
         renewing stops. Raises `OSError` or `RuntimeError` if there is no room for a file or thread.
         """
         held = Held(claim, self._lease, since=since)
         try:
-            thread = self._thread or _RenewalThread(self._table, self._lease, self._watch)
-            thread.renew(held, due=since + self._lease / 3)
-            try:
-                yield held
-            finally:
-                self._thread = thread if thread.leave() else None
-        finally:
+            self._thread = self._thread or _RenewalThread(self._table, self._lease, self._watch)
+        except BaseException:
             held.close()
+            raise
+        self._thread.renew(held, due=since + self._lease / 3)
+        return held
+
+    def end(self, held: Held) -> None:
+        """Renew the claim no more."""
+        if self._thread is not None and not self._thread.leave():
+            self._thread = None
+        held.close()
 
 
 class _RenewalThread(threading.Thread):

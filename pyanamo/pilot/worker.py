@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Protocol
@@ -174,32 +173,32 @@ class Worker:
         self.shared.begin_item(self.number, nested_tasks=tasks, done=done)
         self.report(ItemClaimed.of(claim))
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
-        with self._kept_alive(claim, since) as held:
+        held = self._hold(claim, since)
+        try:
             outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
             ended = self._settle(claim, since, outcome, held)
+        finally:
+            self._renewals.end(held)
         self._tell(claim, ended, outcome)
         if outcome.short:
             self.report(NoRoom(outcome.reason))
         return not outcome.short
 
-    @contextmanager
-    def _kept_alive(self, claim: Claim, since: float) -> Iterator[Held]:
-        """Keep the claim alive; if there is no room for a thread, give the item back."""
-        with ExitStack() as stack:
-            try:
-                held = stack.enter_context(self._renewals.keep_alive(claim, since=since))
-            except (OSError, RuntimeError) as error:
-                if not (shortage := shortage_of(error)):
-                    raise
-                outcome = Outcome(ending=Ending.INTERRUPTED, reason=str(shortage))
-                if self.table.release(claim, outcome):
-                    seconds = lease_clock() - since
-                    ended = ItemEnded(
-                        ending=outcome.ending, put_back=True, reason=outcome.reason, seconds=seconds
-                    )
-                    self._tell(claim, ended, outcome)
-                raise shortage from error
-            yield held
+    def _hold(self, claim: Claim, since: float) -> Held:
+        """Keep the claim alive; if there is no room for that, give the item back and raise."""
+        try:
+            return self._renewals.begin(claim, since=since)
+        except (OSError, RuntimeError) as error:
+            if not (shortage := shortage_of(error)):
+                raise
+            outcome = Outcome(ending=Ending.INTERRUPTED, reason=str(shortage))
+            if self.table.release(claim, outcome):
+                seconds = lease_clock() - since
+                ended = ItemEnded(
+                    ending=outcome.ending, put_back=True, reason=outcome.reason, seconds=seconds
+                )
+                self._tell(claim, ended, outcome)
+            raise shortage from error
 
     def _may_claim(self) -> bool:
         return not (self.stop or self.shared.draining) and self.runner.walltime.allows_another()

@@ -90,6 +90,7 @@ _SCHEMA = (
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _THE_ITEM = "workflow_table = ? AND itemID = ?"
 _IN_STATE = "workflow_table = ? AND ItemState = ?"
+_READ = f"SELECT rowid, {', '.join(OF_A_CLAIM)} FROM items"  # for a claim
 
 # Columns take values of any type, whatever they are declared as (SQLite, "Flexible Typing").
 _HOLDS = f"typeof(Lease_Expires) = 'integer' AND Lease_Expires > ? AND Lease_Expires <= {LARGEST}"
@@ -157,26 +158,35 @@ class SQLiteTable(HoldersVerbs):
         return total
 
     def claim(self, pilot: str, *, lease: float, max_attempts: int) -> Claim | None:
-        """Claim an item that is todo, or else one whose lease has expired."""
+        """Claim an item that is todo, or else one whose lease has expired.
+
+        Others may change the item after it was read. As in DynamoDB, the write is conditional, so
+        that nobody is locked out for longer than that write.
+        """
         token = secrets.token_hex(8)
         damaged: list[DamagedItem] = []
-        with self._file.transaction(stop=self._stop) as database:
+        with self._file.alone(self._stop) as database:
             now = self.now()
-            item = self._next(database, now, max_attempts, damaged)
-            if item is None:
-                self.locked = self._held_by_others(database, now, pilot)
+            claimed = transitions.claimed(pilot, token, now, lease)
+            while (row := self._waiting(database) or self._expired(database, now)) is not None:
+                attributes = _present(row)
+                try:
+                    item = read_item(attributes, table=self.name, only=OF_A_CLAIM)
+                    changes = claimed | {"Attempts": item.attempts + 1}
+                    if item.state is ItemState.LOCKED:
+                        changes = self._lost(attributes, claimed, now, max_attempts)
+                except DamagedItem as error:
+                    if self._swap(database, row, transitions.set_aside(error)):
+                        damaged.append(error)
+                    continue
+                if self._swap(database, row, changes) and changes["lockID"] == token:
+                    break
             else:
-                changes = transitions.claimed(pilot, token, now, lease)
-                if item.state is ItemState.LOCKED:
-                    changes = transitions.taken_over(item, pilot, token, now, lease)
-                else:
-                    changes["Attempts"] = item.attempts + 1
-                self._write(database, item.item_id, changes)
+                self._require_table(database)
+                self.locked = self._held_by_others(database, now, pilot)
         for each in damaged:
             self.on_damaged(each)
-        if item is None:
-            return None
-        return Claim(item=read_claimed(item, changes), token=token)
+        return None if row is None else Claim(item=read_claimed(item, changes), token=token)
 
     def get(self, item_id: str) -> Item | None:
         """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
@@ -261,46 +271,30 @@ class SQLiteTable(HoldersVerbs):
             return Added(already_there=1)
         return Added(imported=1) if there is None else Added(replaced=1)
 
-    def _next(
-        self,
-        database: sqlite3.Connection,
-        now: float,
-        max_attempts: int,
-        damaged: list[DamagedItem],
-    ) -> Item | None:
-        """Find the item to claim. Hold damaged ones, and add them to the list."""
-        while (row := self._waiting(database) or self._expired(database, now)) is not None:
-            try:
-                item = read_item(row, table=self.name, only=OF_A_CLAIM)
-                if item.state is ItemState.LOCKED:
-                    lost = read_lost(row, table=self.name)
-                    if transitions.is_lost_too_often(lost, max_attempts):
-                        self._write(database, row["itemID"], transitions.given_up(lost, now))
-                        continue
-            except DamagedItem as error:
-                self._set_aside(database, row, error)
-                damaged.append(error)
-                continue
-            return item
-        self._require_table(database)
-        return None
+    def _lost(self, row: Row, claimed: Attributes, now: float, max_attempts: int) -> Attributes:
+        """Return what changes for an item whose lease has expired: it is claimed, or given up."""
+        lost = read_lost(row, table=self.name)
+        if transitions.is_lost_too_often(lost, max_attempts):
+            return transitions.given_up(lost, now)
+        return transitions.taken_over(lost, claimed, now)
 
-    def _waiting(self, database: sqlite3.Connection) -> Row | None:
+    def _waiting(self, database: sqlite3.Connection) -> sqlite3.Row | None:
         """Return an item that is todo: the first after a random slot, or else the first of all."""
-        query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} {{}} ORDER BY Slot LIMIT 1"
+        query = f"{_READ} WHERE {_IN_STATE} {{}} ORDER BY Slot LIMIT 1"
         key = (self.name, ItemState.TODO.value)
         start = f"{random.getrandbits(32):08x}"
-        row = (
+        row: sqlite3.Row | None = (
             database.execute(query.format("AND Slot >= ?"), (*key, start)).fetchone()
             or database.execute(query.format(""), key).fetchone()
         )
-        return None if row is None else _present(row)
+        return row
 
-    def _expired(self, database: sqlite3.Connection, now: float) -> Row | None:
+    def _expired(self, database: sqlite3.Connection, now: float) -> sqlite3.Row | None:
         """Return a locked item whose lease has expired, or that has none."""
-        query = f"SELECT rowid, * FROM items WHERE {_IN_STATE} AND NOT ({_HOLDS}) LIMIT 1"
-        row = database.execute(query, (self.name, ItemState.LOCKED.value, now)).fetchone()
-        return None if row is None else _present(row)
+        query = f"{_READ} WHERE {_IN_STATE} AND NOT ({_HOLDS}) LIMIT 1"
+        values = (self.name, ItemState.LOCKED.value, now)
+        row: sqlite3.Row | None = database.execute(query, values).fetchone()
+        return row
 
     def _held_by_others(
         self, database: sqlite3.Connection, now: float, pilot: str
@@ -312,12 +306,20 @@ class SQLiteTable(HoldersVerbs):
         count, first_end = database.execute(query, key).fetchone()
         return Locked(items=count, seconds=first_end - now) if count else None
 
-    def _set_aside(self, database: sqlite3.Connection, row: Row, damaged: DamagedItem) -> None:
-        """Hold a damaged item. Its row is found by number, because its name may be damaged too."""
-        changes = transitions.set_aside(damaged)
-        assignments = ", ".join(f"{name} = ?" for name in changes)
-        values = (*changes.values(), row["rowid"])
-        database.execute(f"UPDATE items SET {assignments} WHERE rowid = ?", values)
+    def _swap(self, database: sqlite3.Connection, row: sqlite3.Row, changes: Attributes) -> bool:
+        """Change a row unless others have since it was read for a claim; return whether it was.
+
+        It is found by number, because the name of a damaged item may be damaged too.
+        """
+        values = _stored(changes)
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        marks, read = zip(*(_bound(row[name]) for name in OF_A_CLAIM), strict=True)
+        is_same = " AND ".join(map("{} IS {}".format, OF_A_CLAIM, marks))
+        written = database.execute(
+            f"UPDATE items SET {assignments} WHERE rowid = ? AND {is_same}",
+            (*values.values(), row["rowid"], *read),
+        )
+        return written.rowcount == 1
 
     def _change(self, claim: Claim, changes: Attributes) -> bool:
         """Write the changes if the item has the claim's token; see `HoldersVerbs`."""
@@ -418,6 +420,15 @@ def _present(row: sqlite3.Row) -> dict[str, Any]:
 
 def _after(item_id: object) -> tuple[str, tuple[object, ...]]:
     """Return the condition that a row comes after that item, and its values."""
-    if isinstance(item_id, str):  # perhaps not UTF-8
-        return "AND itemID > CAST(? AS TEXT)", (item_id.encode(errors="surrogateescape"),)
-    return "AND itemID > ?", (item_id,)
+    mark, value = _bound(item_id)
+    return f"AND itemID > {mark}", (value,)
+
+
+def _bound(value: object) -> tuple[str, object]:
+    """Return the placeholder for a value that was read, and what to bind to it."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # it isn't UTF-8
+            return "CAST(? AS TEXT)", value.encode(errors="surrogateescape")
+    return "?", value

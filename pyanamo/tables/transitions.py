@@ -82,9 +82,9 @@ def claimed(pilot: str, token: str, now: float, lease: float) -> Changes:
     }
 
 
-def taken_over(lost: Item, pilot: str, token: str, now: float, lease: float) -> Changes:
+def taken_over(lost: Item, claim: Changes, now: float) -> Changes:
     """`locked` to `locked`: the lease of `lost` has expired, and another pilot claims it."""
-    return claimed(pilot, token, now, lease) | {
+    return claim | {
         "Attempts": lost.attempts + 1,
         "History": _history(lost, Ending.LOST, "the lease expired", now),
     }

@@ -2,13 +2,18 @@
 
 import multiprocessing
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pyanamo.model import Claim, ItemState
+import pytest
+
+from pyanamo.model import Claim, Item, ItemState
 from pyanamo.tables import Store
+from pyanamo.tables.reading import Row, read_item
+from tests.support.backends import SQLiteBackend
 from tests.support.makers import done, nested, single, well
-from tests.support.step import LEASE, Step
+from tests.support.step import LEASE, Step, make_step
 
 RACERS, RACED_ITEMS = 16, 200
 
@@ -73,6 +78,33 @@ def test_threads_that_work_through_one_table_get_different_items(step: Step) -> 
         ended = list(pool.map(work, (f"pilot-{n}" for n in range(threads))))
     assert sorted(item_id for ids in ended for item_id in ids) == sorted(items)
     assert {row.item_id for row in step.table.summaries(ItemState.DONE)} == items
+
+
+@pytest.mark.parametrize("state", ["todo", "damaged", "expired"])
+def test_an_item_that_others_change_just_before_it_is_claimed_is_read_again(
+    sqlite: SQLiteBackend, table_name: str, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """An import replaces it in between: nobody runs the old command, or sets the new row aside."""
+    step = make_step(sqlite, table_name)
+    step.add(single("item", "old"))
+    if state == "damaged":
+        sqlite.set_raw(step.name, "item", "Attempts", "many")
+    if state == "expired":
+        step.claim("pilot-0")
+        step.clock.advance(LEASE + 1)
+    reads = []
+
+    def read_too_early(row: Row, *, table: str, only: Iterable[str]) -> Item:
+        reads.append(row)
+        if len(reads) == 1:
+            sqlite.set_raw(step.name, "item", "ItemState", "done")
+            step.add(single("item", "new"), replace=True)
+        return read_item(row, table=table, only=only)
+
+    monkeypatch.setattr("pyanamo.tables.sqlite.read_item", read_too_early)
+    claim = step.claim()
+    assert (claim.item.tasks[0].script, claim.item.attempts) == ("new", 1)
+    assert step.claim_if_any("pilot-2") is None
 
 
 def test_threads_share_a_table(step: Step) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import pytest
@@ -44,10 +46,20 @@ def renewals(table: Table, watched: list[float]) -> Renewals:
     return Renewals(cast(Any, table), LEASE, watched.append)
 
 
-def kept(table: Table, name: str, watched: list[float], *, since: float | None = None) -> Any:
+@contextmanager
+def keep_alive(of_all: Renewals, name: str, *, since: float | None = None) -> Iterator[Held]:
     """Keep a claim of that name alive, claimed just now unless `since` is given."""
-    since = lease_clock() if since is None else since
-    return renewals(table, watched).keep_alive(claim_of(name), since=since)
+    held = of_all.begin(claim_of(name), since=lease_clock() if since is None else since)
+    try:
+        yield held
+    finally:
+        of_all.end(held)
+
+
+def kept(
+    table: Table, name: str, watched: list[float], *, since: float | None = None
+) -> AbstractContextManager[Held]:
+    return keep_alive(renewals(table, watched), name, since=since)
 
 
 def test_claims_that_end_in_time_are_not_renewed() -> None:
@@ -55,7 +67,7 @@ def test_claims_that_end_in_time_are_not_renewed() -> None:
     threads = threading.active_count()
     of_all = renewals(table, watched)
     for number in range(100):
-        with of_all.keep_alive(claim_of(f"{number}"), since=lease_clock()) as held:
+        with keep_alive(of_all, f"{number}") as held:
             assert not held
     assert threading.active_count() == threads + 1
     assert table.renewed == []
@@ -66,10 +78,10 @@ def test_each_claim_is_renewed_by_itself() -> None:
     """The second is due a third of a lease after its own claim, not after the first one's."""
     table, watched = Table(), list[float]()
     of_all = renewals(table, watched)
-    with of_all.keep_alive(claim_of("first"), since=lease_clock() - LEASE / 4):
+    with keep_alive(of_all, "first", since=lease_clock() - LEASE / 4):
         wait_until(lambda: table.renewed == ["first"], "the first is renewed")
     claimed_at = lease_clock()
-    with of_all.keep_alive(claim_of("second"), since=claimed_at):
+    with keep_alive(of_all, "second", since=claimed_at):
         wait_until(lambda: "second" in table.renewed, "the second is renewed")
         assert lease_clock() - claimed_at >= LEASE / 3
     assert table.renewed == ["first", "second"]
@@ -90,11 +102,11 @@ def test_a_renewal_that_hangs_holds_up_neither_its_end_nor_the_next_claim() -> N
     table.hangs_for = "first"
     threads = threading.active_count()
     of_all = renewals(table, watched)
-    with of_all.keep_alive(claim_of("first"), since=lease_clock()):
+    with keep_alive(of_all, "first"):
         wait_until(lambda: table.renewed == ["first"], "it is being renewed")
         ends_at = time.monotonic()
     assert time.monotonic() - ends_at < 1
-    with of_all.keep_alive(claim_of("second"), since=lease_clock()) as held:
+    with keep_alive(of_all, "second") as held:
         deadline = watched[-1]
         wait_until(lambda: len(watched) == 4, "the next one is renewed meanwhile")
         assert watched[-1] >= deadline + LEASE / 3 - 0.1

@@ -322,7 +322,8 @@ class DynamoDBTable(HoldersVerbs):
 
     def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
         token = secrets.token_hex(8)
-        update = Update(transitions.taken_over(lost, pilot, token, now, lease))
+        claimed = transitions.claimed(pilot, token, now, lease)
+        update = Update(transitions.taken_over(lost, claimed, now))
         return self._write_claim(
             lost.item_id, token, update.arguments(_still_lost(update, lost, now))
         )
