@@ -104,15 +104,21 @@ def shell_syntax(command: str) -> list[str]:
     has_shell = any(word.rpartition("/")[2] in _SHELLS for word in split_words(command, {}))
 
     def unquoted(token: re.Match[str]) -> str:
-        if token["double"] is not None:
-            return "_" if has_shell else _NO_SUBSTITUTION.sub("_", f"_{token['double']}")
-        return token[0] if token["blank"] or token["plain"] else "_"
+        """The same with as many underscores as there are characters that no shell acts on."""
+        if token["double"] is not None and not has_shell:
+            return f"_{_NO_SUBSTITUTION.sub(_underscores, token['double'])}_"
+        return token[0] if token["blank"] or token["plain"] else _underscores(token)
 
     found = _SHELL_SYNTAX.finditer(_TOKEN.sub(unquoted, command))
     texts: dict[str, None] = {}
     while len(texts) < MOST_SYNTAX and (match := next(found, None)):
-        texts[match[match.lastgroup or 0]] = None
+        start, end = match.span(match.lastgroup or 0)
+        texts[command[start:end]] = None
     return list(texts)
+
+
+def _underscores(match: re.Match[str]) -> str:
+    return "_" * len(match[0])
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -12,18 +12,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import PyAnamoError
-from pyanamo.model import Claim
+from pyanamo.model import Claim, Result
 from pyanamo.pilot.pilotlog import about
+from pyanamo.pilot.progress import Progress
 from pyanamo.signals import Halt
 from pyanamo.tables import WorkflowTable
 
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 10.0
+LOOK_SECONDS = 1.0  # from one look whether a renewal is due to the next: results wait as long
 # How long before the lease's end the deadline is: clocks may differ by a few seconds, and killing
 # takes a moment. For a short lease it is 30 %, which leaves enough time for renewals.
 MARGIN_SECONDS = 15.0
@@ -41,6 +43,7 @@ class Held(Halt):
         """`lease` is in seconds, counted from `since` (lease clock)."""
         super().__init__()
         self.claim = claim
+        self.progress = Progress()
         self.grace = LOST_GRACE_SECONDS
         self._seconds = lease - margin(lease)
         self._deadline = since + self._seconds
@@ -94,6 +97,9 @@ class Renewals:
 
     def begin(self, claim: Claim, *, since: float) -> Held:
         """Renew a claim every third of its lease, from now on until `end`.
+
+        A renewal takes along what the claim's `progress` has by then; it is early if that has
+        earned it.
 
         `since` is the lease clock just before the claim was made. The claim is lost if a renewal
         is refused, or if none has succeeded by the deadline. Then the returned halt is set, and
@@ -150,20 +156,32 @@ class _RenewalThread(threading.Thread):
 
     def run(self) -> None:
         """Look now and then whether a renewal is due: most items end before, so none wakes us."""
+        pause = self._lease / 30
         while not self._is_over:
-            time.sleep(self._lease / 30)
+            time.sleep(min(LOOK_SECONDS, pause))
             with self._lock:
                 held = self._held
-                self._is_asking = held is not None and not held and self._due <= lease_clock()
-            if held is not None and self._is_asking:
-                self._ask(held)
+                self._is_asking = held is not None and not held and self._is_due(held)
+            if held is not None and self._is_asking and not self._ask(held):
+                time.sleep(pause)
 
-    def _ask(self, held: Held) -> None:
-        """Try to renew the claim, and handle the answer."""
+    def _is_due(self, held: Held) -> bool:
+        """Whether it is time to renew, or the results that have come are worth the write."""
+        if self._due <= lease_clock():
+            return True
+        progress = held.progress
+        return progress.has_unwritten and progress.has_earned(self._units(held, progress.so_far()))
+
+    def _units(self, held: Held, results: Mapping[str, Result]) -> int:
+        return self._table.renewal_units(held.claim, results)
+
+    def _ask(self, held: Held) -> bool:
+        """Try to renew the claim, and handle the answer. Returns whether there was one."""
         started = lease_clock()
         renewed = None
+        results = held.progress.so_far() if held.progress.has_unwritten else None
         try:
-            renewed = self._table.renew(held.claim, lease=self._lease)
+            renewed = self._table.renew(held.claim, lease=self._lease, results=results)
         except Exception as error:  # it may be temporary: it stays due
             is_bug = not isinstance(error, PyAnamoError)
             extra = about(held.claim.item)
@@ -171,13 +189,16 @@ class _RenewalThread(threading.Thread):
         with self._lock:
             self._is_asking = False
             if self._held is not held or renewed is None:
-                return
+                return renewed is not None
+            if results and renewed:
+                held.progress.wrote(results, self._units(held, results))
             if not renewed:
                 held.lose("somebody else has the item")
             # After the deadline an answer is too late, since the tasks are being killed.
             elif held.extend(started):
                 self._due = started + self._lease / 3
                 self._watch(held.deadline)
+            return True
 
 
 def margin(lease: float) -> float:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from pyanamo.model import Result, Task
 from pyanamo.pilot.shortage import Shortage, shortage_of, tell
 
-RECORD_SECONDS = 1.0  # nested results that end within this time are written together
-
 Results = dict[str, Result]
 Run = Callable[[Task], Result | None]  # None: the task was interrupted
-Record = Callable[[Mapping[str, Result]], object]
+Ended = Callable[[str, Result], object]  # is told of each task's name and result
 
 
 class NestedTasks:
@@ -32,17 +29,26 @@ class NestedTasks:
         self._ended: queue.SimpleQueue[tuple[Task, Result] | BaseException | None]
         self._ended = queue.SimpleQueue()  # results, and an error or None for each thread's end
 
-    def work(self, count: int, record: Record) -> Results:
+    def work(self, count: int, ended: Ended) -> Results:
         """Run the tasks, `count` at a time or as many as can be; the results of those that ended.
 
-        `record` is called with all results so far, at most once a second. If not even one task can
-        be started, `shortage` tells why from then on, and what is left isn't run. Another error in
-        a thread is raised when the other threads have ended and their results are recorded.
+        `ended` is called for each of them. If not even one task can be started, `shortage` tells
+        why from then on, and what is left isn't run. Another error in a thread is raised when the
+        other threads have ended.
         """
         threads = self._start(min(count, len(self._todo)))
-        results, error = self._collect(threads, record)
+        results: Results = {}
+        error: BaseException | None = None
+        while threads:
+            entry = self._ended.get()
+            if isinstance(entry, tuple):
+                task, result = entry
+                results[task.name] = result
+                ended(task.name, result)
+            else:
+                threads -= 1
+                error = error or entry
         if error is not None:
-            record(results)
             raise error
         return results
 
@@ -90,24 +96,3 @@ class NestedTasks:
         with self._lock:
             self._threads -= 1
             return self._threads > 0
-
-    def _collect(self, threads: int, record: Record) -> tuple[Results, BaseException | None]:
-        """Take results until all threads have ended; these and an error of a thread, if any."""
-        results: Results = {}
-        error: BaseException | None = None
-        record_at: float | None = None
-        while threads:
-            try:
-                wait = None if record_at is None else max(0.0, record_at - time.monotonic())
-                entry = self._ended.get(timeout=wait)
-            except queue.Empty:
-                record(results)
-                record_at = None
-                continue
-            if isinstance(entry, tuple):
-                results[entry[0].name] = entry[1]
-                record_at = record_at or time.monotonic() + RECORD_SECONDS
-                continue
-            threads -= 1
-            error = error or entry
-        return results, error

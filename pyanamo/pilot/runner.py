@@ -26,7 +26,7 @@ from pyanamo.output.room import Room
 from pyanamo.output.stores import LogName
 from pyanamo.pilot.command import TIME_IS_UP, Bounds, run_command
 from pyanamo.pilot.marks import WORKER_MARK
-from pyanamo.pilot.nested import NestedTasks, Record, Results
+from pyanamo.pilot.nested import Ended, NestedTasks, Results
 from pyanamo.pilot.pilotlog import about
 from pyanamo.pilot.shortage import Shortage, shortage_of, tell
 from pyanamo.pilot.spawn import Environment
@@ -75,22 +75,22 @@ class Runner:
     keeper: Keeper = field(default_factory=Keeper)
     base_environment: Environment = field(default_factory=Environment.of_tasks)
 
-    def execute(self, claim: Claim, halts: Sequence[Halt], record: Record) -> Outcome:
+    def execute(self, claim: Claim, halts: Sequence[Halt], ended: Ended) -> Outcome:
         """Run the tasks of an item that aren't done, until all have ended or a halt is set.
 
-        While nested tasks run, `record` is called about once a second with all results so far.
+        `ended` is told of each nested task's end.
         """
         todo = [task for task in claim.item.tasks if task.status is not TaskStatus.DONE]
         bounds = Bounds(halts=halts, timeout=self.task_timeout, kill_at=self.walltime.kill_at)
         work = Work(claim, bounds)
-        results = self._run_all(work, todo, record)
+        results = self._run_all(work, todo, ended)
         outcome = outcome_of(claim.item, results, work.why_stopped)
         if outcome.ending is not Ending.INTERRUPTED:
             return outcome
         spent = work.ran_out_of_time and not results
         return replace(outcome, spent=spent, short=work.shortage is not None)
 
-    def _run_all(self, work: Work, todo: Sequence[Task], record: Record) -> Results:
+    def _run_all(self, work: Work, todo: Sequence[Task], ended: Ended) -> Results:
         """Run the tasks, `nests` at a time; the results of those that ended."""
 
         def may_start() -> bool:  # claiming may have taken long
@@ -101,7 +101,7 @@ class Runner:
 
         if work.claim.item.nested:
             nested = NestedTasks(todo, run, may_start)
-            results = nested.work(self.nests, record)
+            results = nested.work(self.nests, ended)
             work.shortage = nested.shortage
             return results
         (task,) = todo

@@ -6,12 +6,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Protocol
 
 from pyanamo.clocks import lease_clock
-from pyanamo.errors import AccessDenied, PyAnamoError, StoreUnavailable, StoreUnusable
+from pyanamo.errors import AccessDenied, DamagedItem, PyAnamoError, StoreUnavailable, StoreUnusable
 from pyanamo.model import Attempt, Claim, Ending, Item, Locked, Outcome, Result, TaskStatus
 from pyanamo.output.lines import last_line_of
 from pyanamo.pilot.lease import Held, Renewals
@@ -38,6 +39,7 @@ class LostClaim:
 
     claim: Claim
     reason: str
+    results: Mapping[str, Result]  # of the tasks that had ended, perhaps in the table already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,14 @@ class ItemClaimed:
         return Claim(item=Item(tasks=(), nested=False, **vars(self)), token=self.token)
 
 
+@dataclass(frozen=True)
+class TaskEnded:
+    """Message to the pilot: a nested task has ended, and its result may not be in the table yet."""
+
+    name: str
+    result: Result
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemEnded:
     """Message to the pilot: an attempt at an item has ended."""
@@ -106,7 +116,7 @@ class NoRoom:
     reason: str
 
 
-Message = NoRoom | ItemClaimed | ItemEnded | LostClaimEnded | NothingLeft
+Message = NoRoom | ItemClaimed | TaskEnded | ItemEnded | LostClaimEnded | NothingLeft
 
 
 class Report(Protocol):
@@ -175,7 +185,7 @@ class Worker:
         log.info("claimed, attempt %d", claim.item.attempts, extra=about(claim.item))
         held = self._hold(claim, since)
         try:
-            outcome = self.runner.execute(claim, (self.stop, held), self._recorder(claim, held))
+            outcome = self.runner.execute(claim, (self.stop, held), self._noting(held))
             ended = self._settle(claim, since, outcome, held)
         finally:
             self._renewals.end(held)
@@ -258,17 +268,14 @@ class Worker:
         while self._may_claim() and (left := until - time.monotonic()) > 0:
             self.stop.wait(min(1.0, left))
 
-    def _recorder(self, claim: Claim, held: Held) -> Callable[[Mapping[str, Result]], None]:
-        """Return a function that records nested tasks' results while others still run."""
+    def _noting(self, held: Held) -> Callable[[str, Result], None]:
+        """Return a function that is told of each nested task's end while others still run."""
 
-        def record(results: Mapping[str, Result]) -> None:
-            try:
-                if not held and not self.table.record(claim, results):
-                    held.lose("somebody else has the item")
-            except PyAnamoError as error:  # the next call includes these results
-                log.warning("results not recorded yet: %s", error, extra=about(claim.item))
+        def note(name: str, result: Result) -> None:
+            held.progress.add(name, result)
+            self.report(TaskEnded(name, result))
 
-        return record
+        return note
 
     def _settle(self, claim: Claim, since: float, outcome: Outcome, held: Held) -> ItemEnded:
         """Write how the attempt ended; what can't be written is kept in a file."""
@@ -328,6 +335,7 @@ class Worker:
         tries = 0
         while True:
             try:
+                self._record(lost)
                 if not self.table.lose(lost.claim, lost.reason, max_attempts=self.max_attempts):
                     return False
                 break
@@ -343,6 +351,16 @@ class Worker:
         words = "lost too often (--max-attempts), now failed" if is_failed else "lost"
         log.warning("%s: %s", words, lost.reason, extra=extra)
         return is_failed
+
+    def _record(self, lost: LostClaim) -> None:
+        """Store the results that the dead worker had, as far as they aren't in the table."""
+        if not lost.results:
+            return
+        with suppress(DamagedItem):
+            item = self.table.get(lost.claim.item.item_id)
+            if item is not None and {**item.results, **lost.results} != item.results:
+                claim = Claim(item=item, token=lost.claim.token)
+                self.table.renew(claim, lease=self.lease, results=lost.results)
 
     def _tell(self, claim: Claim, ended: ItemEnded, outcome: Outcome) -> None:
         """Log the end of the attempt, and report it to the pilot."""

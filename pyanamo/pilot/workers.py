@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
-from pyanamo.model import Claim, Ending
+from pyanamo.model import Claim, Ending, Result
 from pyanamo.pilot.marks import CAN_FIND, Crew, hidden_orphans, kill_marked
 from pyanamo.pilot.memory import RecentKills
 from pyanamo.pilot.pilotlog import about
@@ -28,6 +28,7 @@ from pyanamo.pilot.worker import (
     NoRoom,
     NothingLeft,
     Report,
+    TaskEnded,
     Worker,
 )
 from pyanamo.pilot.worker_process import WorkerProcess
@@ -74,6 +75,7 @@ class Workers:
     _processes: dict[int, WorkerProcess] = field(default_factory=dict)
     _vacancies: dict[int, _Vacancy] = field(default_factory=dict)
     _claims: dict[int, Claim] = field(default_factory=dict)  # what each worker holds
+    _results: dict[int, dict[str, Result]] = field(default_factory=dict)  # of its nested tasks
     _lost_claims: dict[int, LostClaim] = field(default_factory=dict)  # what each is to give back
     _deaths: int = 0  # since an item has ended
     _memory_kills: RecentKills = field(default_factory=RecentKills)
@@ -171,6 +173,9 @@ class Workers:
     def _heed(self, process: WorkerProcess, message: Message | str) -> None:
         if isinstance(message, ItemClaimed):
             self._claims[process.number] = message.claim
+            self._results[process.number] = {}
+        elif isinstance(message, TaskEnded):
+            self._results[process.number][message.name] = message.result
         elif isinstance(message, ItemEnded):
             self._count(process, message)
         elif isinstance(message, LostClaimEnded):
@@ -323,4 +328,4 @@ class Workers:
         if claim is None or not (CAN_FIND and is_ended):
             return None
         reason = f"the worker died while running it ({how.removeprefix('was ')})"
-        return LostClaim(claim=claim, reason=reason)
+        return LostClaim(claim=claim, reason=reason, results=self._results.pop(number))

@@ -5,7 +5,8 @@ Both kinds of table have these attributes; they differ only in how they store a 
 ================  =======  =====================================================================
 `itemID`          str      the user's unique name
 `TaskID`          str      the user's group name
-`TaskScript`      str/map  the command, or `{"Task_0": {"Script": "seq 8", "Status": "todo"}, ...}`
+`TaskScript`      str/map  the command, or `{"Task_0": "seq 8", ...}`; pilots never write it
+`Nested_Status`   map      nested items: `{"Task_0": "todo", ...}`
 `ItemState`       str      `todo`, `locked`, `done`, `failed`, `held`
 `Slot`            str      8 hex digits, a hash of `itemID`: spreads items evenly over the index
 `lockID`          str      the claim's token, new for every claim; present only while locked
@@ -30,10 +31,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyanamo.model import SINGLE_TASK, Attempt, Item, ItemState, Result, Task, utc_date
+from pyanamo.model import SINGLE_TASK, Attempt, Item, ItemState, Result, Task, TaskStatus, utc_date
 
 Attributes = dict[str, Any]  # values are str, int, float, map or list, as in the table above
 
@@ -73,7 +74,7 @@ def new_item(item: Item, import_id: str) -> Attributes:
         "Import_ID": import_id,
     }
     if item.nested:
-        attributes |= {"Nested_Tasks": len(item.tasks), "Nested_Done": 0}
+        attributes |= {"Nested_Tasks": len(item.tasks), **nested_attributes(item.tasks)}
     return attributes
 
 
@@ -93,6 +94,7 @@ def _with_empty_ones(item: Item) -> Attributes:
         "itemID": item.item_id,
         "TaskID": item.task_id,
         "TaskScript": script_attribute(item.tasks, nested=item.nested),
+        "Nested_Status": status_attribute(item.tasks) if item.nested else None,
         "ItemState": item.state.value,
         "lockID": item.token,
         "InstanceID": item.instance,
@@ -114,8 +116,19 @@ def _with_empty_ones(item: Item) -> Attributes:
 def script_attribute(tasks: Iterable[Task], *, nested: bool) -> str | Attributes:
     """Return the value of `TaskScript`."""
     if nested:
-        return {task.name: {"Script": task.script, "Status": task.status.value} for task in tasks}
+        return {task.name: task.script for task in tasks}
     return next(iter(tasks)).script
+
+
+def status_attribute(tasks: Iterable[Task]) -> Attributes:
+    """Return the value of `Nested_Status`."""
+    return {task.name: task.status.value for task in tasks}
+
+
+def nested_attributes(tasks: Sequence[Task]) -> Attributes:
+    """Return the attributes that say how far a nested item is."""
+    done = sum(task.status is TaskStatus.DONE for task in tasks)
+    return {"Nested_Status": status_attribute(tasks), "Nested_Done": done}
 
 
 def log_attribute(results: Mapping[str, Result], *, nested: bool) -> Attributes:

@@ -32,10 +32,13 @@ Tell: TypeAlias = Callable[[DamagedItem], object]  # is told of each damaged row
 
 LARGEST = 2**53  # every program that reads a table or JSON has whole numbers up to this exactly
 OF_A_CLAIM = (
-    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Attempts", "Log", "History"),
+    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Nested_Status"),
+    *("Attempts", "Log", "History"),
     *("lockID", "InstanceID", "Lock_Date", "Lease_Expires"),
 )
-OF_A_RESULT = ("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Log")
+OF_A_RESULT = (
+    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Nested_Status", "Log"),
+)
 _TASK_NAME = re.compile(r"Task_\d{1,9}")
 
 E = TypeVar("E", bound=Enum)
@@ -161,16 +164,18 @@ def _tasks(values: _Values) -> tuple[tuple[Task, ...], bool]:
     count = values.count("Nested_Tasks", None)
     if count is None and isinstance(values.get("TaskScript"), str):
         return (Task(name=SINGLE_TASK, script=values.name("TaskScript")),), False
+    scripts = values.of_tasks("TaskScript", "a command or a map of commands")
+    statuses = values.of_tasks("Nested_Status", "a map of statuses", may_lack=True)
     tasks = [
         Task(
             name=name,
-            script=task.name("Script"),
-            status=task.one_of("Status", TaskStatus, TaskStatus.TODO),
+            script=scripts.name(name),
+            status=statuses.one_of(name, TaskStatus, TaskStatus.TODO),
         )
-        for name, task in values.by_task("TaskScript", "a command or a map of tasks")
+        for name in scripts.values
     ]
     if not tasks:
-        raise values.damaged("TaskScript", "a command or a map of tasks")
+        raise values.damaged("TaskScript", "a command or a map of commands")
     # Sorted by number, since DynamoDB's maps have no order.
     return tuple(sorted(tasks, key=lambda task: (len(task.name), task.name))), True
 
@@ -179,7 +184,8 @@ def _results(values: _Values, *, nested: bool) -> dict[str, Result]:
     if not values.has("Log"):
         return {}
     if nested:
-        return {name: _result(log) for name, log in values.by_task("Log", "a map of results")}
+        logs = values.of_tasks("Log", "a map of results")
+        return {name: _result(logs.map(name, "a map")) for name in logs.values}
     log = values.map("Log", "a result")
     return {SINGLE_TASK: _result(log)} if log.values else {}
 
@@ -315,13 +321,15 @@ class _Values:
             raise self.damaged(name, expected)
         return _Values(self.table, self.row, value, f"{self.path}{name}.")
 
-    def by_task(self, name: str, expected: str) -> Iterator[tuple[str, _Values]]:
-        """Yield the maps of a map by names of tasks."""
+    def of_tasks(self, name: str, expected: str, *, may_lack: bool = False) -> _Values:
+        """Return a map by names of tasks; an empty one if it `may_lack`."""
+        if may_lack and name not in self.values:
+            return _Values(self.table, self.row, {})
         of_all = self.map(name, expected)
         for task in of_all.values:
             if not _TASK_NAME.fullmatch(task):
                 raise of_all.damaged(task, "a task: these are Task_0, Task_1, ...")
-            yield task, of_all.map(task, "a map")
+        return of_all
 
     def maps(self, name: str) -> Iterator[_Values]:
         """Yield the maps of a list, which is empty if it isn't there."""

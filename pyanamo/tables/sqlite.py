@@ -16,7 +16,7 @@ import random
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pyanamo.errors import DamagedItem, TableNotFound
-from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked, Result
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
@@ -61,6 +61,7 @@ COLUMNS = {
     "Done_Date": "TEXT",
     "Lease_Expires": "INTEGER",
     "Attempts": "INTEGER NOT NULL DEFAULT 0",
+    "Nested_Status": "TEXT",
     "Nested_Tasks": "INTEGER",
     "Nested_Done": "INTEGER",
     "Exit_Code": "INTEGER",
@@ -187,6 +188,10 @@ class SQLiteTable(HoldersVerbs):
         for each in damaged:
             self.on_damaged(each)
         return None if row is None else Claim(item=read_claimed(item, changes), token=token)
+
+    def renewal_units(self, claim: Claim, results: Mapping[str, Result]) -> int:
+        """Return how many write units it takes to renew with these results: a file has none."""
+        return 0
 
     def get(self, item_id: str) -> Item | None:
         """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
@@ -410,7 +415,12 @@ def _present(row: sqlite3.Row) -> dict[str, Any]:
     """Return a row's attributes without NULLs. Invalid JSON stays text."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
     attributes.pop("workflow_table", None)
-    parsed = ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in attributes else ()))
+    parsed = (
+        "Nested_Status",
+        "Log",
+        "History",
+        *(("TaskScript",) if "Nested_Tasks" in attributes else ()),
+    )
     for name in parsed:
         if isinstance(attributes.get(name), str):
             with suppress(ValueError, RecursionError):

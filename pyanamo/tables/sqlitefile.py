@@ -26,7 +26,7 @@ from pyanamo.errors import (
 )
 
 APPLICATION_ID = 0x5079416E  # "PyAn": marks our files (SQLite, "PRAGMA application_id")
-SCHEMA_VERSION = 1  # of our tables (SQLite, "PRAGMA user_version"): add one when COLUMNS change
+SCHEMA_VERSION = 2  # of our tables (SQLite, "PRAGMA user_version"): add one when COLUMNS change
 
 # How long to wait for another process's write: less than a pilot's workers have after a stop.
 BUSY_SECONDS = 10.0

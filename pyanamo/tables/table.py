@@ -103,11 +103,17 @@ class WorkflowTable(Protocol):
         instead.
         """
 
-    def renew(self, claim: Claim, *, lease: float) -> bool:
-        """Hold the claim for `lease` seconds from now."""
+    def renew(
+        self, claim: Claim, *, lease: float, results: Mapping[str, Result] | None = None
+    ) -> bool:
+        """Hold the claim for `lease` seconds from now.
 
-    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Store the results of a nested item's tasks that have ended so far in this attempt."""
+        With `results`, those of a nested item's tasks that have ended so far in this attempt, store
+        these too.
+        """
+
+    def renewal_units(self, claim: Claim, results: Mapping[str, Result]) -> int:
+        """Return how many write units it takes to renew with these results; 0 if it costs none."""
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item becomes done or failed, as the outcome says."""
@@ -153,7 +159,7 @@ class WorkflowTable(Protocol):
 
 
 class HoldersVerbs(ABC):
-    """Renew, record, finish, release and lose, each of them one conditional write."""
+    """Renew, finish, release and lose, each of them one conditional write."""
 
     name: str
     on_damaged: Tell
@@ -166,14 +172,13 @@ class HoldersVerbs(ABC):
         Returns True as well if an earlier call has already ended the claim in the same way.
         """
 
-    def renew(self, claim: Claim, *, lease: float) -> bool:
-        """Hold the claim for `lease` seconds from now."""
+    def renew(
+        self, claim: Claim, *, lease: float, results: Mapping[str, Result] | None = None
+    ) -> bool:
+        """Hold the claim for `lease` seconds from now, and store results that there are so far."""
         expiry = transitions.lease_end(self.now(), lease)
-        return self._change(claim, {"Lease_Expires": expiry})
-
-    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        """Store the results of a nested item's tasks that have ended so far in this attempt."""
-        return self._change(claim, transitions.recorded(claim, results))
+        recorded = transitions.recorded(claim, results or {})
+        return self._change(claim, {**recorded, "Lease_Expires": expiry})
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """End the claim: the item becomes done or failed."""

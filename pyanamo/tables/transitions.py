@@ -45,6 +45,7 @@ from pyanamo.tables.attributes import (
     Attributes,
     history_attribute,
     log_attribute,
+    nested_attributes,
     script_attribute,
 )
 from pyanamo.tables.reading import Row, history_of
@@ -142,8 +143,7 @@ def recorded(claim: Claim, results: Mapping[str, Result]) -> Changes:
     tasks = merged_tasks(item, results)
     changes: Changes = {"Log": log_attribute({**item.results, **results}, nested=item.nested)}
     if item.nested:
-        changes["TaskScript"] = script_attribute(tasks, nested=True)
-        changes["Nested_Done"] = sum(task.status is TaskStatus.DONE for task in tasks)
+        changes |= nested_attributes(tasks)
     return changes
 
 
@@ -189,8 +189,7 @@ def restarted(
         "History": _history(order, Ending.RESTARTED, how, now),
     }
     if item.nested:
-        changes["TaskScript"] = script_attribute(tasks, nested=True)
-        changes["Nested_Done"] = sum(task.status is TaskStatus.DONE for task in tasks)
+        changes |= nested_attributes(tasks)
     return changes
 
 
@@ -239,7 +238,7 @@ def without_tasks(item: Item, names: Container[str], now: float) -> Changes | Am
     changes: Changes = {
         "TaskScript": script_attribute(left, nested=True),
         "Nested_Tasks": len(left),
-        "Nested_Done": sum(task.status is TaskStatus.DONE for task in left),
+        **nested_attributes(left),
         "Log": log_attribute(results, nested=True),
     }
     if all(task.status is TaskStatus.DONE for task in left) and item.state is not ItemState.DONE:

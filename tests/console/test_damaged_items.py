@@ -179,7 +179,7 @@ def test_rows_of_any_shape(
     operator = Operator.in_file(folder, "Align")
     operator.table.create()
     ended(operator.table, single("fine"), done())
-    script = {"Task_0": {"Script": "true", "Status": "todo"}} if is_nested else "true"
+    script = {"Task_0": "true"} if is_nested else "true"
     nested_tasks = {"Nested_Tasks": 1, "Nested_Done": 0} if is_nested else {}
     whole = {"itemID": "bad", "TaskID": "S1", "TaskScript": script, "ItemState": state, "Slot": "0"}
     insert_raw(operator.store, "Align", {**whole, **nested_tasks, "Lock_Date": "", **row})

@@ -30,7 +30,7 @@ def test_a_dry_run_asks_nobody(
     assert last == "would import 4: 2 single, 2 nested with 4 tasks\n"
     first, rest = json.JSONDecoder().raw_decode("".join(shown))
     assert rest
-    assert first["TaskScript"]["Task_1"] == {"Script": "seq 2", "Status": "todo"}
+    assert first["TaskScript"]["Task_1"] == "seq 2"
     assert not (tmp_path / "table.db").exists()
 
 

@@ -124,7 +124,7 @@ def test_no_verb_believes_what_answers(proxy: FaultyProxy, table_name: str, what
         for verb in (
             lambda: table.claim("pilot-2", lease=60, max_attempts=3),
             lambda: table.renew(claim, lease=60),
-            lambda: table.record(claim, {}),
+            lambda: table.renew(claim, lease=60, results={}),
             lambda: table.finish(claim, done()),
             lambda: table.release(claim, interrupted()),
             lambda: table.lose(claim, "it died", max_attempts=3),

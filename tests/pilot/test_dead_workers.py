@@ -65,12 +65,13 @@ MURDER = "echo $id >> ran; kill -KILL $PPID; sleep 300"  # of its worker
 
 
 def test_what_a_nested_item_has_done_stays_done_when_its_worker_dies(place: Place) -> None:
-    place.script("murder-once.sh", f"mkdir once || exit 0; wait_for recorded; {MURDER}")
+    """Also what isn't in the table yet: that would be after 5 minutes here."""
+    place.script("murder-once.sh", f"mkdir once || exit 0; wait_for ended; {MURDER}")
     place.fill({"nested": ["./note.sh", "./murder-once.sh"]})
     place.script("note.sh", "echo $id >> ran")
-    pilot = place.start("-n", "2")
-    wait_until(lambda: place.item("nested").results, "the first task is recorded")
-    place.touch("recorded")
+    pilot = place.start("-n", "2", "-v", "--lease", "15m")
+    pilot.wait_for_log("done in")
+    place.touch("ended")
     ended = pilot.wait()
     assert ended.counts == {"done": 1, "failed": 0, "released": 0, "lost": 1}
     assert place.lines("ran") == ["nested.Task_0", "nested.Task_1"]

@@ -51,7 +51,7 @@ def test_a_pilot_finds_at_a_renewal_that_its_item_was_taken(place: Place) -> Non
 def test_a_pilot_finds_at_a_nested_result_that_its_item_was_taken(place: Place) -> None:
     place.script("waits.sh", "wait_for taken")
     place.fill({"item": ["./waits.sh", "bash -c 'touch ready; sleep 300'"]})
-    pilot = place.start("-n", "2", "--max-items", "1")
+    pilot = place.start("-n", "2", "--max-items", "1", "--lease", "10s")
     place.wait_for("ready")
     take(place)
     before = place.item("item")

@@ -90,7 +90,8 @@ class SQLiteBackend(Backend):
         (row,) = self.execute(query, name, item_id)
         row = {column: value for column, value in row.items() if value is not None}
         del row["workflow_table"]
-        for column in ("Log", "History", *(("TaskScript",) if "Nested_Tasks" in row else ())):
+        scripts = ("TaskScript",) if "Nested_Tasks" in row else ()
+        for column in ("Nested_Status", "Log", "History", *scripts):
             if column in row:
                 with suppress(ValueError, RecursionError):  # it may be damaged on purpose
                     row[column] = json.loads(row[column])

@@ -26,8 +26,6 @@ class Damage:
         return f"{self.attribute}={self.dynamodb or 'none'}"
 
 
-_TASK = {"Script": {"S": "true"}, "Status": {"S": "todo"}}
-
 OF_A_CLAIM = (
     Damage("TaskScript", {"N": "5"}, b"\xff"),
     Damage("TaskScript", {"S": "tr\0ue"}, "tr\0ue"),
@@ -37,19 +35,11 @@ OF_A_CLAIM = (
     Damage("TaskScript", {"S": "true"}, "{", nested=True),
     Damage("TaskScript", {"M": {}}, "{}", nested=True),
     Damage("TaskScript", {"M": {"Task_0": {"M": {}}}}, '{"Task_0": {}}', nested=True),
-    Damage("TaskScript", {"M": {"Task_0": {"S": "true"}}}, '{"Task_0": "true"}', nested=True),
-    Damage(
-        "TaskScript",
-        {"M": {"Task_0": {"M": {**_TASK, "Status": {"S": "gone"}}}}},
-        '{"Task_0": {"Script": "true", "Status": "gone"}}',
-        nested=True,
-    ),
-    Damage(
-        "TaskScript",
-        {"M": {"../x": {"M": _TASK}}},
-        '{"../x": {"Script": "true", "Status": "todo"}}',
-        nested=True,
-    ),
+    Damage("TaskScript", {"M": {"Task_0": {"N": "1"}}}, '{"Task_0": 1}', nested=True),
+    Damage("TaskScript", {"M": {"../x": {"S": "true"}}}, '{"../x": "true"}', nested=True),
+    Damage("Nested_Status", {"S": "todo"}, "todo", nested=True),
+    Damage("Nested_Status", {"M": {"Task_0": {"S": "gone"}}}, '{"Task_0": "gone"}', nested=True),
+    Damage("Nested_Status", {"M": {"../x": {"S": "todo"}}}, '{"../x": "todo"}', nested=True),
     Damage("Attempts", {"S": "0"}, "zero"),
     Damage("Attempts", {"BOOL": True}, b"0"),
     Damage("Attempts", {"N": "1e100"}, 1e100),

@@ -23,7 +23,7 @@ values = st.one_of(
         lambda parts: (
             st.lists(parts, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["Task_0", "Task_1", "Status", "Script", "Run_Seconds", "x"]),
+                st.sampled_from(["Task_0", "Task_1", "Status", "Run_Seconds", "x"]),
                 parts,
                 max_size=3,
             )
@@ -56,7 +56,8 @@ typed_values = st.one_of(
     st.sampled_from(
         [
             {"L": [{"M": {"Attempt": {"N": "1"}}}]},
-            {"M": {"Task_0": {"M": {"Script": {"S": "true"}}}}},
+            {"M": {"Task_0": {"S": "true"}}},
+            {"M": {"Task_0": {"S": "done"}, "Task_1": {"S": "failed"}}},
             {"M": {"Task_0": {"M": {"Status": {"S": "done"}}}}},
             {"M": {"Status": {"S": "done"}, "stdout": {"NULL": True}}},
         ]

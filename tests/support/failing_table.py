@@ -60,11 +60,10 @@ class FailingTable:
         claim = partial(self._table.claim, pilot, lease=lease, max_attempts=max_attempts)
         return self._call("claim", claim)
 
-    def renew(self, claim: Claim, *, lease: float) -> bool:
-        return self._call("renew", partial(self._table.renew, claim, lease=lease))
-
-    def record(self, claim: Claim, results: Mapping[str, Result]) -> bool:
-        return self._call("record", partial(self._table.record, claim, results))
+    def renew(
+        self, claim: Claim, *, lease: float, results: Mapping[str, Result] | None = None
+    ) -> bool:
+        return self._call("renew", partial(self._table.renew, claim, lease=lease, results=results))
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         return self._call("finish", partial(self._table.finish, claim, outcome))

@@ -55,10 +55,10 @@ WRITES: dict[str, tuple[str, Write, dict[str, Any]]] = {
         lambda table, claim: table.renew(claim, lease=100),
         {"ItemState": "locked", "Lease_Expires": START + 100, "Attempts": 1},
     ),
-    "record": (
-        "record",
-        lambda table, claim: table.record(claim, {"Task_0": well()}),
-        {"ItemState": "locked", "Nested_Done": 1, "Attempts": 1},
+    "renew with results": (
+        "renew",
+        lambda table, claim: table.renew(claim, lease=100, results={"Task_0": well()}),
+        {"ItemState": "locked", "Nested_Done": 1, "Lease_Expires": START + 100, "Attempts": 1},
     ),
     "finish done": (
         "finish",

@@ -17,7 +17,9 @@ def live_a_full_life(step: Step) -> tuple[Claim, Claim]:
     )
     step.add(nested("held", 2))
     held = step.claim()
-    step.table.record(held, {"Task_0": well(0.5, cpu_seconds=0.25, max_rss_mb=1.5)})
+    step.table.renew(
+        held, lease=LEASE, results={"Task_0": well(0.5, cpu_seconds=0.25, max_rss_mb=1.5)}
+    )
     return ended, held
 
 
@@ -77,10 +79,11 @@ def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBBackend, table_name: str) ->
         "TaskID": {"S": "group"},
         "TaskScript": {
             "M": {
-                "Task_0": {"M": {"Script": {"S": "seq 0"}, "Status": {"S": "done"}}},
-                "Task_1": {"M": {"Script": {"S": "seq 1"}, "Status": {"S": "todo"}}},
+                "Task_0": {"S": "seq 0"},
+                "Task_1": {"S": "seq 1"},
             }
         },
+        "Nested_Status": {"M": {"Task_0": {"S": "done"}, "Task_1": {"S": "todo"}}},
         "ItemState": {"S": "locked"},
         "Slot": {"S": "e22d07a8"},
         "lockID": {"S": held.token},
@@ -126,6 +129,7 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
         "Done_Date": "TEXT",
         "Lease_Expires": "INTEGER",
         "Attempts": "INTEGER",
+        "Nested_Status": "TEXT",
         "Nested_Tasks": "INTEGER",
         "Nested_Done": "INTEGER",
         "Exit_Code": "INTEGER",
@@ -156,6 +160,7 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
         "Done_Date": STARTED,
         "Lease_Expires": None,
         "Attempts": 1,
+        "Nested_Status": None,
         "Nested_Tasks": None,
         "Nested_Done": None,
         "Exit_Code": 3,
@@ -163,10 +168,8 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
         "Run_Seconds": 1.25,
         "Max_RSS_MB": 2.5,
     }
-    assert json.loads(second["TaskScript"]) == {
-        "Task_0": {"Script": "seq 0", "Status": "done"},
-        "Task_1": {"Script": "seq 1", "Status": "todo"},
-    }
+    assert json.loads(second["TaskScript"]) == {"Task_0": "seq 0", "Task_1": "seq 1"}
+    assert json.loads(second["Nested_Status"]) == {"Task_0": "done", "Task_1": "todo"}
     assert (second["lockID"], second["Lease_Expires"]) == (held.token, START + LEASE)
     assert (second["Nested_Tasks"], second["Nested_Done"], second["History"]) == (2, 1, None)
 

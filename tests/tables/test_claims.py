@@ -156,7 +156,7 @@ def test_an_item_lost_too_often_fails(step: Step) -> None:
     for attempt in (1, 2, 3):
         claim = step.claim(f"pilot-{attempt}", max_attempts=3)
         tokens.append(claim.token)
-        step.table.record(claim, {"Task_0": well()})
+        step.table.renew(claim, lease=LEASE, results={"Task_0": well()})
         step.clock.advance(LEASE)
     assert step.claim_if_any("pilot-4", max_attempts=3) is None
     raw = step.raw("a")

@@ -1,20 +1,24 @@
 """What the verbs of a table cost in DynamoDB."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
 
 from pyanamo.account import Account
 from pyanamo.aws import make_client
-from pyanamo.model import Claim
+from pyanamo.model import Claim, Result
+from pyanamo.output.room import Room
+from pyanamo.pilot.progress import Progress
 from pyanamo.tables import WorkflowTable
+from pyanamo.tables.attributes import new_item
 from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.size import item_size
 from tests.support.backends import DynamoDBBackend
-from tests.support.makers import done, single
-from tests.support.step import DIED, LEASE, RESULT
+from tests.support.makers import done, nested, single, well
+from tests.support.step import DIED, LEASE, RESULT, STARTED
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,49 @@ def test_what_the_writes_of_an_item_cost(
         ("UpdateItem", 3),
     )
     assert 900 < item_size(dynamo.raw(table_name, "a")) <= 1024  # what the figures are for
+
+
+@pytest.mark.parametrize("printed", [0, 100, 2000])
+@pytest.mark.parametrize("tasks", [25, 100, 300, 900])
+def test_what_a_nested_item_costs(metered: Metered, tasks: int, printed: int) -> None:
+    """At most 3 write units a task with all that its item needs but renewals.
+
+    Its tasks end one by one, slowly enough that each end (of many tasks: each hundredth of the
+    ends) is looked at for what is due.
+    """
+    item = nested("a", [f"call-variants sample-0017.bam chr{n}" for n in range(tasks)])
+    imported = math.ceil(item_size(new_item(item, import_id="x" * 29)) / 1024) + 1
+    metered.table.add([item])
+    metered.requests.clear()
+    claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
+    assert claim is not None
+    progress = Progress()
+    room = Room(claim.item)
+    for number, task in enumerate(claim.item.tasks):
+        progress.add(task.name, printing(room, printed))
+        if number % max(1, tasks // 100):
+            continue
+        results = progress.so_far()
+        units = metered.table.renewal_units(claim, results)
+        if progress.has_earned(units):
+            assert metered.table.renew(claim, lease=LEASE, results=results)
+            assert metered.requests[-1] == ("UpdateItem", pytest.approx(units, rel=0.05, abs=2))
+            progress.wrote(results, units)
+    assert metered.table.finish(claim, done(dict(progress.so_far())))
+    assert imported + sum(units for _, units in metered.requests) <= 3 * tasks
+
+
+def printing(room: Room, printed: int) -> Result:
+    """The result of a task that prints so many bytes on stdout and on stderr."""
+    without = well(12.345, cpu_seconds=11.234, max_rss_mb=123.4, start_date=STARTED)
+    limit = min(printed, room.tail_beside(without))
+    return replace(
+        without,
+        stdout="x" * limit,
+        stderr="y" * limit,
+        stdout_bytes=printed,
+        stderr_bytes=printed,
+    )
 
 
 def test_to_lose_an_item_costs_one_write(metered: Metered) -> None:

@@ -45,7 +45,9 @@ VERBS: dict[str, Callable[[WorkflowTable], object]] = {
     "replace": lambda table: table.add([single("a")], replace=True),
     "claim": lambda table: table.claim("pilot-1", lease=LEASE, max_attempts=3),
     "renew": lambda table: table.renew(A_CLAIM, lease=LEASE),
-    "record": lambda table: table.record(A_CLAIM, {"Task_0": well()}),
+    "renew with results": lambda table: table.renew(
+        A_CLAIM, lease=LEASE, results={"Task_0": well()}
+    ),
     "finish": lambda table: table.finish(A_CLAIM, done()),
     "release": lambda table: table.release(A_CLAIM, interrupted()),
     "lose": lambda table: table.lose(A_CLAIM, DIED, max_attempts=3),

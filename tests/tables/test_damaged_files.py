@@ -25,7 +25,13 @@ VERSIONS = {
         *("itemID", "TaskID", "TaskScript", "ItemState", "Slot", "lockID", "InstanceID"),
         *("Lock_Date", "Done_Date", "Lease_Expires", "Attempts", "Nested_Tasks", "Nested_Done"),
         *("Exit_Code", "Reason", "Run_Seconds", "Max_RSS_MB", "Log", "History", "Import_ID"),
-    )
+    ),
+    2: (
+        *("itemID", "TaskID", "TaskScript", "ItemState", "Slot", "lockID", "InstanceID"),
+        *("Lock_Date", "Done_Date", "Lease_Expires", "Attempts"),
+        *("Nested_Status", "Nested_Tasks", "Nested_Done"),
+        *("Exit_Code", "Reason", "Run_Seconds", "Max_RSS_MB", "Log", "History", "Import_ID"),
+    ),
 }
 
 

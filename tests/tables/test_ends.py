@@ -98,11 +98,8 @@ def test_finish_sums_up_a_nested_item(step: Step) -> None:
     assert (raw["Exit_Code"], raw["Reason"]) == (4, "exit code 4")
     assert (raw["Run_Seconds"], raw["Max_RSS_MB"]) == (7.75, 99.5)
     assert (raw["Nested_Tasks"], raw["Nested_Done"]) == (3, 1)
-    assert raw["TaskScript"] == {
-        "Task_0": {"Script": "seq 0", "Status": "done"},
-        "Task_1": {"Script": "seq 1", "Status": "failed"},
-        "Task_2": {"Script": "seq 2", "Status": "failed"},
-    }
+    assert raw["TaskScript"] == {"Task_0": "seq 0", "Task_1": "seq 1", "Task_2": "seq 2"}
+    assert raw["Nested_Status"] == {"Task_0": "done", "Task_1": "failed", "Task_2": "failed"}
     assert {name: result["Exit_Code"] for name, result in raw["Log"].items()} == {
         "Task_0": 0,
         "Task_1": 4,
@@ -178,41 +175,36 @@ def test_history_keeps_the_last_ten_attempts(step: Step) -> None:
 # --- Nested results as they come ----------------------------------------------------------------
 
 
-def test_record_keeps_nested_results(step: Step) -> None:
+def test_a_renewal_keeps_nested_results(step: Step) -> None:
     step.add(nested("a", 3))
     claim = step.claim()
     held = step.raw("a")
     first = {"Task_1": RESULT}
-    assert step.table.record(claim, first) is True
+    step.clock.advance(1)
+    assert step.table.renew(claim, lease=LEASE, results=first) is True
     assert step.raw("a") == held | {
+        "Lease_Expires": held["Lease_Expires"] + 1,
         "Nested_Done": 1,
         "Log": {"Task_1": KEPT_RESULT},
-        "TaskScript": {
-            "Task_0": {"Script": "seq 0", "Status": "todo"},
-            "Task_1": {"Script": "seq 1", "Status": "done"},
-            "Task_2": {"Script": "seq 2", "Status": "todo"},
-        },
+        "Nested_Status": {"Task_0": "todo", "Task_1": "done", "Task_2": "todo"},
     }
 
-    assert step.table.record(claim, first | {"Task_0": badly()}) is True
+    assert step.table.renew(claim, lease=LEASE, results=first | {"Task_0": badly()}) is True
     raw = step.raw("a")
     assert raw["Nested_Done"] == 1
-    assert [raw["TaskScript"][f"Task_{n}"]["Status"] for n in range(3)] == [
-        "failed",
-        "done",
-        "todo",
-    ]
+    assert raw["Nested_Status"] == {"Task_0": "failed", "Task_1": "done", "Task_2": "todo"}
     assert set(raw["Log"]) == {"Task_0", "Task_1"}
 
 
-def test_record_of_nothing_changes_nothing(step: Step) -> None:
+def test_a_renewal_without_results_changes_the_lease_only(step: Step) -> None:
     step.add(nested("a", 2))
     claim = step.claim()
     before = step.raw("a")
-    assert step.table.record(claim, {}) is True
-    assert step.raw("a") == before
+    step.clock.advance(1)
+    assert step.table.renew(claim, lease=LEASE, results={}) is True
+    assert step.raw("a") == before | {"Lease_Expires": before["Lease_Expires"] + 1}
     step.table.finish(claim, done({"Task_0": well(), "Task_1": well()}))
-    assert step.table.record(claim, {}) is False
+    assert step.table.renew(claim, lease=LEASE, results={}) is False
 
 
 @pytest.mark.parametrize("ending", ["lost", "interrupted", "failed"])
@@ -220,7 +212,7 @@ def test_only_what_is_not_done_is_todo_at_the_next_claim(step: Step, ending: str
     step.add(nested("a", 4))
     claim = step.claim()
     results = {"Task_0": well(), "Task_2": badly()}
-    step.table.record(claim, results)
+    step.table.renew(claim, lease=LEASE, results=results)
     if ending == "interrupted":
         step.table.release(claim, interrupted(results))
     elif ending == "failed":

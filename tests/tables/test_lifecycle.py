@@ -240,9 +240,11 @@ class Lifecycle(RuleBasedStateMachine):
         if held.claims["sqlite"].item.nested and new:
             is_well = (held.number + len(new)) % 3 > 0
             held.results[new[-1]] = self._result(held, is_well)
-        expected = self.model.record(held, held.results)
+        expected = self.model.renew(held) and self.model.record(held, held.results)
+        if expected:
+            held.holds_until = self.clock() + LEASE
         for kind, table in self.tables.items():
-            assert table.record(held.claims[kind], held.results) is expected
+            assert table.renew(held.claims[kind], lease=LEASE, results=held.results) is expected
 
     def _end(self, held: Held, outcome: Outcome, *, put_back: bool) -> None:
         expected = self.model.end(held, outcome, put_back=put_back)

@@ -60,7 +60,7 @@ def as_told(claim: Claim) -> Claim:
 def test_what_was_recorded_stays_when_a_worker_dies(step: Step) -> None:
     step.add(nested("a", 3))
     claim = step.claim()
-    step.table.record(claim, {"Task_1": well(stdout="kept"), "Task_2": badly()})
+    step.table.renew(claim, lease=LEASE, results={"Task_1": well(stdout="kept"), "Task_2": badly()})
     assert step.table.lose(as_told(claim), DIED, max_attempts=3) is True
     raw = step.raw("a")
     assert (raw["ItemState"], raw["Nested_Tasks"], raw["Nested_Done"]) == ("todo", 3, 1)
@@ -96,7 +96,9 @@ def test_an_item_whose_workers_die_too_often_fails(step: Step) -> None:
 
 WRITES: dict[str, Callable[[WorkflowTable, Claim], bool]] = {
     "renew": lambda table, claim: table.renew(claim, lease=LEASE),
-    "record": lambda table, claim: table.record(claim, {"Task_0": well(stdout="stale")}),
+    "renew with results": lambda table, claim: table.renew(
+        claim, lease=LEASE, results={"Task_0": well(stdout="stale")}
+    ),
     "finish done": lambda table, claim: table.finish(claim, done({"Task_0": well()})),
     "finish failed": lambda table, claim: table.finish(claim, failed({"Task_0": badly()})),
     "release interrupted": lambda table, claim: table.release(claim, interrupted()),

@@ -54,7 +54,7 @@ def test_an_end_waits_if_its_tasks_took_time(
 def test_results_of_a_nested_item_that_goes_on_wait_and_renewals_do_not(table: SQLiteTable) -> None:
     claim = claim_from(table)
     seen = waits_for_the_disk(table)
-    assert table.record(claim, {"Task_0": outcome(7200).results["Task_0"]})
+    assert table.renew(claim, lease=60, results={"Task_0": outcome(7200).results["Task_0"]})
     assert table.renew(claim, lease=60)
     assert table.release(claim, interrupted())
     claim_from(table)

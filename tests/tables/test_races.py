@@ -118,7 +118,7 @@ def test_threads_share_a_table(step: Step) -> None:
         answers = []
         for n in range(10):
             answers.append(step.table.renew(claim, lease=LEASE))
-            answers.append(step.table.record(claim, {"Task_0": well(float(n))}))
+            answers.append(step.table.renew(claim, lease=LEASE, results={"Task_0": well(float(n))}))
         answers.append(step.table.finish(claim, done({"Task_0": well(10.0)})))
         return answers
 

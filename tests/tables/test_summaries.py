@@ -10,7 +10,7 @@ from pyanamo.tables import Count
 from pyanamo.tables.dynamodb import table
 from tests.support.backends import DynamoDBBackend
 from tests.support.makers import badly, failed, nested, single, well
-from tests.support.step import LATER, STARTED, Step, make_step
+from tests.support.step import LATER, LEASE, STARTED, Step, make_step
 
 
 def by_name(summaries: Iterable[ItemSummary]) -> list[ItemSummary]:
@@ -22,7 +22,8 @@ def test_summaries_show_an_item_a_row(step: Step) -> None:
     step.table.finish(step.claim(), failed({"Task_0": badly(3, 1.5)}))
     step.clock.advance(10)
     step.add(nested("b", 3))
-    step.table.record(step.claim("pilot-2"), {"Task_0": well(), "Task_1": badly()})
+    results = {"Task_0": well(), "Task_1": badly()}
+    step.table.renew(step.claim("pilot-2"), lease=LEASE, results=results)
     step.add(single("c", task_id="sample-3"))
 
     ended = ItemSummary(

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
@@ -10,25 +10,32 @@ import pytest
 
 from pyanamo.clocks import lease_clock
 from pyanamo.errors import StoreUnavailable
-from pyanamo.model import Claim, Item, Task
+from pyanamo.model import Claim, Item, Result, Task
 from pyanamo.pilot.lease import Held, Renewals
+from pyanamo.pilot.progress import Progress
+from tests.support.makers import well
 from tests.support.waiting import wait_until
 
 LEASE = 6.0  # seconds: a renewal every 2, lost after 4.2
 
 
 class Table:
-    """A table of which only renewals are asked."""
+    """A table of which only renewals are asked. Each result that is written takes ten units."""
 
     def __init__(self) -> None:
+        self.written: list[list[str]] = []  # the tasks whose results came with each renewal
         self.renewed: list[str] = []
         self.hangs_for = ""  # the item whose renewal gets no answer
         self.answer = threading.Event()
         self.fails = 0  # how many times from now on
         self.error: Exception = StoreUnavailable("it doesn't answer")
 
-    def renew(self, claim: Claim, *, lease: float) -> bool:
+    def renewal_units(self, claim: Claim, results: Mapping[str, Result]) -> int:
+        return 10 * len(results)
+
+    def renew(self, claim: Claim, *, lease: float, results: Mapping[str, Result] | None) -> bool:
         self.renewed.append(claim.item.item_id)
+        self.written.append(list(results or ()))
         if claim.item.item_id == self.hangs_for:
             self.answer.wait(30)
         if self.fails:
@@ -144,3 +151,42 @@ def test_renewing_survives_any_error(caplog: pytest.LogCaptureFixture) -> None:
         wait_until(lambda: len(watched) == 2, "a renewal has succeeded")
         assert not held
     assert caplog.text.count("lease not renewed: 'Attributes'\nTraceback ") == 2
+
+
+def test_results_are_written_with_a_renewal_that_is_due() -> None:
+    table, watched = Table(), list[float]()
+    with kept(table, "item", watched) as held:
+        held.progress.add("Task_0", well())
+        held.progress.add("Task_1", well())
+        wait_until(lambda: len(table.written) == 1, "the lease is renewed")
+        assert lease_clock() >= held.deadline - LEASE * 0.7 - 1
+        wait_until(lambda: len(table.written) == 2, "it is renewed again")
+    assert table.written == [["Task_0", "Task_1"], []]
+
+
+def test_results_that_have_earned_a_write_are_written_early() -> None:
+    table, watched = Table(), list[float]()
+    began = lease_clock()
+    with kept(table, "item", watched) as held:
+        held.progress.add("Task_0", well())
+        for _ in range(10):  # as if ten tasks had ended: 15 units for a write of 10
+            held.progress.add("Task_0", well())
+        wait_until(lambda: len(table.written) == 1, "they are written")
+        assert lease_clock() - began < LEASE / 3
+        assert held.deadline > began + LEASE * 0.7  # that was a renewal too
+    assert table.written == [["Task_0"]]
+
+
+def test_what_a_write_took_is_no_longer_there_for_the_next() -> None:
+    progress = Progress()
+    for number in range(10):
+        progress.add(f"Task_{number}", well())
+    assert progress.has_unwritten
+    assert progress.has_earned(15)
+    assert not progress.has_earned(16)
+    progress.wrote(progress.so_far(), 12)
+    assert not progress.has_unwritten
+    assert not progress.has_earned(4)
+    progress.add("Task_10", well())
+    assert progress.has_unwritten
+    assert progress.has_earned(4)

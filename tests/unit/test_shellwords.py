@@ -206,6 +206,7 @@ def test_what_a_shell_does_with_it_differs(tmp_path: Path) -> None:
 
 
 @given(st.text(st.sampled_from("|&;<>*?~`#$(){},.='\"\\ aNAME")))
+@example("{,\\;}")
 def test_any_command_has_shell_syntax_or_not(command: str) -> None:
     try:
         split_words(command, {})

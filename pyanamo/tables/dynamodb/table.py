@@ -7,6 +7,7 @@ the whole index, so it costs the same however many items wait and however many p
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
@@ -28,12 +29,13 @@ from pyanamo.aws import (
 )
 from pyanamo.clocks import ServiceClock
 from pyanamo.errors import DamagedItem
-from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked
+from pyanamo.model import Claim, Item, ItemState, ItemSummary, Locked, Result
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import (
     INDEX,
     PROJECTED,
     Attributes,
+    item_attributes,
     new_import_id,
     new_item,
 )
@@ -54,6 +56,7 @@ from pyanamo.tables.reading import (
     read_summary,
     readable,
 )
+from pyanamo.tables.size import item_size
 from pyanamo.tables.table import Added, Count, HoldersVerbs
 from pyanamo.tables.transitions import DELETED, Amended, Change, ChangeOfDamaged
 
@@ -167,6 +170,14 @@ class DynamoDBTable(HoldersVerbs):
                 return claim
             self._candidates.conflict()
         return self._claim_expired(pilot, lease, max_attempts)
+
+    def renewal_units(self, claim: Claim, results: Mapping[str, Result]) -> int:
+        """Return how many write units it takes to renew with these results.
+
+        A write takes one for each KB of the item, and one for its row of the index.
+        """
+        attributes = item_attributes(claim.item) | transitions.recorded(claim, results)
+        return math.ceil(item_size(attributes) / 1024) + 1
 
     def get(self, item_id: str) -> Item | None:
         """Return the item as it is now, or None if it isn't there. Raises `DamagedItem`."""
