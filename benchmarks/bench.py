@@ -64,7 +64,8 @@ class Amounts:
     pilots: int
     drained: int
     most_conflicts: float  # percent
-    simulation: Sequence[str] = ()  # arguments for the command line of the simulation
+    nested: Sequence[tuple[int, int]]  # the tasks of nested items, and how many run at a time
+    simulations: Sequence[Sequence[str]]  # arguments for the command line of the simulation
 
 
 FULL = Amounts(
@@ -79,6 +80,8 @@ FULL = Amounts(
     pilots=100,
     drained=10_000,
     most_conflicts=5,
+    nested=((25, 5), (100, 10), (300, 20), (900, 30)),
+    simulations=((), ("--items", "10000", "--tasks", "100", "-n", "4", "--task-seconds", "60")),
 )
 QUICK = Amounts(
     rounds=1,
@@ -92,7 +95,8 @@ QUICK = Amounts(
     pilots=10,
     drained=1000,
     most_conflicts=15,  # most conflicts are at the end, a large part of so short a list
-    simulation=("--pilots", "200", "--items", "10000", "--task-seconds", "60"),
+    nested=((25, 5),),
+    simulations=(("--pilots", "200", "--items", "10000", "--task-seconds", "60"),),
 )
 
 
@@ -133,6 +137,9 @@ class Bench:
         """Count requests and capacity units per item."""
         yield costs.single_items(self.dynamodb, items=500, workers=4)
         yield costs.nested_item(self.dynamodb)
+        for tasks, nests in self.amounts.nested:
+            for printed in (0, 900):
+                yield costs.nested_units(self.dynamodb, tasks, nests, printed)
         yield from costs.units(self.dynamodb, items=20)
 
     def imports(self) -> Iterator[Figure]:
@@ -166,7 +173,8 @@ class Bench:
 
     def simulation(self) -> Iterator[Figure]:
         """Simulate a large cluster."""
-        yield from simulated.clusters(self.amounts.simulation)
+        for arguments in self.amounts.simulations:
+            yield from simulated.clusters(arguments)
 
     @property
     def measures(self) -> dict[str, Callable[[], Iterator[Figure]]]:

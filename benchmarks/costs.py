@@ -101,6 +101,32 @@ def nested_item(place: Place) -> Figure:
     )
 
 
+def nested_units(place: Place, tasks: int, nests: int, printed: int) -> Figure:
+    """Count the write units of a nested item per task, including its import.
+
+    Its tasks take a second each, and print so many bytes on stdout and on stderr.
+    """
+    meter = Meter(place.folder / "nested-units.meter")
+    environment = {**place.environment, **meter.environment}
+    script = f'bash -c "sleep 1; printf %{printed}s; printf %{printed}s >&2"'
+    table = place.fill_nested(script, [str(number) for number in range(tasks)])
+    in_own_process(environment, _put_again, table, place.new_table())
+    of_import = sum(one.writes for one in meter.take() if one.operation == "PutItem")
+    place.pilot(table, "-n", str(nests), done=1, environment=meter.environment)
+    writes = [one for one in meter.take() if one.operation == "UpdateItem"]
+    of_run = sum(one.writes for one in writes)
+    return Figure(
+        name=f"write_units_nested_{tasks}_{printed}",
+        what=f"write units per task, including the import: an item of {tasks} nested tasks of 1 s "
+        f"that print 2 x {printed} bytes, `-n {nests}`",
+        unit="units",
+        values=[(of_import + of_run) / tasks],
+        target=at_most(3),
+        is_count=True,
+        beside=f"import {of_import:g}, claim to end {of_run:g} in {len(writes)} writes",
+    )
+
+
 def listed(counts: Mapping[str, int]) -> str:
     """Format the number of requests per operation for people."""
     return ", ".join(f"{number} {operation}" for operation, number in sorted(counts.items()))

@@ -15,7 +15,7 @@ def clusters(arguments: Sequence[str]) -> list[Figure]:
     for name, found in simulation.run(simulated).items():
         cluster = simulated[name]
         what = f"{cluster.pilots:,} pilots, {name}"
-        if cluster.items > cluster.pilots:
+        if cluster.items >= cluster.pilots:
             what += f", {cluster.items:,} items"
             figures += _figures(what, found, at_most(2), at_most(5))
         else:  # most pilots find no item, and many compete for the same ones
@@ -38,7 +38,8 @@ def _figures(
             beside=f"{number(found['requests_a_second_mean'])} requests/s "
             f"(at most {number(found['requests_a_second_peak'])}), "
             f"{found['throttled']:,.0f} throttled, ${number(found['dollars'])}, "
-            f"${number(found['dollars_a_thousand_items'])} per thousand items",
+            f"${number(found['dollars_a_thousand_items'])} per thousand items, "
+            f"{number(found['write_units_a_task'])} write units per task",
         ),
         Figure(
             name=f"simulated_idle_{key}",

@@ -11,6 +11,7 @@ code, `DynamoDBTable` with its candidates. DynamoDB, the clock and the tasks are
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import resource
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heapify, heapreplace
-from itertools import count
+from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -35,7 +36,9 @@ from benchmarks.simulated_dynamodb import (
 )
 from benchmarks.simulated_time import Simulation
 from pyanamo.errors import StoreUnavailable
-from pyanamo.model import Claim
+from pyanamo.model import Claim, Result, TaskStatus
+from pyanamo.pilot.lease import LOOK_SECONDS
+from pyanamo.pilot.progress import Progress
 from pyanamo.pilot.worker import backoff
 from pyanamo.tables.dynamodb.candidates import SlotRange
 from pyanamo.tables.dynamodb.table import DynamoDBTable
@@ -44,6 +47,9 @@ from pyanamo.tables.dynamodb.table import DynamoDBTable
 DOLLARS_A_WRITE, DOLLARS_A_READ = 0.625e-6, 0.125e-6
 IMPORT_UNITS = 2  # per item: one for the table, one for the index
 LEASE = 900.0  # seconds; renewed every third of it
+# Of a nested item: without its tasks; for each task its command and state, and its result.
+ITEM_BYTES, TASK_BYTES, RESULT_BYTES = 500, 60, 400
+RESULT = Result(status=TaskStatus.DONE)
 END_ITEMS = 100  # the end phase begins when this number of items is left
 T = TypeVar("T")
 
@@ -55,6 +61,8 @@ class Cluster:
     pilots: int = 10_000
     workers: int = 1  # per pilot (-i)
     items: int = 1_000_000
+    tasks: int = 1  # per item; nested if there are more
+    nests: int = 1  # nested tasks at a time (-n)
     task_seconds: float = 60.0  # the median; log-normal
     task_sigma: float = 0.5
     start_seconds: float = 300.0  # pilots start evenly over this time
@@ -91,6 +99,7 @@ class Run:
         self.longest_idle = 0.0
         self.exits: list[tuple[float, float]] = []  # end of a worker's last task, and its exit
         self.renewals = 0
+        self.written = 0  # units of renewals, and of what is larger than 1 KB
         self.end_began = Counts() if cluster.items <= END_ITEMS else None
 
     def run(self) -> None:
@@ -128,7 +137,10 @@ class Run:
         free_since = now()
         while claim := self._next_claim(table):
             self.longest_idle = max(self.longest_idle, now() - free_since)
-            self.simulation.sleep(self._began())
+            self._count_claim()
+            seconds = self._run_one() if self.cluster.tasks == 1 else self._run_nested()
+            self.ran.append(seconds)
+            self.simulation.sleep(seconds)
             free_since = self.last_end = now()
             self._patiently(partial(self.client.finish, claim.item.item_id, claim.token))
         self.exits.append((free_since, now()))
@@ -150,19 +162,57 @@ class Run:
                 self.simulation.sleep(backoff(tries))
         raise AssertionError
 
-    def _began(self) -> float:
-        """Count a claim and its future renewals; return the seconds that the task runs."""
-        now = self.simulation.now()
-        self.claims_at.append(now)
+    def _count_claim(self) -> None:
+        self.claims_at.append(self.simulation.now())
         if self.end_began is None and self.table.waiting <= END_ITEMS:
             self.end_began = self.counts()
+
+    def _run_one(self) -> float:
+        """Count the renewals while a task runs; return its seconds."""
+        now = self.simulation.now()
         seconds = next(self.task_seconds)
-        self.ran.append(seconds)
-        renewals = int(seconds / (LEASE / 3))
-        self.renewals += renewals
-        for number in range(1, renewals + 1):
-            self.client.by_second[int(now + number * LEASE / 3)] += 1
+        for number in range(1, int(seconds / (LEASE / 3)) + 1):
+            self._count_renewal(now + number * LEASE / 3, 1)
         return seconds
+
+    def _run_nested(self) -> float:
+        """Count what is written while nested tasks run; return the seconds that all of them take.
+
+        It is written when a worker would write it: with a renewal, or when it has earned the write.
+        """
+        now = self.simulation.now()
+        tasks = self.cluster.tasks
+        progress = Progress()
+        written_at = now
+        ends = self._ends_of_nested(now)
+        for number, end in enumerate(ends):
+            while written_at + LEASE / 3 < end:
+                written_at += LEASE / 3
+                self._count_renewal(written_at, kilobytes(tasks, number) + (number > 0))
+                progress.wrote(progress.so_far(), 0)
+            progress.add(str(number), RESULT)
+            units = kilobytes(tasks, number + 1) + 1
+            if progress.has_earned(units) and end - written_at >= LOOK_SECONDS:
+                written_at = end
+                self._count_renewal(end, units)
+                progress.wrote(progress.so_far(), units)
+        # The simulated table counts items of 1 KB.
+        self.written += 2 * (kilobytes(tasks, 0) - 1) + kilobytes(tasks, tasks) - 1
+        return ends[-1] - now
+
+    def _ends_of_nested(self, now: float) -> list[float]:
+        """Return when the tasks of an item end that begins now."""
+        free_at = [now] * self.cluster.nests
+        ends = []
+        for seconds in islice(self.task_seconds, self.cluster.tasks):
+            ends.append(free_at[0] + seconds)
+            heapreplace(free_at, ends[-1])
+        return sorted(ends)
+
+    def _count_renewal(self, when: float, units: int) -> None:
+        self.renewals += 1
+        self.written += units
+        self.client.by_second[int(when)] += 1
 
 
 def simulate(cluster: Cluster) -> dict[str, float]:
@@ -174,7 +224,7 @@ def simulate(cluster: Cluster) -> dict[str, float]:
     before_end = run.end_began or all_
     last_claim = max(run.claims_at, default=0.0)
     waited_for_nothing = [last_claim - free_since for free_since, _ in run.exits]
-    writes = run.table.units["write"] + run.renewals + IMPORT_UNITS * cluster.items
+    writes = run.table.units["write"] + run.written + IMPORT_UNITS * cluster.items
     dollars = writes * DOLLARS_A_WRITE + run.table.units["read"] * DOLLARS_A_READ
     requests = all_.requests + run.renewals
     end_claims = all_.claims - before_end.claims
@@ -193,6 +243,7 @@ def simulate(cluster: Cluster) -> dict[str, float]:
         "write_units": writes,
         "read_units": run.table.units["read"],
         "dollars": dollars,
+        "write_units_a_task": writes / cluster.items / cluster.tasks,
         "dollars_a_thousand_items": 1000 * dollars / cluster.items,
         "makespan_seconds": run.last_end,
         "ideal_seconds": ideal_seconds(run.starts, run.ran),
@@ -204,6 +255,11 @@ def simulate(cluster: Cluster) -> dict[str, float]:
         "cpu_seconds": time.process_time() - started,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def kilobytes(tasks: int, ended: int) -> int:
+    """Return the size of a nested item, of whose tasks so many have ended."""
+    return math.ceil((ITEM_BYTES + tasks * TASK_BYTES + ended * RESULT_BYTES) / 1024)
 
 
 def ideal_seconds(starts: Iterable[float], tasks: Iterable[float]) -> float:
@@ -226,6 +282,8 @@ def scenarios(arguments: argparse.Namespace) -> dict[str, Cluster]:
         pilots=arguments.pilots,
         workers=arguments.workers,
         items=arguments.items,
+        tasks=arguments.tasks,
+        nests=arguments.nests,
         start_seconds=arguments.start,
         seed=arguments.seed,
         service=service,
@@ -236,6 +294,8 @@ def scenarios(arguments: argparse.Namespace) -> dict[str, Cluster]:
         f"tasks of {seconds:g} s": replace(common, task_seconds=seconds)
         for seconds in arguments.task_seconds
     }
+    if arguments.tasks > 1:
+        return {f"items of {arguments.tasks} {name}": each for name, each in clusters.items()}
     few = f"{END_ITEMS} items, all pilots at once"
     return clusters | {few: replace(common, items=END_ITEMS, start_seconds=0.0)}
 
@@ -255,6 +315,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "-i", "--workers", type=int, default=1, help="workers per pilot (default: 1)"
     )
     parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--tasks", type=int, default=1, help="tasks per item (default: 1)")
+    parser.add_argument(
+        "-n", "--nests", type=int, default=1, help="nested tasks at a time (default: 1)"
+    )
     parser.add_argument(
         "--task-seconds",
         type=float,

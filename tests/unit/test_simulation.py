@@ -41,6 +41,14 @@ def test_few_pilots_hardly_meet_and_none_is_idle_while_items_wait() -> None:
     assert figures["makespan_seconds"] < 1.05 * figures["ideal_seconds"]
 
 
+def test_nested_items_cost_at_most_3_units_a_task() -> None:
+    nested = replace(SMALL, items=100, tasks=100, nests=4, task_seconds=1.0, start_seconds=0.0)
+    figures = simulate(nested)
+    assert figures["claims"] == 100
+    assert 1 < figures["write_units_a_task"] <= 3
+    assert figures["makespan_seconds"] < 1.05 * figures["ideal_seconds"]
+
+
 def test_pages_are_tried_in_a_random_order() -> None:
     """In the index's order, 6 % were conflicts: all took what came first after an empty stretch."""
     crowded = Cluster(pilots=150, items=3000, task_seconds=10.0, start_seconds=10.0)
