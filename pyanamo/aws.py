@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -90,6 +91,9 @@ _EXPECTED = {
     "UploadPart": "ETag",
 }
 
+# Where answers have rows.
+ROWS = {"BatchGetItem": "Responses", "Query": "Items", "Scan": "Items"}
+
 # They log with a traceback why credentials couldn't be refreshed. If we can't do without new ones,
 # they raise it too.
 for _name_of_logger in ("botocore.credentials", "botocore.tokens"):
@@ -133,6 +137,8 @@ def make_client(
         session = session or make_session(account)
         client = session.client(service, endpoint_url=endpoint_url, config=config)
     client.meta.events.register("after-call", _Check(client))
+    for operation in ROWS:
+        client.meta.events.register(f"before-parse.dynamodb.{operation}", _take_rows)
     return client
 
 
@@ -248,6 +254,37 @@ def not_understood(client: Client, answer: str) -> StoreUnavailable:
         f"the answer from {client.meta.endpoint_url} is not {_name(client)}'s ({answer}): check "
         "the address; a proxy, or the login page of a network, may have answered instead"
     )
+
+
+def _take_rows(
+    operation_model: Any, response_dict: Any, customized_response_dict: Any, **_: object
+) -> None:
+    """Take rows as they are in the answer's JSON, which is what botocore would return.
+
+    It takes ten times as long for them. Only binary values, which no item of ours has, differ, so
+    botocore parses these, and whatever is no answer of DynamoDB's.
+    """
+    body, name = response_dict["body"], ROWS[operation_model.name]
+    if response_dict["status_code"] >= 300 or b'"B"' in body or b'"BS"' in body:
+        return
+    try:
+        answer = json.loads(body)
+        of_tables = answer[name].values() if name == "Responses" else [answer[name]]
+        is_known = all(_is_row(row) for rows in of_tables for row in rows)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
+    if is_known:
+        customized_response_dict[name] = answer.pop(name)
+        response_dict["body"] = json.dumps(answer).encode()
+
+
+def _is_row(row: Any) -> bool:
+    """Whether these are attributes with a typed value each: `{"itemID": {"S": "a"}}`."""
+    return isinstance(row, dict) and all(map(_is_typed, row.values()))
+
+
+def _is_typed(value: Any) -> bool:
+    return type(value) is dict and len(value) == 1
 
 
 class _Check:

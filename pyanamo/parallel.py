@@ -1,4 +1,4 @@
-"""Call a function for many things, several at a time."""
+"""Do several things at a time, with bounded memory."""
 
 from __future__ import annotations
 
@@ -28,3 +28,28 @@ def several_at_a_time(act: Callable[[T], R], things: Iterable[T], count: int) ->
                 yield running.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def in_turns(streams: Iterable[Iterator[R]], count: int) -> Iterator[R]:
+    """Yield the first result of each of `count` streams, then the second of each, and so on.
+
+    Each stream has its thread, which is at most one result ahead, so memory is bounded. If the
+    caller stops taking results, the streams are read no further.
+    """
+    with ThreadPoolExecutor(count) as pool:
+        running = deque((stream, pool.submit(_next, stream)) for stream in streams)
+        try:
+            while running:
+                stream, future = running.popleft()
+                for result in future.result():
+                    running.append((stream, pool.submit(_next, stream)))
+                    yield result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _next(stream: Iterator[R]) -> tuple[R, ...]:
+    """Return the next result, or nothing at the end."""
+    for result in stream:
+        return (result,)
+    return ()

@@ -159,7 +159,7 @@ def left_in(table: WorkflowTable) -> Left:
 
     The leases aren't in the index, so all attributes of locked items are read, in batches.
     """
-    todo = sum(1 for _ in table.summaries(ItemState.TODO))
+    todo = sum(1 for _ in table.summaries(ItemState.TODO, only=("Nested_Tasks",)))
     lost = busy = 0
     for item in table.items(ItemState.LOCKED):
         has_expired = item.lease_has_expired(table.now())

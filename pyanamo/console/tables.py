@@ -22,7 +22,7 @@ from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.model import ItemState
 from pyanamo.tables import Store
 from pyanamo.tables.dynamodb.units import Capacity, Scaling, Units
-from pyanamo.workflow.status import Status, status_of
+from pyanamo.workflow.status import OF_A_STATUS, Status, status_of
 
 if TYPE_CHECKING:
     from pyanamo.tables.dynamodb.capacity import TableCapacity
@@ -96,7 +96,7 @@ def _statuses(store: Store, on_damaged: DamageReport) -> Iterator[Status]:
     """The status of each table, without those that are dropped in the meantime."""
     for name in store.names():
         with closing(store.open(name, on_damaged=on_damaged)) as table, suppress(TableNotFound):
-            yield status_of(name, table.summaries(), table.now())
+            yield status_of(name, table.summaries(only=OF_A_STATUS), table.now())
 
 
 def run_create(arguments: argparse.Namespace) -> int:

@@ -200,8 +200,10 @@ class SQLiteTable(HoldersVerbs):
             row = self._find(database, item_id)
         return None if row is None else read_item(row, table=self.name)
 
-    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """Yield the index's rows in these states, or all, ordered by name."""
+    def summaries(
+        self, *states: ItemState, only: Sequence[str] | None = None
+    ) -> Iterator[ItemSummary]:
+        """Yield the index's rows in these states, or all, whole and ordered by name."""
         columns = ", ".join(("itemID", "ItemState", *PROJECTED))
         rows = self._rows(columns, states, batch=BATCH)
         yield from readable(rows, partial(read_summary, self.name), self.on_damaged)

@@ -12,7 +12,7 @@ All verbs raise `TableNotFound`, `AccessDenied`, `StoreUnusable` or `StoreUnavai
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,8 +148,13 @@ class WorkflowTable(Protocol):
     def drop(self) -> None:
         """Delete the table with all its items, and wait until it is gone."""
 
-    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        """Yield the index's rows in these states, or all. A row may lag behind its item."""
+    def summaries(
+        self, *states: ItemState, only: Sequence[str] | None = None
+    ) -> Iterator[ItemSummary]:
+        """Yield the index's rows in these states, or all. A row may lag behind its item.
+
+        With `only`, a row may lack what other attributes say, apart from its state.
+        """
 
     def count(self, state: ItemState) -> Count:
         """How many rows the index has in a state, as far as a few requests tell."""

@@ -111,6 +111,9 @@ class Samples:
         return Samples(steps=self.steps, rows=tuple(rows))
 
 
+OF_A_SAMPLE = ("TaskID", "Nested_Tasks", "Nested_Done")  # what is read of each item, and its state
+
+
 def samples_of(streams: Mapping[str, Iterable[ItemSummary]]) -> Samples:
     """The matrix of the steps' rows, with the steps in the order given.
 

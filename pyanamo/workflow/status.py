@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pyanamo.model import UNFINISHED, ItemState, ItemSummary, task_counts
 from pyanamo.workflow.pace import RecentWork, Remaining
 
+# What is read of each item, apart from its state.
+OF_A_STATUS = ("Nested_Tasks", "Nested_Done", "Lock_Date", "Done_Date", "Run_Seconds")
 PROGRESS = ("0", "1-25", "26-75", "76-99", "100")  # percent of an item's tasks that are done
 
 

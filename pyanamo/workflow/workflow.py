@@ -32,9 +32,9 @@ from pyanamo.tables.transitions import DELETED, Change, ChangeOfDamaged, Changes
 from pyanamo.text import readable_text
 from pyanamo.workflow.failures import FailureGroup, failed_item, group_failures
 from pyanamo.workflow.finding import FEW, Finder
-from pyanamo.workflow.samples import Samples, samples_of
+from pyanamo.workflow.samples import OF_A_SAMPLE, Samples, samples_of
 from pyanamo.workflow.selection import Selection
-from pyanamo.workflow.status import Status, status_of
+from pyanamo.workflow.status import OF_A_STATUS, Status, status_of
 from pyanamo.workflow.steps import Steps
 
 if TYPE_CHECKING:
@@ -97,7 +97,10 @@ class Workflow(Steps):
         Align 1 of 5
         Call 0 of 3
         """
-        return [status_of(table.name, table.summaries(), table.now()) for table in self._checked]
+        return [
+            status_of(table.name, table.summaries(only=OF_A_STATUS), table.now())
+            for table in self._checked
+        ]
 
     def samples(self) -> Samples:
         """How far each sample (`TaskID`) is in each step. Reads only the index.
@@ -110,7 +113,9 @@ class Workflow(Steps):
         S4 held
         S5 locked
         """
-        return samples_of({table.name: table.summaries() for table in self._checked})
+        return samples_of(
+            {table.name: table.summaries(only=OF_A_SAMPLE) for table in self._checked}
+        )
 
     def items(self, selection: Selection = Selection()) -> Iterator[ItemSummary]:  # noqa: B008
         """The rows of the index that match. Raises `ItemNotFound` if no item has a given name.

@@ -1,7 +1,7 @@
 """A table that fails on purpose, around one of either kind."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import TypeVar
@@ -78,8 +78,10 @@ class FailingTable:
     def get(self, item_id: str) -> Item | None:
         return self._call("get", partial(self._table.get, item_id))
 
-    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
-        return self._call("summaries", partial(self._table.summaries, *states))
+    def summaries(
+        self, *states: ItemState, only: Sequence[str] | None = None
+    ) -> Iterator[ItemSummary]:
+        return self._call("summaries", partial(self._table.summaries, *states, only=only))
 
     def close(self) -> None:
         self._table.close()

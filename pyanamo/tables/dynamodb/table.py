@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pyanamo.account import Account
@@ -43,7 +43,10 @@ from pyanamo.tables.dynamodb import importing
 from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
 from pyanamo.tables.dynamodb.definition import require_own_table, table_definition
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
+from pyanamo.tables.dynamodb.overview import PAGE as OVERVIEW_PAGE
+from pyanamo.tables.dynamodb.overview import Overview
 from pyanamo.tables.dynamodb.units import Units
+from pyanamo.tables.dynamodb.whole import WholeItems
 from pyanamo.tables.reading import (
     LARGEST,
     OF_A_CLAIM,
@@ -53,7 +56,6 @@ from pyanamo.tables.reading import (
     read_item,
     read_lease,
     read_lost,
-    read_summary,
     readable,
 )
 from pyanamo.tables.size import item_size
@@ -81,7 +83,6 @@ _OF_A_LOST_ITEM = (
 _VERSION = ("ItemState", "lockID", "History", "Nested_Tasks", "Import_ID")
 # The same for a damaged item: what a claim and a renewal write. None of them is projected away.
 _VERSION_OF_DAMAGED = ("ItemState", "lockID", "Lease_Expires", "Attempts")
-GET_BATCH = 100  # keys per BatchGetItem: DynamoDB's limit
 COUNT_PAGES = 5  # of 1 MB, some 5,000 rows: a count must cost little and take a moment
 
 
@@ -184,15 +185,28 @@ class DynamoDBTable(HoldersVerbs):
         raw = self._get(item_id)
         return self._read(plain_map(raw)) if raw else None
 
-    def summaries(self, *states: ItemState) -> Iterator[ItemSummary]:
+    def summaries(
+        self, *states: ItemState, only: Sequence[str] | None = None
+    ) -> Iterator[ItemSummary]:
         """Yield the index's rows in these states, or all, state by state."""
-        rows = chain.from_iterable(map(self._index_rows, states or tuple(ItemState)))
-        yield from readable(rows, partial(read_summary, self.name), self.on_damaged)
+        overview = Overview(self._client, self.name)
+        for row in overview.summaries(states or tuple(ItemState), only):
+            if isinstance(row, DamagedItem):
+                self.on_damaged(row)
+            else:
+                yield row
 
     def count(self, state: ItemState) -> Count:
         """How many rows the index has in a state, at most `COUNT_PAGES` pages of it."""
-        pages = self._index_pages(state, Select="COUNT")
         count = Count(items=0)
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=INDEX,
+            KeyConditionExpression="ItemState = :state",
+            ExpressionAttributeValues={":state": typed(state.value)},
+            Select="COUNT",
+            Limit=OVERVIEW_PAGE,
+        )
         with self._errors():
             for page in islice(pages, COUNT_PAGES):
                 items = count.items + page["Count"]
@@ -201,8 +215,14 @@ class DynamoDBTable(HoldersVerbs):
 
     def items(self, *states: ItemState) -> Iterator[Item]:
         """Yield the items in these states, found through the index, or all, by a scan."""
-        rows = self._rows_of(states) if states else self._all_rows()
-        yield from readable(rows, self._read, self.on_damaged)
+        items = WholeItems(self._client, self.name)
+        if not states:
+            yield from readable(items.all(), self._read, self.on_damaged)
+            return
+        wanted = {state.value for state in states}
+        rows = items.named(Overview(self._client, self.name).item_ids(states))
+        still = (row for row in rows if row.get("ItemState") in wanted)  # the index may lag behind
+        yield from readable(still, self._read, self.on_damaged)
 
     def amend(
         self, item_id: str, change: Change, *, if_damaged: ChangeOfDamaged | None = None
@@ -248,44 +268,6 @@ class DynamoDBTable(HoldersVerbs):
 
     def _read(self, row: Row) -> Item:
         return read_item(row, table=self.name)
-
-    def _index_rows(self, state: ItemState) -> Iterator[Row]:
-        """Yield the index's rows in this state."""
-        with self._errors():
-            for page in self._index_pages(state):
-                yield from map(plain_map, page["Items"])
-
-    def _index_pages(self, state: ItemState, **how: str) -> Iterator[dict[str, Any]]:
-        """The answers to a query of all that the index has in this state."""
-        pages: Iterator[dict[str, Any]] = iter(
-            self._client.get_paginator("query").paginate(
-                TableName=self.name,
-                IndexName=INDEX,
-                KeyConditionExpression="ItemState = :state",
-                ExpressionAttributeValues={":state": typed(state.value)},
-                **how,
-            )
-        )
-        return pages
-
-    def _all_rows(self) -> Iterator[Row]:
-        with self._errors():
-            for page in self._client.get_paginator("scan").paginate(TableName=self.name):
-                yield from map(plain_map, page["Items"])
-
-    def _rows_of(self, states: Sequence[ItemState]) -> Iterator[Row]:
-        """Whole rows, by the keys that the index has in these states."""
-        wanted = {state.value for state in states}
-        rows = chain.from_iterable(map(self._index_rows, states))
-        while batch := list(islice(rows, GET_BATCH)):
-            keys = [_key(row["itemID"]) for row in batch]
-            while keys:
-                with self._errors():
-                    answer = self._client.batch_get_item(RequestItems={self.name: {"Keys": keys}})
-                for row in map(plain_map, answer["Responses"].get(self.name, ())):
-                    if row.get("ItemState") in wanted:  # the index may lag behind
-                        yield row
-                keys = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
 
     def _errors(self) -> AbstractContextManager[None]:
         return translated_errors(self._client, f"table {self.name!r}")
