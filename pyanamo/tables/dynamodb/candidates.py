@@ -18,6 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PAGE = 50  # items: rows of up to 160 bytes, as most are, take a query 1 read unit
 
@@ -127,13 +130,13 @@ class Candidates:
 
 
 def page_around(
-    read_page: ReadPage,
+    read_page: Callable[[SlotRange, int], Sequence[T]],
     limit: int,
     rng: random.Random,
     *,
     within: SlotRange = ALL_SLOTS,
     fits_a_page: bool,
-) -> Sequence[str]:
+) -> Sequence[T]:
     """Return a page of a range of slots, from a random place on.
 
     If the range ends within the page, its beginning is added. If all items that wait in the range

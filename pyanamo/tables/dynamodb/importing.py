@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, takewhile
-from typing import Any, TypeVar
+from itertools import takewhile
+from typing import Any
 
 from pyanamo.aws import Client, ConditionFailed, aws_error, translated_errors
 from pyanamo.errors import PyAnamoError, StoreUnavailable
@@ -21,9 +21,11 @@ from pyanamo.model import ItemState
 from pyanamo.parallel import several_at_a_time
 from pyanamo.tables.attributes import Attributes
 from pyanamo.tables.dynamodb.expressions import typed, typed_map
+from pyanamo.tables.size import item_size
 from pyanamo.tables.table import Added
 
 BATCH = 25  # statements per request: DynamoDB's limit
+BATCH_BYTES = 1 << 20  # of a request's rows, unless it has a single one: several are in memory
 AT_A_TIME = 4  # requests
 FRUITLESS_ROUNDS = 10  # about two minutes, with the pauses between them
 LONGEST_PAUSE = 20.0  # seconds
@@ -37,8 +39,6 @@ _PASSING = {
     "ThrottlingError",
     "TransactionConflict",
 }
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -190,7 +190,15 @@ def _replace(client: Client, table: str, row: Attributes) -> Added:
     return Added(replaced=1) if answer.get("Attributes") else Added(imported=1)
 
 
-def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(rows)
-    while batch := list(islice(rest, BATCH)):
+def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    batch: list[_Row] = []
+    size = 0
+    for row in rows:
+        row_size = item_size(row.attributes)
+        if batch and (len(batch) == BATCH or size + row_size > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += row_size
+    if batch:
         yield batch

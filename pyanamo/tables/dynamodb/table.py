@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,7 @@ from pyanamo.tables.dynamodb import importing
 from pyanamo.tables.dynamodb.candidates import ALL_SLOTS, PAGE, Candidates, SlotRange, page_around
 from pyanamo.tables.dynamodb.definition import require_own_table, table_definition
 from pyanamo.tables.dynamodb.expressions import Expression, Update, plain_map, typed, typed_map
+from pyanamo.tables.dynamodb.leases import LOCKED_COLUMNS, KnownLeases, LockedRow
 from pyanamo.tables.dynamodb.overview import PAGE as OVERVIEW_PAGE
 from pyanamo.tables.dynamodb.overview import Overview
 from pyanamo.tables.dynamodb.units import Units
@@ -115,12 +115,13 @@ class DynamoDBTable(HoldersVerbs):
         self.now = clock
         self._random = rng or random.Random()
         self._candidates = Candidates(
-            partial(self._page, ItemState.TODO),
+            self._page,
             own=slots,
             clock=steady_clock,
             rng=self._random,
         )
         self._locked_fit_a_page = True  # as far as we know
+        self._leases = KnownLeases()
         # Item ids and tokens of claims whose write raised an error: it may have been made.
         self._in_doubt: deque[tuple[str, str]] = deque()
 
@@ -130,7 +131,7 @@ class DynamoDBTable(HoldersVerbs):
         DynamoDB refuses this query if the index has other keys, or lacks an attribute. So a pilot
         needs no permission to describe the table.
         """
-        self._page(ItemState.TODO, ALL_SLOTS, limit=1, attributes=("itemID", *PROJECTED))
+        self._rows(ItemState.TODO, ALL_SLOTS, limit=1, attributes=("itemID", *PROJECTED))
 
     def create(self, units: Units | None = None) -> bool:
         """Create the table, on-demand or with these units, and wait until it can be used.
@@ -288,19 +289,19 @@ class DynamoDBTable(HoldersVerbs):
 
     def _claim_expired(self, pilot: str, lease: float, max_attempts: int) -> Claim | None:
         """Claim an item whose lease has expired, from a random page of locked items."""
-        read_page = partial(self._page, ItemState.LOCKED)
         fits = self._locked_fit_a_page
-        locked = page_around(read_page, PAGE, self._random, fits_a_page=fits)
+        locked = page_around(self._locked_page, PAGE, self._random, fits_a_page=fits)
         self._locked_fit_a_page = len(locked) < PAGE
         now = self.now()
-        ends = []  # of leases that other pilots hold
-        for raw in self._read_leases(locked):
+        known = self._leases.that_hold(now)
+        held = {row: known[row] for row in locked if row in known}
+        for raw in self._read_leases([row.item_id for row in locked if row not in held]):
             now = self.now()
             try:
                 row = plain_map(raw)
                 if (end := read_lease(row, table=self.name)) > now:
-                    if row.get("InstanceID") != pilot:
-                        ends.append(end)
+                    held[LockedRow.of(raw)] = end
+                    self._leases.note(LockedRow.of(raw), end)
                     continue
                 item = read_lost(row, table=self.name)
             except DamagedItem as damaged:
@@ -310,6 +311,7 @@ class DynamoDBTable(HoldersVerbs):
                 self._give_up(item, now)
             elif claim := self._take_over(item, pilot, lease, now):
                 return claim
+        ends = [end for row, end in held.items() if row.instance != pilot]
         self.locked = Locked.of(ends, now, is_all=self._locked_fit_a_page)
         return None
 
@@ -393,17 +395,15 @@ class DynamoDBTable(HoldersVerbs):
             there = plain_map(failed.item) if failed.item else None
             return transitions.is_landed(there, claim, changes)
 
-    def _page(
-        self,
-        state: ItemState,
-        slots: SlotRange,
-        limit: int,
-        attributes: Sequence[str] = ("itemID",),
-    ) -> Sequence[str]:
-        """Return the first ids that the index has in this state, in a range of slots.
+    def _page(self, slots: SlotRange, limit: int) -> Sequence[str]:
+        """Return the first ids that the index has of items that are todo, in a range of slots."""
+        rows = self._rows(ItemState.TODO, slots, limit, ("itemID",))
+        return [row["itemID"]["S"] for row in rows]
 
-        All `attributes` are read.
-        """
+    def _rows(
+        self, state: ItemState, slots: SlotRange, limit: int, attributes: Sequence[str]
+    ) -> Sequence[dict[str, Any]]:
+        """Return the first rows that the index has in this state, in a range of slots."""
         first, last = f"{slots.first:08x}", f"{slots.last:08x}"
         with self._errors():
             answer = self._client.query(
@@ -416,7 +416,12 @@ class DynamoDBTable(HoldersVerbs):
                 ProjectionExpression=", ".join(attributes),
                 Limit=limit,
             )
-        return [row["itemID"]["S"] for row in answer["Items"]]
+        rows: Sequence[dict[str, Any]] = answer["Items"]
+        return rows
+
+    def _locked_page(self, slots: SlotRange, limit: int) -> Sequence[LockedRow]:
+        """Return the first rows that the index has of locked items, in a range of slots."""
+        return list(map(LockedRow.of, self._rows(ItemState.LOCKED, slots, limit, LOCKED_COLUMNS)))
 
     def _read_leases(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Read what a pilot needs to take over one of these items. Omit those not locked now."""
