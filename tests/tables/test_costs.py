@@ -1,59 +1,24 @@
 """What the verbs of a table cost in DynamoDB."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
 
-from pyanamo.account import Account
-from pyanamo.aws import make_client
 from pyanamo.model import Claim, Result
 from pyanamo.output.room import Room
 from pyanamo.pilot.progress import Progress
-from pyanamo.tables import WorkflowTable
 from pyanamo.tables.attributes import new_item
-from pyanamo.tables.dynamodb.table import DynamoDBTable
 from pyanamo.tables.size import item_size
 from tests.support.backends import DynamoDBBackend
-from tests.support.makers import done, nested, single, well
+from tests.support.makers import done, interrupted, nested, single, well
+from tests.support.metered import Metered, metered_table
 from tests.support.step import DIED, LEASE, RESULT, STARTED
-
-
-@dataclass(frozen=True)
-class Metered:
-    """A table whose requests are counted, with the units that they consume."""
-
-    table: WorkflowTable
-    requests: list[tuple[str, float]]  # the operation, and its units
-
-    def units(self, call: Callable[[], object]) -> Sequence[tuple[str, float]]:
-        """The requests of one call."""
-        self.requests.clear()
-        assert call()
-        return tuple(self.requests)
 
 
 @pytest.fixture
 def metered(dynamo: DynamoDBBackend, table_name: str) -> Metered:
-    requests: list[tuple[str, float]] = []
-
-    def ask(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any]:
-        if "ReturnConsumedCapacity" in model.input_shape.members:
-            params["ReturnConsumedCapacity"] = "TOTAL"
-        return params
-
-    def note(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        consumed = cast(dict[str, float], parsed.get("ConsumedCapacity") or {})
-        requests.append((model.name, consumed.get("CapacityUnits", 0.0)))
-
-    client = make_client("dynamodb", Account(endpoint_url=dynamo.endpoint))
-    client.meta.events.register("provide-client-params.dynamodb.*", ask)
-    client.meta.events.register("after-call.dynamodb.*", note)
-    table = DynamoDBTable(table_name, client=client, clock=dynamo.clock)
-    table.create()
-    return Metered(table, requests)
+    return metered_table(dynamo, table_name)
 
 
 def test_what_the_writes_of_an_item_cost(
@@ -152,3 +117,70 @@ def test_an_empty_table_costs_few_requests(metered: Metered) -> None:
         claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
         if claim is not None:
             metered.table.finish(claim, done())
+
+
+def test_a_lease_is_not_read_again_while_it_holds(
+    metered: Metered, dynamo: DynamoDBBackend
+) -> None:
+    """To read it costs as much as to read the item, which may be large."""
+    table = metered.table
+    table.add(single(f"item-{number}", "x" * 40_000) for number in range(10))
+    other = dynamo.open(table.name)
+    claims = [other.claim("pilot-1", lease=LEASE, max_attempts=3) for _ in range(10)]
+    look = lambda: table.claim("pilot-2", lease=LEASE, max_attempts=3)  # noqa: E731
+    metered.clear()
+    assert look() is None
+    assert metered.total > 10 * 5
+    told = table.locked
+    for _ in range(5):
+        dynamo.clock.advance(LEASE / 10)
+        metered.clear()
+        assert look() is None
+        assert set(metered.counts) == {"Query"}
+        assert metered.total <= 5
+    assert told is not None
+    assert table.locked == replace(told, seconds=LEASE / 2)
+    for claim in claims[1:]:
+        assert claim is not None
+        assert other.renew(claim, lease=LEASE)
+    dynamo.clock.advance(LEASE / 2)
+    claim = look()
+    assert claims[0] is not None
+    assert claim is not None
+    assert claim.item.item_id == claims[0].item.item_id
+    metered.clear()
+    assert look() is None
+    assert metered.total <= 5 + 5  # the item that was claimed anew is read
+
+
+def test_a_new_claim_of_a_known_item_is_a_new_lease(
+    metered: Metered, dynamo: DynamoDBBackend
+) -> None:
+    """It may be a shorter one, and be made in the same second."""
+    table = metered.table
+    other = dynamo.open(table.name)
+    table.add([single("a")])
+    first = other.claim("pilot-1", lease=LEASE, max_attempts=3)
+    assert first is not None
+    assert table.claim("pilot-2", lease=LEASE, max_attempts=3) is None
+    other.release(first, interrupted())
+    other = dynamo.open(table.name)
+    assert other.claim("pilot-3", lease=LEASE / 4, max_attempts=3)
+    assert table.claim("pilot-2", lease=LEASE, max_attempts=3) is None
+    dynamo.clock.advance(LEASE / 4)
+    assert table.claim("pilot-2", lease=LEASE, max_attempts=3)
+
+
+def test_an_import_sends_a_megabyte_at_a_time(metered: Metered) -> None:
+    sizes: list[int] = []
+    metered.client.meta.events.register(
+        "before-call.dynamodb.BatchExecuteStatement",
+        lambda params, **_: sizes.append(len(params["body"])),
+    )
+    added = metered.table.add(single(f"item-{number}", "x" * 300_000) for number in range(20))
+    assert added.imported == 20
+    assert len(sizes) >= 6
+    assert max(sizes) <= 1_100_000
+    sizes.clear()
+    metered.table.add(single(f"small-{number}") for number in range(100))
+    assert len(sizes) == 4

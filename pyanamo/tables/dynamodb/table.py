@@ -295,18 +295,9 @@ class DynamoDBTable(HoldersVerbs):
         now = self.now()
         known = self._leases.that_hold(now)
         held = {row: known[row] for row in locked if row in known}
-        for raw in self._read_leases([row.item_id for row in locked if row not in held]):
+        unknown = self._read_leases([row.item_id for row in locked if row not in held])
+        for item in self._lost(unknown, held):
             now = self.now()
-            try:
-                row = plain_map(raw)
-                if (end := read_lease(row, table=self.name)) > now:
-                    held[LockedRow.of(raw)] = end
-                    self._leases.note(LockedRow.of(raw), end)
-                    continue
-                item = read_lost(row, table=self.name)
-            except DamagedItem as damaged:
-                self._set_aside(raw, damaged)
-                continue
             if transitions.is_lost_too_often(item, max_attempts):
                 self._give_up(item, now)
             elif claim := self._take_over(item, pilot, lease, now):
@@ -314,6 +305,22 @@ class DynamoDBTable(HoldersVerbs):
         ends = [end for row, end in held.items() if row.instance != pilot]
         self.locked = Locked.of(ends, now, is_all=self._locked_fit_a_page)
         return None
+
+    def _lost(self, rows: Iterable[Mapping[str, Any]], held: dict[LockedRow, int]) -> list[Item]:
+        """Return the items of these rows whose leases have expired; add the others to `held`."""
+        lost = []
+        now = self.now()
+        for raw in rows:
+            try:
+                row = plain_map(raw)
+                if (end := read_lease(row, table=self.name)) > now:
+                    held[LockedRow.of(raw)] = end
+                    self._leases.note(LockedRow.of(raw), end)
+                else:
+                    lost.append(read_lost(row, table=self.name))
+            except DamagedItem as damaged:
+                self._set_aside(raw, damaged)
+        return lost
 
     def _take_over(self, lost: Item, pilot: str, lease: float, now: float) -> Claim | None:
         token = secrets.token_hex(8)
