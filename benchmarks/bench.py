@@ -24,6 +24,7 @@ from benchmarks import (
     footprint,
     imports,
     machine,
+    overviews,
     rates,
     report,
     simulated,
@@ -45,6 +46,7 @@ MEASURES = (
     "memory",
     "backlog",
     "conflicts",
+    "overviews",
     "simulation",
 )
 
@@ -66,6 +68,8 @@ class Amounts:
     most_conflicts: float  # percent
     nested: Sequence[tuple[int, int]]  # the tasks of nested items, and how many run at a time
     simulations: Sequence[Sequence[str]]  # arguments for the command line of the simulation
+    overview_items: int = 0  # 0: none are measured
+    idle_seconds: int = 0  # the same
 
 
 FULL = Amounts(
@@ -82,6 +86,8 @@ FULL = Amounts(
     most_conflicts=5,
     nested=((25, 5), (100, 10), (300, 20), (900, 30)),
     simulations=((), ("--items", "10000", "--tasks", "100", "-n", "4", "--task-seconds", "60")),
+    overview_items=200_000,
+    idle_seconds=60,
 )
 QUICK = Amounts(
     rounds=1,
@@ -141,6 +147,9 @@ class Bench:
             for printed in (0, 900):
                 yield costs.nested_units(self.dynamodb, tasks, nests, printed)
         yield from costs.units(self.dynamodb, items=20)
+        if self.amounts.idle_seconds:
+            seconds = self.amounts.idle_seconds
+            yield costs.idle_pilot(self.dynamodb, items=100, kilobytes=300, seconds=seconds)
 
     def imports(self) -> Iterator[Figure]:
         """Measure an import."""
@@ -171,6 +180,11 @@ class Bench:
         most = amounts.most_conflicts
         yield conflicts.drain(self.dynamodb, amounts.pilots, amounts.drained, most)
 
+    def overviews(self) -> Iterator[Figure]:
+        """Measure overviews of a large table."""
+        if self.amounts.overview_items:
+            yield from overviews.overviews(self.dynamodb, self.amounts.overview_items, rounds=3)
+
     def simulation(self) -> Iterator[Figure]:
         """Simulate a large cluster."""
         for arguments in self.amounts.simulations:
@@ -189,6 +203,7 @@ class Bench:
             self.memory,
             self.backlog,
             self.conflicts,
+            self.overviews,
             self.simulation,
         )
         return dict(zip(MEASURES, functions, strict=True))

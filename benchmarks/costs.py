@@ -10,12 +10,14 @@ from benchmarks.places import Place
 from benchmarks.processes import in_own_process
 from pyanamo.account import Account
 from pyanamo.aws import make_client
+from pyanamo.tables import Store
 from pyanamo.tables.dynamodb.definition import table_definition
 from pyanamo.tables.dynamodb.expressions import plain_map
 from pyanamo.tables.size import item_size
 
 NESTED = 100
 KILOBYTE = 1024
+HOUR = 3600
 PRINTED = 450  # characters that a task prints, so that its item grows to almost 1 KB
 
 
@@ -127,6 +129,26 @@ def nested_units(place: Place, tasks: int, nests: int, printed: int) -> Figure:
     )
 
 
+def idle_pilot(place: Place, items: int, kilobytes: int, seconds: int) -> Figure:
+    """Count the read units of a pilot that waits beside large items which another one holds."""
+    meter = Meter(place.folder / "idle.meter")
+    table = place.fill(items, f"true {'x' * kilobytes * KILOBYTE}")
+    in_own_process(place.environment, _lock_all, table, items)
+    place.pilot(table, "--idle", str(seconds), done=0, environment=meter.environment)
+    requests = meter.take()
+    return Figure(
+        name="read_units_idle",
+        what=f"read units of a pilot with `--idle {seconds}` beside {items} locked items of "
+        f"{kilobytes} KB",
+        unit="units",
+        values=[sum(one.reads for one in requests)],
+        # Each lease is read once: half a unit for 4 KB of its item.
+        target=at_most(1.1 * items * kilobytes / 8),
+        is_count=True,
+        beside=listed(count(requests)),
+    )
+
+
 def listed(counts: Mapping[str, int]) -> str:
     """Format the number of requests per operation for people."""
     return ", ".join(f"{number} {operation}" for operation, number in sorted(counts.items()))
@@ -140,6 +162,15 @@ def _put_again(source: str, target: str) -> int:
     for row in rows:
         client.put_item(TableName=target, Item=row)
     return len(rows)
+
+
+def _lock_all(table_name: str, items: int) -> None:
+    """Claim all items of a table."""
+    table = Store(account=Account()).open(table_name)
+    for _ in range(items):
+        if not table.claim("another-pilot", lease=HOUR, max_attempts=3):
+            raise RuntimeError(f"table {table_name} has fewer than {items} items to claim")
+    table.close()
 
 
 def _sizes(table: str) -> list[int]:

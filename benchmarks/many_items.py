@@ -12,7 +12,7 @@ import argparse
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,9 @@ def item_of(step: str, number: int) -> Item:
     )
 
 
-def rows_of(step: str) -> Iterator[dict[str, Any]]:
+def rows_of(step: str, items: int) -> Iterator[dict[str, Any]]:
     """Yield the attributes of a step's items."""
-    for number in range(STEPS[step]):
+    for number in range(items):
         item = item_of(step, number)
         yield {**item_attributes(item), "Slot": slot(item.item_id), "Import_ID": "benchmark"}
 
@@ -104,7 +104,7 @@ def fill_file(file: Path) -> None:
     database = sqlite3.connect(file)
     with database:
         for step in STEPS:
-            for row in rows_of(step):
+            for row in rows_of(step, STEPS[step]):
                 values = [
                     json.dumps(value) if isinstance(value, (dict, list)) else value
                     for value in row.values()
@@ -115,24 +115,24 @@ def fill_file(file: Path) -> None:
     database.close()
 
 
-def fill_dynamodb(endpoint_url: str) -> None:
-    """Fill DynamoDB tables."""
+def fill_dynamodb(endpoint_url: str, steps: Mapping[str, int] = STEPS) -> None:
+    """Fill DynamoDB tables, one per step, with so many items."""
     client = make_client("dynamodb", Account(endpoint_url=endpoint_url))
 
     def write(requests: dict[str, list[dict[str, Any]]]) -> None:
         while requests:
             requests = client.batch_write_item(RequestItems=requests).get("UnprocessedItems", {})
 
-    for step in STEPS:
+    for step, items in steps.items():
         table = Store(account=Account(endpoint_url=endpoint_url)).open(step)
         table.create()
         table.close()
-        for _ in several_at_a_time(write, _batches(step), WRITERS):
+        for _ in several_at_a_time(write, _batches(step, items), WRITERS):
             pass
 
 
-def _batches(step: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    rows = rows_of(step)
+def _batches(step: str, items: int) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    rows = rows_of(step, items)
     while batch := list(islice(rows, BATCH)):
         yield {step: [{"PutRequest": {"Item": typed_map(row)}} for row in batch]}
 
