@@ -132,7 +132,8 @@ def nested_units(place: Place, tasks: int, nests: int, printed: int) -> Figure:
 def idle_pilot(place: Place, items: int, kilobytes: int, seconds: int) -> Figure:
     """Count the read units of a pilot that waits beside large items which another one holds."""
     meter = Meter(place.folder / "idle.meter")
-    table = place.fill(items, f"true {'x' * kilobytes * KILOBYTE}")
+    word = "x" * (KILOBYTE - 1)
+    table = place.fill(items, f"true {' '.join([word] * kilobytes)}")
     in_own_process(place.environment, _lock_all, table, items)
     place.pilot(table, "--idle", str(seconds), done=0, environment=meter.environment)
     requests = meter.take()

@@ -58,9 +58,16 @@ class FarAway:
 
 
 async def message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Return the head and the body of a request or an answer, whose length is in its head."""
+    """Return the head and the body of a request or an answer."""
     head = await reader.readuntil(b"\r\n\r\n")
-    return head, await reader.readexactly(int(header(head, b"content-length") or 0))
+    if header(head, b"transfer-encoding") != b"chunked":
+        return head, await reader.readexactly(int(header(head, b"content-length") or 0))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
+    length = b"Content-Length: %d" % len(body)
+    return head.replace(b"Transfer-Encoding: chunked", length), body
 
 
 def header(head: bytes, name: bytes) -> bytes:

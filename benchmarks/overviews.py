@@ -42,7 +42,8 @@ Used = tuple[float, float]  # seconds, and peak memory in MB
 
 def overviews(place: Place, items: int, rounds: int) -> Iterator[Figure]:
     """Measure each command, and what it is compared with, in turns."""
-    many_items.fill_dynamodb(place.endpoint, {TABLE: items})
+    steps = {TABLE: items}
+    in_own_process(place.environment, many_items.fill_dynamodb, place.endpoint, steps)
     with _far_away(place.endpoint) as url:
         for command in COMMANDS:
             yield _compare(place, url, command, items, rounds)
