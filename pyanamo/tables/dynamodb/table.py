@@ -410,20 +410,31 @@ class DynamoDBTable(HoldersVerbs):
     def _rows(
         self, state: ItemState, slots: SlotRange, limit: int, attributes: Sequence[str]
     ) -> Sequence[dict[str, Any]]:
-        """Return the first rows that the index has in this state, in a range of slots."""
-        first, last = f"{slots.first:08x}", f"{slots.last:08x}"
-        with self._errors():
-            answer = self._client.query(
-                TableName=self.name,
-                IndexName=INDEX,
-                KeyConditionExpression="ItemState = :state AND Slot BETWEEN :first AND :last",
-                ExpressionAttributeValues=typed_map(
-                    {":state": state.value, ":first": first, ":last": last}
-                ),
-                ProjectionExpression=", ".join(attributes),
-                Limit=limit,
-            )
-        rows: Sequence[dict[str, Any]] = answer["Items"]
+        """Return the first rows that the index has in this state, in a range of slots.
+
+        They may come in several pages, as a page has at most 1 MB. (DynamoDB Local counts the whole
+        items, which may be large.)
+        """
+        values = {
+            ":state": state.value,
+            ":first": f"{slots.first:08x}",
+            ":last": f"{slots.last:08x}",
+        }
+        request = {
+            "TableName": self.name,
+            "IndexName": INDEX,
+            "KeyConditionExpression": "ItemState = :state AND Slot BETWEEN :first AND :last",
+            "ExpressionAttributeValues": typed_map(values),
+            "ProjectionExpression": ", ".join(attributes),
+        }
+        rows: list[dict[str, Any]] = []
+        while len(rows) < limit:
+            with self._errors():
+                page = self._client.query(**request, Limit=limit - len(rows))
+            rows += page["Items"]
+            if not (page["Items"] and page.get("LastEvaluatedKey")):
+                break
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
         return rows
 
     def _locked_page(self, slots: SlotRange, limit: int) -> Sequence[LockedRow]:
