@@ -25,7 +25,8 @@ class FarAway:
     host: str
     port: int
     seconds: float
-    _answers: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
+    # Kept also if a client doesn't wait for them: it asks again.
+    _answers: dict[tuple[bytes, bytes], asyncio.Task[bytes]] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection."""
@@ -45,8 +46,8 @@ class FarAway:
         if operation not in READS:
             return await self._ask(head, body)
         if (operation, body) not in self._answers:
-            self._answers[operation, body] = await self._ask(head, body)
-        return self._answers[operation, body]
+            self._answers[operation, body] = asyncio.create_task(self._ask(head, body))
+        return await asyncio.shield(self._answers[operation, body])
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(self.host, self.port)

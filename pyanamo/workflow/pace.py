@@ -40,7 +40,7 @@ class Remaining:
     high: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen, which takes longer to make: there are many
 class _Work:
     """The tasks of an item's last attempt, which ended evenly from `first_end` to `last_end`."""
 
@@ -91,14 +91,16 @@ class _Window:
     first_claim: float = math.inf  # of the items whose tasks these are
     longest: float | None = None  # seconds, of the attempts that ended in it
 
-    def add(self, work: _Work) -> None:
+    def add(self, work: _Work) -> bool:
+        """Count what ended in it; return whether anything did."""
         tasks = work.tasks_since(self.start)
         if tasks == 0:
-            return
+            return False
         self.tasks += tasks
         self.first_claim = min(self.first_claim, work.claimed)
         if work.is_over:
             self.longest = max(self.longest or 0.0, work.last_end - work.claimed)
+        return True
 
     def rate(self, now: float) -> float:
         """Tasks per second."""
@@ -124,8 +126,9 @@ class RecentWork:
             return
         if work.is_over:
             self._last_event = max(self._last_event, work.last_end)
-        for window in self._windows:
-            window.add(work)
+        for window in reversed(self._windows):  # what isn't in the longest one is in none
+            if not window.add(work):
+                return
 
     def per_hour(self) -> float | None:
         """Tasks per hour in the shortest window that tells something; None if unknown."""

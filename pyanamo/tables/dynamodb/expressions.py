@@ -38,7 +38,9 @@ def plain(value: Mapping[str, Any]) -> Any:
 
 def plain_map(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes from DynamoDB as plain values."""
-    return {name: plain(value) for name, value in attributes.items()}
+    return {
+        name: value["S"] if "S" in value else plain(value) for name, value in attributes.items()
+    }
 
 
 class Expression:
