@@ -66,6 +66,7 @@ class CommandEnd:
     run_seconds: float
     cpu_seconds: float = 0.0  # of the command and the descendants it waited for
     max_rss_mb: float = 0.0  # the largest of these processes
+    peak_mb: float | None = None  # its processes together; None if it ended before it was measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +80,7 @@ class Result:
     run_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of the task and the descendants it waited for
     max_rss_mb: float = 0.0  # the largest of these processes
+    peak_mb: float | None = None  # its processes together; None if it ended before it was measured
     stdout: str = ""  # the tail only; it has `stdout_bytes` bytes only if it is the whole output
     stderr: str = ""
     stdout_bytes: int = 0  # the full size
@@ -118,8 +120,11 @@ class Item:
     lease_expires: int | None = None  # epoch seconds
     exit_code: int | None = None
     reason: str = ""
-    run_seconds: float | None = None
-    max_rss_mb: float | None = None
+    run_seconds: float | None = None  # of all its tasks
+    cpu_seconds: float | None = None  # of all its tasks
+    max_rss_mb: float | None = None  # the largest of its tasks
+    peak_mb: float | None = None  # the largest of its tasks
+    made_with: Mapping[str, str] = field(default_factory=dict)  # what its last pilot was
     results: Mapping[str, Result] = field(default_factory=dict)  # by task name
     history: tuple[Attempt, ...] = ()
 
@@ -206,6 +211,7 @@ class Outcome:
     results: Mapping[str, Result] = field(default_factory=dict)  # of tasks that ended in it
     reason: str = ""
     exit_code: int | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict)  # see `pilot.madewith`
     spent: bool = False  # of an interrupted attempt: it counts all the same
     short: bool = False  # it was interrupted because the machine was short of something
 

@@ -32,6 +32,7 @@ TASK_COLUMNS = (
     Column(heading="Exit", name="Exit_Code", right=True),
     Column(heading="Seconds", name="Run_Seconds", right=True),
     Column(heading="MB", name="Max_RSS_MB", right=True),
+    Column(heading="Peak", name="Peak_MB", right=True),
     Column(heading="Reason", text=True),
     Column(heading="Script", text=True),
 )
@@ -119,18 +120,28 @@ def _attribute_rows(item: Item) -> Iterator[tuple[str, str]]:
     values = item_attributes(item)
     for name in ("TaskScript", "Log", "History"):
         values.pop(name, None)
+    made_with = values.pop("Made_With", {})
     yield from ((name, str(value)) for name, value in values.items())
+    yield from ((f"Made_With.{name}", value) for name, value in sorted(made_with.items()))
 
 
 def _task_rows(item: Item) -> Iterator[tuple[str, ...]]:
     for task in item.tasks:
         result = item.results.get(task.name)
         status = result.status if result and not item.nested else task.status
-        used = ("", "", "", "")
-        if result is not None:
-            code = "" if result.exit_code is None else str(result.exit_code)
-            used = (code, f"{result.run_seconds:.1f}", f"{result.max_rss_mb:.0f}", result.reason)
+        used = _used(result) if result is not None else ("",) * 5
         yield (task.name, status.value, *used, task.script)
+
+
+def _used(result: Result) -> tuple[str, ...]:
+    """How a task ended, and what it used: `TASK_COLUMNS` from `Exit_Code` to `Reason`."""
+    return (
+        "" if result.exit_code is None else str(result.exit_code),
+        f"{result.run_seconds:.1f}",
+        f"{result.max_rss_mb:.0f}",
+        "" if result.peak_mb is None else f"{result.peak_mb:.0f}",
+        result.reason,
+    )
 
 
 def _stderr_rows(item: Item) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,9 @@ INDEX_COLUMNS: Mapping[str, Callable[[ItemSummary], str]] = {
 # What may be asked for besides: the whole item is read for it.
 WHOLE_COLUMNS: Mapping[str, Callable[[Item], str]] = {
     "Attempts": lambda item: str(item.attempts),
+    "CPU_Seconds": lambda item: "" if item.cpu_seconds is None else f"{item.cpu_seconds:.1f}",
     "Max_RSS_MB": lambda item: "" if item.max_rss_mb is None else f"{item.max_rss_mb:.0f}",
+    "Peak_MB": lambda item: "" if item.peak_mb is None else f"{item.peak_mb:.0f}",
     "Reason": lambda item: item.reason,
     "Last_Line": lambda item: failed_item(item).last_line,
 }

@@ -62,6 +62,7 @@ class Keeper:
             run_seconds=end.run_seconds,
             cpu_seconds=end.cpu_seconds,
             max_rss_mb=end.max_rss_mb,
+            peak_mb=end.peak_mb,
             stdout_bytes=output.stdout.size,
             stderr_bytes=output.stderr.size,
             results=() if output.is_empty else output.results(room.results),

@@ -8,7 +8,6 @@ import os
 import select
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from pyanamo.model import (
 from pyanamo.output.capture import TaskOutput
 from pyanamo.pilot.marks import kill_marked
 from pyanamo.pilot.memory import out_of_memory_kills, prefer_as_victim
+from pyanamo.pilot.peak import RSS_UNIT, PeakMemory
 from pyanamo.pilot.shortage import shortage_of
 from pyanamo.pilot.spawn import Environment, encoded, spawn
 from pyanamo.shellwords import split_words
@@ -41,8 +41,6 @@ BRIEF_SECONDS = 0.05  # a command that ends within this time hasn't exhausted th
 TOLD_SECONDS = 0.5  # within which the pilot tells its workers of a stop signal
 # Of a command that ends by a stop signal, and of a shell that tells of such an end.
 _STOPPED_STATUSES = {*(-n for n in STOP_SIGNALS), *(SIGNALLED + n for n in STOP_SIGNALS)}
-
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss, in bytes (getrusage(2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +81,7 @@ def run_command(
     kills_before = out_of_memory_kills()
     started_at, started = time.time(), time.monotonic()
     try:
-        child = Child(split_words(command, environment), environment, output)
+        child = Child(split_words(command, environment), environment, output, marks)
     except (OSError, ValueError) as error:
         if shortage := shortage_of(error):
             raise shortage from error
@@ -95,7 +93,7 @@ def run_command(
             start_date=utc_date(started_at),
             run_seconds=round(time.monotonic() - started, 3),
         )
-    return _await_end(child, bounds, kills_before, marks)
+    return _await_end(child, bounds, kills_before)
 
 
 class Child:
@@ -106,8 +104,10 @@ class Child:
         words: Sequence[str],
         environment: Environment,
         output: TaskOutput,
+        marks: Sequence[str],
     ) -> None:
         """Start the command. Raises `OSError` and `ValueError` as `spawn` does."""
+        self._marks = marks
         self._captures = output.captures
         self._start_date = utc_date(time.time())
         self.started = time.monotonic()
@@ -115,7 +115,8 @@ class Child:
         self.pid = self._process.pid
         self.status: int | None = None  # the exit code, or minus the signal that ended it
         self._cpu_seconds = 0.0
-        self._max_rss_mb = 0.0
+        self._max_rss = 0  # bytes
+        self._peak = PeakMemory(self.pid, marks, self.started)
         self._brief_until: float | None = self.started + BRIEF_SECONDS
 
     def end(self, ending: Ending, exit_code: int | None = None, reason: str = "") -> CommandEnd:
@@ -127,7 +128,8 @@ class Child:
             start_date=self._start_date,
             run_seconds=round(time.monotonic() - self.started, 3),
             cpu_seconds=self._cpu_seconds,
-            max_rss_mb=self._max_rss_mb,
+            max_rss_mb=round(self._max_rss / 1e6, 1),
+            peak_mb=self._peak.mb(self._max_rss),
         )
 
     def wait(self, until: float | None = None, halts: Sequence[Halt] = ()) -> bool:
@@ -135,21 +137,29 @@ class Child:
         handle = _process_handle(self.pid) if self.status is None else None
         try:
             while not self._reap():
-                left = math.inf if until is None else until - time.monotonic()
+                now = time.monotonic()
+                left = math.inf if until is None else until - now
                 if left <= 0 or any(halts):
                     return False
                 # Without a handle that wakes us, we have to poll.
-                longest = BRIEF_SECONDS if self._brief_until else 3600.0
-                longest = longest if handle is not None else 0.02
-                left = min(left, longest, *(halt.seconds_left for halt in halts))
+                longest = 3600.0 if handle is not None else 0.02
+                next_look = (self._brief_until or self._peak.due) - now
+                left = min(left, longest, next_look, *(halt.seconds_left for halt in halts))
                 self._pump(left, *halts, *(() if handle is None else (handle,)))
-                if self._brief_until and time.monotonic() >= self._brief_until:
-                    self._brief_until = None
-                    prefer_as_victim(self.pid)
+                self._look()
             return True
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def _look(self) -> None:
+        """See to the command's memory, once it has turned out not to be a brief one."""
+        now = time.monotonic()
+        if self._brief_until and now >= self._brief_until:
+            self._brief_until = None
+            prefer_as_victim(self.pid)
+        elif now >= self._peak.due:
+            self._peak.look()
 
     def _pump(self, seconds: float, *wakers: Halt | int) -> None:
         """Read output, until a waker or an output is ready or the seconds have passed."""
@@ -163,15 +173,15 @@ class Child:
             if file in captures:
                 captures[file].pump()
 
-    def stop(self, grace: float, marks: Sequence[str]) -> None:
+    def stop(self, grace: float) -> None:
         """Stop the command and its descendants: SIGTERM, then SIGKILL after `grace` seconds."""
         deadline = time.monotonic() + grace
         self._signal_group(signal.SIGTERM)
         self._signal_group(signal.SIGCONT)  # suspended processes must continue to get it
         self.wait(deadline)
         self.stop_leftovers(deadline - time.monotonic())
-        if marks:
-            kill_marked(*marks)
+        if self._marks:
+            kill_marked(*self._marks)
         self.wait()
 
     def stop_leftovers(self, grace: float) -> None:
@@ -206,23 +216,23 @@ class Child:
                 self.status = os.waitstatus_to_exitcode(status)
                 self._process.returncode = self.status  # Popen didn't wait for it itself
                 self._cpu_seconds = round(used.ru_utime + used.ru_stime, 3)
-                self._max_rss_mb = round(used.ru_maxrss * _RSS_UNIT / 1e6, 1)
+                self._max_rss = used.ru_maxrss * RSS_UNIT
         return self.status is not None
 
 
-def _await_end(child: Child, bounds: Bounds, kills_before: int, marks: Sequence[str]) -> CommandEnd:
+def _await_end(child: Child, bounds: Bounds, kills_before: int) -> CommandEnd:
     """Wait for the command to end, or stop it when it reaches its bounds."""
     timeout_at = None if bounds.timeout is None else child.started + bounds.timeout
     times = [moment for moment in (timeout_at, bounds.kill_at) if moment is not None]
     if child.wait(min(times, default=None), bounds.halts):
         if halt := _stopped_by(child, bounds):
-            child.stop(halt.grace, marks)  # what it has left behind
+            child.stop(halt.grace)  # what it has left behind
             return child.end(Ending.INTERRUPTED, reason=halt.reason)
         child.stop_leftovers(LEFTOVER_SECONDS)
         return _end_by_status(child, kills_before)
     halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at
-    child.stop(halt.grace if halt else GRACE_SECONDS, marks)
+    child.stop(halt.grace if halt else GRACE_SECONDS)
     if halt is not None:
         return child.end(Ending.INTERRUPTED, reason=halt.reason)
     if timed_out:

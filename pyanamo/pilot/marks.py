@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -65,15 +65,25 @@ def kill_marked(*marks: str, limit: float = 5.0) -> bool:
 
 
 def _marked(marks: tuple[str, ...]) -> Iterator[int]:
-    exact = [encoded(mark) + b"\0" for mark in marks if not mark.endswith("*")]
-    begins = [encoded(mark[:-1]) for mark in marks if mark.endswith("*")]
-    wanted = [b"\0" + mark for mark in exact + begins]
     for entry in os.listdir("/proc") if CAN_FIND else ():
         if entry.isdigit() and int(entry) != os.getpid():
-            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
-                environment = b"\0" + file.read()
-                if all(mark in environment for mark in wanted):
+            with suppress(OSError):
+                if has_marks(int(entry), marks):
                     yield int(entry)
+
+
+def has_marks(pid: int, marks: Sequence[str]) -> bool:
+    """Return whether the environment of a process has all these marks (see `kill_marked`).
+
+    Raises `OSError` if the process has ended, or its environment may not be read.
+    """
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        environment = b"\0" + file.read()
+    return all(
+        b"\0" + (encoded(mark[:-1]) if mark.endswith("*") else encoded(mark) + b"\0")
+        in environment
+        for mark in marks
+    )
 
 
 def hidden_orphans(own: Container[int]) -> list[int]:

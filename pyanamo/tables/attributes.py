@@ -20,10 +20,13 @@ Both kinds of table have these attributes; they differ only in how they store a 
 `Exit_Code`       int      of the first failed task, else 0
 `Reason`          str      of the first failed task
 `Run_Seconds`     float    the sum over its tasks
-`Max_RSS_MB`      float    the largest of its tasks
+`CPU_Seconds`     float    the sum over its tasks
+`Max_RSS_MB`      float    the largest process of its tasks
+`Peak_MB`         float    the largest sum of a task's processes that ran together
 `Log`             map      a single item's result, or `{"Task_0": result, ...}`
 `History`         list     one short map per ended attempt, the last 10
 `Import_ID`       str      the import that wrote it: lets an import recognize its own items
+`Made_With`       map      what the pilot was that finished it: `PyAnamo`, `Archive_SHA256`, ...
 ================  =======  =====================================================================
 """
 
@@ -107,7 +110,10 @@ def _with_empty_ones(item: Item) -> Attributes:
         "Exit_Code": item.exit_code,
         "Reason": item.reason,
         "Run_Seconds": item.run_seconds,
+        "CPU_Seconds": item.cpu_seconds,
         "Max_RSS_MB": item.max_rss_mb,
+        "Peak_MB": item.peak_mb,
+        "Made_With": dict(item.made_with),
         "Log": log_attribute(item.results, nested=item.nested),
         "History": history_attribute(item.history),
     }
@@ -148,6 +154,7 @@ def result_attribute(result: Result) -> Attributes:
         "Run_Seconds": result.run_seconds,
         "CPU_Seconds": result.cpu_seconds,
         "Max_RSS_MB": result.max_rss_mb,
+        "Peak_MB": result.peak_mb,
         "stdout": result.stdout,
         "stderr": result.stderr,
         "stdout_bytes": result.stdout_bytes,

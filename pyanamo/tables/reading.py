@@ -80,7 +80,10 @@ def read_item(row: Row, *, table: str = "", only: Iterable[str] = ()) -> Item:
         exit_code=values.whole("Exit_Code", None),
         reason=values.text("Reason"),
         run_seconds=values.number("Run_Seconds", None),
+        cpu_seconds=values.number("CPU_Seconds", None),
         max_rss_mb=values.number("Max_RSS_MB", None),
+        peak_mb=values.number("Peak_MB", None),
+        made_with=values.texts_by_name("Made_With"),
         results=_results(values, nested=nested),
     )
 
@@ -199,6 +202,7 @@ def _result(values: _Values) -> Result:
         run_seconds=values.number("Run_Seconds", 0.0),
         cpu_seconds=values.number("CPU_Seconds", 0.0),
         max_rss_mb=values.number("Max_RSS_MB", 0.0),
+        peak_mb=values.number("Peak_MB", None),
         stdout=values.text("stdout"),
         stderr=values.text("stderr"),
         stdout_bytes=values.count("stdout_bytes", 0),
@@ -312,6 +316,13 @@ class _Values:
         value = self.values.get(name, [])
         if not isinstance(value, list) or not all(map(_is_text, value)):
             raise self.damaged(name, "a list of texts")
+        return value
+
+    def texts_by_name(self, name: str) -> dict[str, str]:
+        """Return a map of texts, which is empty if it isn't there."""
+        value = self.values.get(name, {})
+        if not isinstance(value, dict) or not all(map(_is_text, (*value, *value.values()))):
+            raise self.damaged(name, "a map of texts")
         return value
 
     def map(self, name: str, expected: str) -> _Values:

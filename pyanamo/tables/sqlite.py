@@ -67,10 +67,13 @@ COLUMNS = {
     "Exit_Code": "INTEGER",
     "Reason": "TEXT",
     "Run_Seconds": "REAL",
+    "CPU_Seconds": "REAL",
     "Max_RSS_MB": "REAL",
+    "Peak_MB": "REAL",
     "Log": "TEXT",
     "History": "TEXT",
     "Import_ID": "TEXT",
+    "Made_With": "TEXT",
 }
 LASTING_SECONDS = 1.0  # tasks that run this long don't notice the milliseconds of a flush
 
@@ -417,13 +420,8 @@ def _present(row: sqlite3.Row) -> dict[str, Any]:
     """Return a row's attributes without NULLs. Invalid JSON stays text."""
     attributes = {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
     attributes.pop("workflow_table", None)
-    parsed = (
-        "Nested_Status",
-        "Log",
-        "History",
-        *(("TaskScript",) if "Nested_Tasks" in attributes else ()),
-    )
-    for name in parsed:
+    parsed = ("Nested_Status", "Log", "History", "Made_With")
+    for name in (*parsed, "TaskScript") if "Nested_Tasks" in attributes else parsed:
         if isinstance(attributes.get(name), str):
             with suppress(ValueError, RecursionError):
                 attributes[name] = json.loads(attributes[name])

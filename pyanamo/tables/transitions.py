@@ -150,7 +150,12 @@ def recorded(claim: Claim, results: Mapping[str, Result]) -> Changes:
 def finished(claim: Claim, outcome: Outcome, now: float) -> Changes:
     """`locked` to `done` or `failed`."""
     state = ItemState.DONE if outcome.ending is Ending.DONE else ItemState.FAILED
-    return {**_ended(claim, outcome, now), "ItemState": state.value, "Done_Date": utc_date(now)}
+    return {
+        **_ended(claim, outcome, now),
+        "ItemState": state.value,
+        "Done_Date": utc_date(now),
+        "Made_With": dict(outcome.made_with) or None,
+    }
 
 
 def released(claim: Claim, outcome: Outcome, now: float) -> Changes:
@@ -272,12 +277,15 @@ def lease_end(now: float, lease: float) -> int:
 def _ended(claim: Claim, outcome: Outcome, now: float) -> Changes:
     """Return what every end of a claim changes."""
     results = {**claim.item.results, **outcome.results}.values()
+    peaks = [result.peak_mb for result in results if result.peak_mb is not None]
     return {
         **recorded(claim, outcome.results),
         "Exit_Code": outcome.exit_code,
         "Reason": outcome.reason or None,
         "Run_Seconds": round(sum(result.run_seconds for result in results), 3),
+        "CPU_Seconds": round(sum(result.cpu_seconds for result in results), 3),
         "Max_RSS_MB": max((result.max_rss_mb for result in results), default=0.0),
+        "Peak_MB": max(peaks, default=None),
         "History": _history(claim.item, outcome.ending, outcome.reason, now),
         "lockID": None,
         "Lease_Expires": None,
