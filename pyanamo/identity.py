@@ -34,6 +34,11 @@ def pilot_name(
     """
     if job := environment.get("AWS_BATCH_JOB_ID"):
         return readable_text(f"{job}#{environment.get('AWS_BATCH_JOB_ATTEMPT', '1')}")
+    return ec2_instance(files) or readable_text(f"{socket.gethostname()}-{os.getpid()}")
+
+
+def ec2_instance(files: tuple[Path, ...] = EC2_FILES) -> str:
+    """Return the id of this EC2 instance; empty if this isn't one."""
     for file in files:
         try:
             name = file.read_text(encoding="ascii").strip()
@@ -41,7 +46,7 @@ def pilot_name(
             continue
         if name.startswith("i-"):
             return name
-    return readable_text(f"{socket.gethostname()}-{os.getpid()}")
+    return ""
 
 
 def runs_in_batch(environment: Mapping[str, str] = os.environ) -> bool:

@@ -80,8 +80,7 @@ def has_marks(pid: int, marks: Sequence[str]) -> bool:
     with open(f"/proc/{pid}/environ", "rb") as file:
         environment = b"\0" + file.read()
     return all(
-        b"\0" + (encoded(mark[:-1]) if mark.endswith("*") else encoded(mark) + b"\0")
-        in environment
+        b"\0" + (encoded(mark[:-1]) if mark.endswith("*") else encoded(mark) + b"\0") in environment
         for mark in marks
     )
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pyanamo.pilot.marks import CAN_FIND, has_marks
 
 FIRST_SECONDS = 0.2  # a task that ends before isn't measured
-EVERY_SECONDS, LONGEST_SECONDS = 1.0, 10.0  # from one look to the next
-LATER_SHARE = 1 / 30  # of the task's time so far: from 30 s on, looks become less frequent
-# What reading the PSS may cost: a share of the task's time so far, and this much at the beginning.
-COST_SHARE, COST_SECONDS = 0.0003, 0.01
-NOTABLE = 1.05  # a difference that is worth its cost
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 10.0  # seconds from one look to the next
+WAIT_SHARE = 0.1  # of the task's time so far: from 10 s on, looks become less frequent
+# What looks may cost in CPU time, of the task's time so far; PSS that isn't expected to be higher.
+LOOK_SHARE, PSS_SHARE = 0.0003, 0.0002
+NOTABLE = 1.05  # a difference that is worth reading the PSS
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss, in bytes (getrusage(2))
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -59,24 +59,18 @@ class PeakMemory:
         self._sessions = {leader: True}  # whether they are the task's, of those that there are
         self._peak = 0.0  # bytes
         self._pss_share = 1.0  # of the RSS, when it was read last
-        self._spent = 0.0  # seconds of CPU time, for reading the PSS
+        self._pss_due = 0.0  # when to read it again in any case
 
     def look(self) -> None:
         """Measure, and set when to look next."""
+        began, now = time.thread_time(), time.monotonic()
         processes = _without_borrowers(self._processes())
         resident = sum(process.resident for process in processes)
-        largest = max((process.resident for process in processes), default=0)
-        now = time.monotonic()
-        if resident <= largest * NOTABLE or not _HAS_PSS:
-            self._peak = max(self._peak, resident)
-        elif resident > self._peak and self._is_worth_it(resident, now):
-            began = time.thread_time()
-            pss = sum(map(_pss, processes))
-            self._spent += time.thread_time() - began
-            self._pss_share = pss / resident
-            self._peak = max(self._peak, pss)
-        wait = max(EVERY_SECONDS, (now - self._started) * LATER_SHARE)
-        self.due = now + min(LONGEST_SECONDS, wait)
+        cost = time.thread_time() - began
+        if resident > self._peak:
+            self._measure(processes, resident, now)
+        wait = max(SHORTEST_WAIT, (now - self._started) * WAIT_SHARE, cost / LOOK_SHARE)
+        self.due = now + min(LONGEST_WAIT, wait)
 
     def mb(self, max_rss: int) -> float | None:
         """Return the peak in MB; None if the task ended before the first look.
@@ -90,26 +84,31 @@ class PeakMemory:
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
         return round(max(self._peak, max_rss if max_rss > own else 0) / 1e6, 1)
 
-    def _is_worth_it(self, resident: int, now: float) -> bool:
-        """Return whether to read the PSS: the sum seems to have grown, or it wasn't read lately."""
-        may_spend = COST_SECONDS + COST_SHARE * (now - self._started)
-        return resident * self._pss_share > self._peak * NOTABLE or self._spent < may_spend
+    def _measure(self, processes: Sequence[_Process], resident: int, now: float) -> None:
+        """Raise the peak to what the processes use; `resident` is the sum of their RSS."""
+        if resident <= NOTABLE * max(process.resident for process in processes) or not _HAS_PSS:
+            self._peak = resident  # hardly more than the largest of them
+        elif resident * self._pss_share > self._peak * NOTABLE or now >= self._pss_due:
+            began = time.thread_time()
+            pss = sum(map(_pss, processes))
+            self._pss_due = now + (time.thread_time() - began) / PSS_SHARE
+            self._pss_share = pss / resident
+            self._peak = max(self._peak, pss)
 
     def _processes(self) -> list[_Process]:
         """Return the task's processes."""
         sessions: dict[int, bool] = {}
         found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            with suppress(OSError):  # it has ended
-                pid = int(entry)
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
                 session = os.getsid(pid)
                 if session not in sessions:
                     known = self._sessions.get(session)
                     sessions[session] = self._has_marks(pid) if known is None else known
                 if sessions[session]:
                     found.append(_process(pid))
+            except OSError:  # it has ended
+                continue
         self._sessions = sessions
         return found
 
@@ -152,7 +151,7 @@ def _pss(process: _Process) -> int:
         return process.resident
     except OSError:  # it has ended
         return 0
-    before, name, after = text.partition(b"\nPss:")
+    _, name, after = text.partition(b"\nPss:")
     return int(after.split(maxsplit=1)[0]) * 1024 if name else 0
 
 

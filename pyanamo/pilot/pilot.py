@@ -19,6 +19,7 @@ from pyanamo.pilot.closing import counted
 from pyanamo.pilot.command import GRACE_SECONDS, TIME_IS_UP
 from pyanamo.pilot.guardian import Guardian
 from pyanamo.pilot.live import LiveLine, Screen
+from pyanamo.pilot.madewith import MadeWith
 from pyanamo.pilot.marks import (
     CAN_FIND,
     Crew,
@@ -97,6 +98,7 @@ class Pilot:
             started=self._started,
         )
         self._guardian = Guardian(self._shared, self._crew)
+        self._made_with = MadeWith()
         self._spot = SpotNotice() if settings.spot_notice else None
         self._tally = Tally(settings.max_failures_in_a_row)
         self._summary = self._tally.summary
@@ -246,6 +248,8 @@ class Pilot:
         quota: Quota,
     ) -> Worker:
         settings = self._settings
+        if number == 0:
+            self._made_with.ask()
         runner = Runner(
             table=settings.table,
             mark=self._crew.mark(number),
@@ -274,6 +278,7 @@ class Pilot:
             lease=settings.lease,
             retries=settings.retries,
             max_attempts=settings.max_attempts,
+            made_with=self._made_with.known,
             idle=settings.idle,
         )
 

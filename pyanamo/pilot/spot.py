@@ -8,12 +8,12 @@ SIGTERM at the very end.
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import datetime
+
+from pyanamo.pilot.metadata import fetch, machine_service
 
 ASK_SECONDS = 5.0
 ANSWER_SECONDS = 1.0  # the service is on the same machine
@@ -26,9 +26,7 @@ class SpotNotice:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._service = os.environ.get(
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254"
-        ).rstrip("/")
+        self._service = machine_service()
         self._token = ""
         self._asked_at = -ASK_SECONDS
         self._answer: float | None = None
@@ -56,9 +54,5 @@ class SpotNotice:
             return None
 
     def _fetch(self, path: str, method: str, headers: dict[str, str]) -> str:
-        request = urllib.request.Request(f"{self._service}/{path}", method=method, headers=headers)
-        # Don't use a proxy: the service is on this machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=ANSWER_SECONDS) as answer:
-            text: str = answer.read().decode()
-            return text
+        url = f"{self._service}/{path}"
+        return fetch(url, method=method, headers=headers, timeout=ANSWER_SECONDS)

@@ -147,6 +147,7 @@ class Worker:
     retries: int
     max_attempts: int
     idle: float  # seconds
+    made_with: Callable[[], Mapping[str, str]] = dict
     unrecorded: SpareCopies = field(default_factory=SpareCopies)
 
     @cached_property
@@ -289,8 +290,11 @@ class Worker:
             put_back = False
         spare = SpareCopy(self.table.name, claim, outcome)
         with self.unrecorded.hold(spare, self.stop):
-            write = self.table.release if put_back else self.table.finish
-            written = self._write(write, claim, outcome, held)
+            if put_back:
+                written = self._write(self.table.release, claim, outcome, held)
+            else:
+                outcome = replace(outcome, made_with=self.made_with())
+                written = self._write(self.table.finish, claim, outcome, held)
         if written:
             spare.discard()
             ending, reason = outcome.ending, outcome.reason

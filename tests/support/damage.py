@@ -53,6 +53,11 @@ OF_A_CLAIM = (
         {"M": {"Status": {"S": "done"}, "Run_Seconds": {"S": "1"}}},
         '{"Status": "done", "Run_Seconds": NaN}',
     ),
+    Damage(
+        "Log",
+        {"M": {"Status": {"S": "done"}, "Peak_MB": {"S": "1"}}},
+        '{"Status": "done", "Peak_MB": Infinity}',
+    ),
     Damage("History", {"S": "none"}, "none"),
     Damage("History", {"SS": ["a"]}, "[" * 100_000),
     Damage("History", {"L": [{"M": {}}]}, "[{}]"),
@@ -73,7 +78,12 @@ HARMLESS_TO_A_CLAIM = (
     Damage("Reason", {"N": "1"}, b"1"),
     Damage("Exit_Code", {"S": "x"}, "x"),
     Damage("Run_Seconds", {"BOOL": True}, "x"),
+    Damage("CPU_Seconds", {"S": "x"}, "x"),
     Damage("Max_RSS_MB", {"L": []}, "x"),
+    Damage("Peak_MB", {"N": "1e100"}, 1e100),
+    Damage("Made_With", {"S": "x"}, "x"),
+    Damage("Made_With", {"M": {"PyAnamo": {"N": "1"}}}, '{"PyAnamo": 1}'),
+    Damage("Made_With", {"L": []}, "[]"),
     Damage("Done_Date", {"N": "1"}, b"1"),
 )
 

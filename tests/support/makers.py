@@ -47,12 +47,18 @@ def done(results: Mapping[str, Result] | None = None) -> Outcome:
     return Outcome(ending=Ending.DONE, results=results, exit_code=0)
 
 
-def failed(results: Mapping[str, Result] | None = None) -> Outcome:
+def failed(
+    results: Mapping[str, Result] | None = None, *, made_with: Mapping[str, str] | None = None
+) -> Outcome:
     """The outcome when a task failed; of a single item unless results are given."""
     results = {"Task_0": badly()} if results is None else results
     first = next(result for result in results.values() if result.status is TaskStatus.FAILED)
     return Outcome(
-        ending=Ending.FAILED, results=results, reason=first.reason, exit_code=first.exit_code
+        ending=Ending.FAILED,
+        results=results,
+        reason=first.reason,
+        exit_code=first.exit_code,
+        made_with=made_with or {},
     )
 
 

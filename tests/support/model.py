@@ -109,16 +109,21 @@ class Model:
         self.record(held, outcome.results)
         self._end(item_id, outcome.ending, outcome.reason)
         item = self.items[item_id]
+        results = item.results.values()
+        peaks = [result.peak_mb for result in results if result.peak_mb is not None]
         self._change(
             item_id,
             exit_code=outcome.exit_code,
             reason=outcome.reason,
-            run_seconds=sum(result.run_seconds for result in item.results.values()),
-            max_rss_mb=max((result.max_rss_mb for result in item.results.values()), default=0.0),
+            run_seconds=sum(result.run_seconds for result in results),
+            cpu_seconds=sum(result.cpu_seconds for result in results),
+            max_rss_mb=max((result.max_rss_mb for result in results), default=0.0),
+            peak_mb=max(peaks, default=None),
         )
         if not put_back:
             state = ItemState.DONE if outcome.ending is Ending.DONE else ItemState.FAILED
-            self._change(item_id, state=state, done_date=self._today)
+            made_with = outcome.made_with
+            self._change(item_id, state=state, done_date=self._today, made_with=made_with)
         elif outcome.ending is Ending.INTERRUPTED:
             self._change(item_id, attempts=item.attempts - 1)
         return True

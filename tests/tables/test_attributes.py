@@ -7,13 +7,16 @@ from tests.support.backends import START, DynamoDBBackend, SQLiteBackend
 from tests.support.makers import badly, failed, nested, single, well
 from tests.support.step import LEASE, STARTED, Step, make_step
 
+MADE_WITH = {"PyAnamo": "1.2", "Instance_Type": "m5.large"}
+
 
 def live_a_full_life(step: Step) -> tuple[Claim, Claim]:
     """An item that is locked and one that has failed: together they have every attribute."""
     step.add(single("ended", "seq 8"))
     ended = step.claim()
+    used = {"cpu_seconds": 0.5, "max_rss_mb": 2.5, "peak_mb": 4.5}
     step.table.finish(
-        ended, failed({"Task_0": badly(3, 1.25, cpu_seconds=0.5, max_rss_mb=2.5, stdout="out")})
+        ended, failed({"Task_0": badly(3, 1.25, **used, stdout="out")}, made_with=MADE_WITH)
     )
     step.add(nested("held", 2))
     held = step.claim()
@@ -57,7 +60,9 @@ def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBBackend, table_name: str) ->
         "Exit_Code": {"N": "3"},
         "Reason": {"S": "exit code 3"},
         "Run_Seconds": {"N": "1.25"},
+        "CPU_Seconds": {"N": "0.5"},
         "Max_RSS_MB": {"N": "2.5"},
+        "Peak_MB": {"N": "4.5"},
         "Log": {
             "M": {
                 "Status": {"S": "failed"},
@@ -66,6 +71,7 @@ def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBBackend, table_name: str) ->
                 "Run_Seconds": {"N": "1.25"},
                 "CPU_Seconds": {"N": "0.5"},
                 "Max_RSS_MB": {"N": "2.5"},
+                "Peak_MB": {"N": "4.5"},
                 "stdout": {"S": "out"},
                 "stdout_bytes": {"N": "0"},
                 "stderr_bytes": {"N": "0"},
@@ -73,6 +79,7 @@ def test_an_item_as_dynamodb_has_it(dynamo: DynamoDBBackend, table_name: str) ->
         },
         "History": {"L": [{"M": past}]},
         "Import_ID": {"S": import_ids[0]},
+        "Made_With": {"M": {"PyAnamo": {"S": "1.2"}, "Instance_Type": {"S": "m5.large"}}},
     }
     assert dynamo.typed(table_name, "held") == {
         "itemID": {"S": "held"},
@@ -135,10 +142,13 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
         "Exit_Code": "INTEGER",
         "Reason": "TEXT",
         "Run_Seconds": "REAL",
+        "CPU_Seconds": "REAL",
         "Max_RSS_MB": "REAL",
+        "Peak_MB": "REAL",
         "Log": "TEXT",
         "History": "TEXT",
         "Import_ID": "TEXT",
+        "Made_With": "TEXT",
     }
     assert sqlite.execute("SELECT name FROM workflow_tables") == [{"name": "Step"}]
 
@@ -146,6 +156,7 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
     (past,) = json.loads(first.pop("History"))
     assert past["lockID"] == ended.token
     assert json.loads(first.pop("Log"))["stdout"] == "out"
+    assert json.loads(first.pop("Made_With")) == MADE_WITH
     assert first.pop("Import_ID").startswith(STARTED)
     assert first == {
         "workflow_table": "Step",
@@ -166,7 +177,9 @@ def test_an_item_as_sqlite_has_it(sqlite: SQLiteBackend) -> None:
         "Exit_Code": 3,
         "Reason": "exit code 3",
         "Run_Seconds": 1.25,
+        "CPU_Seconds": 0.5,
         "Max_RSS_MB": 2.5,
+        "Peak_MB": 4.5,
     }
     assert json.loads(second["TaskScript"]) == {"Task_0": "seq 0", "Task_1": "seq 1"}
     assert json.loads(second["Nested_Status"]) == {"Task_0": "done", "Task_1": "todo"}

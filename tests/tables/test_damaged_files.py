@@ -30,7 +30,8 @@ VERSIONS = {
         *("itemID", "TaskID", "TaskScript", "ItemState", "Slot", "lockID", "InstanceID"),
         *("Lock_Date", "Done_Date", "Lease_Expires", "Attempts"),
         *("Nested_Status", "Nested_Tasks", "Nested_Done"),
-        *("Exit_Code", "Reason", "Run_Seconds", "Max_RSS_MB", "Log", "History", "Import_ID"),
+        *("Exit_Code", "Reason", "Run_Seconds", "CPU_Seconds", "Max_RSS_MB", "Peak_MB", "Log"),
+        *("History", "Import_ID", "Made_With"),
     ),
 }
 
@@ -80,6 +81,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "no such column: Log: its tables have been changed",
     ),
     "no table": (lambda file: execute(file, "DROP TABLE items"), "no such table: items"),
+    "the version before": (
+        lambda file: execute(file, f"PRAGMA user_version = {SCHEMA_VERSION - 1}"),
+        f"has tables of version {SCHEMA_VERSION - 1}, and this PyAnamo has {SCHEMA_VERSION}: use",
+    ),
     "another version": (
         lambda file: execute(file, "PRAGMA user_version = 99"),
         f"has tables of version 99, and this PyAnamo has {SCHEMA_VERSION}: use the PyAnamo that",

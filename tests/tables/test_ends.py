@@ -23,7 +23,9 @@ def test_finish_done_writes_every_attribute(step: Step) -> None:
         "Attempts": 1,
         "Exit_Code": 0,
         "Run_Seconds": 1.5,
+        "CPU_Seconds": 0.25,
         "Max_RSS_MB": 12.5,
+        "Peak_MB": 14.5,
         "Log": KEPT_RESULT,
         "History": [
             {
@@ -58,6 +60,7 @@ def test_finish_failed_writes_every_attribute(step: Step) -> None:
         "Exit_Code": 137,
         "Reason": "exit code 137",
         "Run_Seconds": 2.5,
+        "CPU_Seconds": 0,
         "Max_RSS_MB": 512.25,
         "Log": {
             "Status": "failed",
@@ -88,15 +91,16 @@ def test_finish_failed_writes_every_attribute(step: Step) -> None:
 def test_finish_sums_up_a_nested_item(step: Step) -> None:
     step.add(nested("a", 3))
     results = {
-        "Task_0": well(1.5, max_rss_mb=10.5),
-        "Task_1": badly(4, 2.25, max_rss_mb=99.5),
-        "Task_2": badly(5, 4.0, max_rss_mb=20.0),
+        "Task_0": well(1.5, cpu_seconds=0.25, max_rss_mb=10.5),
+        "Task_1": badly(4, 2.25, cpu_seconds=0.5, max_rss_mb=99.5, peak_mb=100.5),
+        "Task_2": badly(5, 4.0, cpu_seconds=3.0, max_rss_mb=20.0, peak_mb=120.5),
     }
     assert step.table.finish(step.claim(), failed(results)) is True
     raw = step.raw("a")
     assert raw["ItemState"] == "failed"
     assert (raw["Exit_Code"], raw["Reason"]) == (4, "exit code 4")
-    assert (raw["Run_Seconds"], raw["Max_RSS_MB"]) == (7.75, 99.5)
+    assert (raw["Run_Seconds"], raw["CPU_Seconds"]) == (7.75, 3.75)
+    assert (raw["Max_RSS_MB"], raw["Peak_MB"]) == (99.5, 120.5)
     assert (raw["Nested_Tasks"], raw["Nested_Done"]) == (3, 1)
     assert raw["TaskScript"] == {"Task_0": "seq 0", "Task_1": "seq 1", "Task_2": "seq 2"}
     assert raw["Nested_Status"] == {"Task_0": "done", "Task_1": "failed", "Task_2": "failed"}

@@ -277,7 +277,10 @@ class Lifecycle(RuleBasedStateMachine):
     def _result(self, held: Held, is_well: bool) -> Result:
         """A result that differs from attempt to attempt."""
         seconds = 0.5 + held.number
-        return well(seconds, max_rss_mb=seconds) if is_well else badly(1 + held.number % 9, seconds)
+        if not is_well:
+            return badly(1 + held.number % 9, seconds)
+        peak = seconds if held.number % 2 else None
+        return well(seconds, cpu_seconds=seconds, max_rss_mb=seconds, peak_mb=peak)
 
     def _as_modelled(self, item: Item) -> Item:
         """An item with claims' numbers for their tokens."""
@@ -287,7 +290,16 @@ class Lifecycle(RuleBasedStateMachine):
 
 def _as_claimed(item: Item) -> Item:
     """An item without what the end of an attempt overwrites."""
-    return replace(item, exit_code=None, reason="", run_seconds=None, max_rss_mb=None, done_date="")
+    return replace(
+        item,
+        exit_code=None,
+        reason="",
+        run_seconds=None,
+        cpu_seconds=None,
+        max_rss_mb=None,
+        peak_mb=None,
+        done_date="",
+    )
 
 
 def test_items_live_as_they_must_in_both_kinds_of_table(tmp_path: Path, dynamodb: str) -> None:

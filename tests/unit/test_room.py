@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyanamo.model import Claim, Ending, Item, Outcome, Result, TaskStatus
 from pyanamo.output.room import ITEM_BYTES, Room
+from pyanamo.pilot.madewith import MOST_BYTES
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_REASON_BYTES, grown_size, item_size
@@ -38,6 +39,7 @@ def finished_size(item: Item, *, lines: int, address: int) -> int:
         run_seconds=123456.789,
         cpu_seconds=123456.789,
         max_rss_mb=123456.7,
+        peak_mb=123456.7,
         stdout_bytes=10**12,
         stderr_bytes=10**12,
         log_uri="u" * min(address, room.address),
@@ -51,6 +53,7 @@ def finished_size(item: Item, *, lines: int, address: int) -> int:
         results={task.name: result for task in item.tasks},
         reason=result.reason,
         exit_code=127,
+        made_with={f"name-of-{n}" * 2: "m" * MOST_BYTES for n in range(4)},
     )
     changes = transitions.finished(claim, outcome, 1_800_000_000.0)
     return item_size({**new_item(item, "i" * 29), **changes})
