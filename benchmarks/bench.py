@@ -44,6 +44,7 @@ MEASURES = (
     "import",
     "start",
     "memory",
+    "looks",
     "backlog",
     "conflicts",
     "overviews",
@@ -59,6 +60,7 @@ class Amounts:
     tasks: int  # for the rates
     dynamodb_rounds: int
     dynamodb_tasks: int
+    looks_seconds: float
     import_rows: int
     batch_writer_rows: int
     backlog: Sequence[int]
@@ -77,6 +79,7 @@ FULL = Amounts(
     tasks=1000,
     dynamodb_rounds=4,
     dynamodb_tasks=1000,
+    looks_seconds=60,
     import_rows=100_000,
     batch_writer_rows=15_000,
     backlog=(100, 1000, 10_000, 100_000),
@@ -94,6 +97,7 @@ QUICK = Amounts(
     tasks=500,
     dynamodb_rounds=1,
     dynamodb_tasks=100,
+    looks_seconds=5,
     import_rows=1000,
     batch_writer_rows=500,
     backlog=(100, 1000),
@@ -167,6 +171,10 @@ class Bench:
         for place in (self.embedded, self.dynamodb):
             yield footprint.memory(place, 3 if self.amounts.rounds > 1 else 1)
 
+    def looks(self) -> Iterator[Figure]:
+        """Measure what it costs to look at the memory of tasks."""
+        yield footprint.looks(self.embedded, self.amounts.looks_seconds)
+
     def backlog(self) -> Iterator[Figure]:
         """Measure claims from long and short backlogs."""
         sizes, rounds = self.amounts.backlog, self.amounts.backlog_rounds
@@ -201,6 +209,7 @@ class Bench:
             self.imports,
             self.start,
             self.memory,
+            self.looks,
             self.backlog,
             self.conflicts,
             self.overviews,

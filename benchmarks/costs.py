@@ -18,7 +18,7 @@ from pyanamo.tables.size import item_size
 NESTED = 100
 KILOBYTE = 1024
 HOUR = 3600
-PRINTED = 450  # characters that a task prints, so that its item grows to almost 1 KB
+PRINTED = 400  # characters that a task prints, so that its item grows to almost 1 KB
 
 
 def single_items(place: Place, items: int, workers: int) -> Figure:

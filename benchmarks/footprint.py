@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -13,6 +15,7 @@ from benchmarks.processes import tree, wait_for
 
 TASK = "sleep"
 WORKERS = 8
+CROWD = 10  # processes of a task
 START_LIMITS = {"embedded": 0.25, "DynamoDB Local": 0.8}  # seconds
 
 
@@ -55,6 +58,30 @@ def memory(place: Place, rounds: int) -> Figure:
     )
 
 
+def looks(place: Place, seconds: float) -> Figure:
+    """Measure the CPU time that a pilot needs while its tasks run, most of it for their memory.
+
+    The pilot looks at it once a second at first, and then less often.
+    """
+    script = place.folder / "crowd.sh"
+    script.write_text(f"for _ in {{2..{CROWD}}}; do {TASK} 300 & done; exec {TASK} 300\n")
+    table = place.fill(WORKERS, f"bash {script}")
+    with place.running_pilot(table, "-i", str(WORKERS)) as pilot:
+        wait_for(partial(runs, pilot, WORKERS * CROWD), "all tasks run")
+        own = [process for process in tree(pilot) if process.name() != TASK]
+        before, began = sum(map(_scheduled_seconds, own)), time.monotonic()
+        time.sleep(seconds)
+        used, took = sum(map(_scheduled_seconds, own)) - before, time.monotonic() - began
+    return Figure(
+        name="looks",
+        what=f"CPU time of a pilot while {WORKERS} tasks of {CROWD} processes run",
+        unit="% of a core",
+        values=[100 * used / took],
+        target=at_most(0.5),
+        beside=f"the first {took:.0f} s; of this, the memory of tasks is nearly all",
+    )
+
+
 def runs(pilot: psutil.Process, tasks: int) -> bool:
     """Return whether a pilot runs this number of tasks."""
     names = [_name(process) for process in pilot.children(recursive=True)]
@@ -65,6 +92,12 @@ def _name(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess):
         return process.name()
     return ""
+
+
+def _scheduled_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process, to the microsecond (Linux, "Scheduler Statistics")."""
+    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -23,7 +23,7 @@ FIRST_SECONDS = 0.2  # a task that ends before isn't measured
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 10.0  # seconds from one look to the next
 WAIT_SHARE = 0.1  # of the task's time so far: from 10 s on, looks become less frequent
 # What looks may cost in CPU time, of the task's time so far; PSS that isn't expected to be higher.
-LOOK_SHARE, PSS_SHARE = 0.0003, 0.0002
+LOOK_SHARE, PSS_SHARE = 0.001, 0.0001
 NOTABLE = 1.05  # a difference that is worth reading the PSS
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss, in bytes (getrusage(2))

@@ -65,7 +65,8 @@ check() { # FILE
     run sha256sum "$1" >"$1.sha256" || fail "$archive: its SHA-256 can't be computed"
     read -r found _ <"$1.sha256"
     found=${found#\\} # It starts with a backslash if the name has one.
-    [[ $found == "$sha256" ]] \
+    export PYANAMO_ARCHIVE_SHA256=$found # The pilot records it in the items.
+    [[ -z $sha256 || $found == "$sha256" ]] \
         || fail "$archive has the SHA-256 $found, but PYANAMO_ARCHIVE_SHA256 is $sha256: one of them is out of date"
 }
 
@@ -96,8 +97,7 @@ for setting in PYANAMO_ITEMS PYANAMO_NESTS; do
         || fail "$setting is '${!setting}': give a whole number from 1 on" 2
 done
 needed=(python)
-[[ $archive == - ]] || needed+=(aws)
-[[ -z $sha256 ]] || needed+=(sha256sum)
+[[ $archive == - ]] || needed+=(aws sha256sum)
 for program in "${needed[@]}"; do
     command -v "$program" >/dev/null \
         || fail "$program is missing: it isn't on the PATH, which is $PATH"
@@ -115,7 +115,7 @@ else
     mkdir "$folder/fetched"
     file=$folder/fetched/archive$suffix
     fetch "$file"
-    [[ -z $sha256 ]] || check "$file"
+    check "$file"
     run python "$home/use_cases/example_docker/unpack.py" "$file" "$scripts" "$archive" || exit 1
     rm -r -- "$folder/fetched"
     pipeline=$scripts
