@@ -71,7 +71,7 @@ class MadeWith:
             for name, value in answers.items()
             if value
         }
-        text = json.dumps(found).encode()
+        text = json.dumps(found, ensure_ascii=False).encode()
         self._answers[1 : 1 + len(text)] = text
         self._answers[0] = 1  # the last, so that nobody reads a part of it
         log.debug("made with %s", {**self._own, **found})
@@ -82,8 +82,8 @@ class MadeWith:
         See Amazon ECS Developer Guide, "Amazon ECS task metadata endpoint version 4".
         """
         with suppress(OSError, ValueError, HTTPException, KeyError, TypeError):
-            answer = json.loads(fetch(self._container, timeout=ANSWER_SECONDS))
-            return str(answer["ImageID"])
+            image = json.loads(fetch(self._container, timeout=ANSWER_SECONDS))["ImageID"]
+            return image if isinstance(image, str) else ""
         return ""
 
     def _instance_type(self) -> str:

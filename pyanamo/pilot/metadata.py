@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 
 MACHINE = "http://169.254.169.254"  # EC2's instance metadata service
+MOST_BYTES = 1_000_000  # of an answer
 TOKEN_PATH = "latest/api/token"
 TTL_HEADER, TOKEN_HEADER = "X-aws-ec2-metadata-token-ttl-seconds", "X-aws-ec2-metadata-token"
 
@@ -24,5 +25,5 @@ def fetch(
     # Don't use a proxy: the service is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=timeout) as answer:
-        text: str = answer.read().decode()
+        text: str = answer.read(MOST_BYTES).decode()
         return text

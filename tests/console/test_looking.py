@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pyanamo.console.selecting import add_selection_flags, selection_of
 from pyanamo.model import ItemState, ItemSummary
 from pyanamo.parser import Parser
 from pyanamo.workflow.selection import Selection
-from tests.support.makers import done, ended, single
+from tests.support.makers import badly, done, ended, failed, single
 from tests.support.operator import Operator, add_failed
 
 
@@ -171,7 +173,7 @@ def test_items_of_an_empty_table_are_none(embedded: Operator) -> None:
 def test_show(stocked: Operator) -> None:
     printed = stocked.sees("show", "parts")
     assert "ItemState\tfailed\n" in printed
-    assert "Task_1\tfailed\t3\t1.0\t0\texit code 3\tseq 1\n" in printed
+    assert "Task_1\tfailed\t3\t1.0\t0\t\texit code 3\tseq 1\n" in printed
     assert "stderr" not in printed
     assert "\nTask\tstderr\nTask_0\tcannot read bad1.bam, line 7\n" in stocked.sees("show", "bad1")
     assert re.search(r"^1\tfailed\t.*\tpilot-1\texit code 3$", printed, re.MULTILINE)
@@ -179,6 +181,36 @@ def test_show(stocked: Operator) -> None:
     assert [task["status"] for task in item["tasks"]] == ["done", "failed", "done"]
     assert item["results"]["Task_1"]["exit_code"] == 3
     assert [past["ending"] for past in item["history"]] == ["failed"]
+
+
+def test_what_an_item_used_and_was_made_with(either: Operator) -> None:
+    either.table.create()
+    made_with = {"PyAnamo": "1.2", "Image_ID": "sha256:ab", "Instance_Type": "m5.large"}
+    used = {"cpu_seconds": 2.25, "max_rss_mb": 224.1, "peak_mb": 448.2}
+    ended(either.table, single("used"), failed({"Task_0": badly(**used)}, made_with=made_with))
+    ended(either.table, single("unknown"), failed())
+
+    printed = either.sees("show", "used")
+    for line in ("CPU_Seconds\t2.25", "Max_RSS_MB\t224.1", "Peak_MB\t448.2"):
+        assert f"{line}\n" in printed
+    for name, value in made_with.items():
+        assert f"Made_With.{name}\t{value}\n" in printed
+    assert "Task_0\tfailed\t3\t1.0\t224\t448\texit code 3\ttrue\n" in printed
+    assert "Made_With" not in either.sees("show", "unknown")
+
+    item = either.json("show", "used")["item"]
+    assert item["made_with"] == made_with
+    assert {name: item[name] for name in used} == used
+    assert item["results"]["Task_0"]["peak_mb"] == 448.2
+    columns = "itemID,cpu_seconds,Peak_MB"
+    assert sorted(either.rows("items", "--columns", columns)) == [
+        ["unknown", "0.0", ""],
+        ["used", "2.2", "448"],
+    ]
+    (row,) = either.json("export", "used")["items"]
+    assert (row["CPU_Seconds"], row["Peak_MB"], row["Made_With"]) == (2.25, 448.2, made_with)
+    header, row = csv.reader(either.sees("export", "used", "--csv").splitlines())
+    assert json.loads(dict(zip(header, row, strict=True))["Made_With"]) == made_with
 
 
 def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:

@@ -234,6 +234,26 @@ def test_resource_use(local: Place) -> None:
     seconds = sum(result.run_seconds for result in item.results.values())
     assert item.run_seconds == pytest.approx(seconds, abs=0.002)
     assert item.max_rss_mb == large.max_rss_mb
+    seconds = sum(result.cpu_seconds for result in item.results.values())
+    assert item.cpu_seconds == pytest.approx(seconds, abs=0.002)
+
+
+def test_the_memory_of_processes_that_run_together(local: Place) -> None:
+    """The largest process is half of it."""
+    local.python("hold", "import time\nx = b'x' * 100_000_000\ntime.sleep(4)")
+    local.script("pipe", "./hold | ./hold")
+    local.fill({"item": ["./pipe", "./hold", "true"]})
+    local.run("-n", "3")
+
+    item = local.item("item")
+    pipe, hold, brief = (item.results[f"Task_{n}"] for n in range(3))
+    assert pipe.peak_mb is not None
+    assert hold.peak_mb is not None
+    assert pipe.max_rss_mb < 150
+    assert 200 <= pipe.peak_mb < 250
+    assert 100 <= hold.peak_mb < 150
+    assert brief.peak_mb is None  # it ended before
+    assert item.peak_mb == pipe.peak_mb
 
 
 def date(moment: float) -> str:

@@ -41,6 +41,7 @@ def test_tasks_find_their_scripts_in_the_archive(container: Container, suffix: s
     assert place.item("one").results["Task_0"].stdout == f"{left}/scripts\n1\n2\n<a  b>\n"
     assert place.item("nested").reason == "command not found: count.sh"
     assert [path.name for path in left.iterdir()] == ["scripts"]  # the archive has gone
+    assert place.item("one").made_with["Archive_SHA256"] == checksum.lower()
     *flags, uri, _ = (place.folder / "aws.arguments").read_text().splitlines()
     assert uri == URI + suffix
     assert flags == ["s3", "cp", "--only-show-errors", "--region", "us-east-1"]
@@ -55,6 +56,8 @@ def test_a_script_of_the_archive_is_on_the_path(container: Container, suffix: st
     assert container.run(URI + suffix).counts["done"] == 2
     mode = (container.left_behind[0] / "scripts/count").stat().st_mode
     assert stat.S_IMODE(mode) == 0o755  # nobody else may write to it
+    checksum = hashlib.sha256((place.folder / f"made{suffix}").read_bytes()).hexdigest()
+    assert place.item("two").made_with["Archive_SHA256"] == checksum  # though nobody expects one
 
 
 def test_the_aws_cli_and_s3(container: Container, moto: str) -> None:

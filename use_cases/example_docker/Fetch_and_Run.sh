@@ -15,7 +15,7 @@
 #     PYANAMO_WALL_TIME       start no more tasks after this time: 3600, 90m, 2h
 #     S3_BUCKET               where whole logs go: NAME, or s3://NAME/PREFIX
 #     AWS_REGION              where the table is
-#     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have
+#     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have; the pilot gets the one that it has
 #     PIPELINE                the folder that is first on the tasks' PATH (default: that of the scripts)
 #
 # The exit code is that of the pilot (see pyanamo.py --help). If the pilot was not started, the exit code is
