@@ -118,7 +118,7 @@ def _show_damaged(damaged: DamagedItem, *, as_json: bool) -> None:
 
 def _attribute_rows(item: Item) -> Iterator[tuple[str, str]]:
     values = item_attributes(item)
-    for name in ("TaskScript", "Log", "History"):
+    for name in ("TaskScript", "Nested_Status", "Log", "History"):  # which have tables of their own
         values.pop(name, None)
     made_with = values.pop("Made_With", {})
     yield from ((name, str(value)) for name, value in values.items())

@@ -154,7 +154,7 @@ def look(reader: Reader) -> None:
     printed = reader.next("python -m pyanamo show")
     assert "itemID\tnested-count\n" in printed
     assert "Nested_Done\t3\n" in printed
-    assert re.search(r"^Task_0\tdone\t0\t\d\.\d\t\d+\t\tseq 8$", printed, re.MULTILINE)
+    assert re.search(r"^Task_0\tdone\t0\t\d\.\d\t\d+\t\t\tseq 8$", printed, re.MULTILINE)
     assert printed.endswith("1\n2\nls: cannot access 'no-such-folder': No such file or directory\n")
 
     (_, group) = fields(reader.next("python -m pyanamo failures"))
