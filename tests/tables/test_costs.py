@@ -25,7 +25,7 @@ def test_what_the_writes_of_an_item_cost(
     metered: Metered, dynamo: DynamoDBBackend, table_name: str
 ) -> None:
     table = metered.table
-    table.add([single("a", "x" * 420)])
+    table.add([single("a", "x" * 370)])
     list(table.summaries())
     claims: list[Claim] = []
 
@@ -87,7 +87,7 @@ def printing(room: Room, printed: int) -> Result:
 
 
 def test_to_lose_an_item_costs_one_write(metered: Metered) -> None:
-    metered.table.add([single("a", "x" * 420)])
+    metered.table.add([single("a", "x" * 370)])
     claim = metered.table.claim("pilot-1", lease=LEASE, max_attempts=3)
     assert claim is not None
     assert metered.units(lambda: metered.table.lose(claim, DIED, max_attempts=3)) == (
