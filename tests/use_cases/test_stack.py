@@ -81,7 +81,9 @@ def test_what_a_stack_has(moto: str, table_name: str) -> None:
         "PYANAMO_WALL_TIME": "6h",
         "S3_BUCKET": f"s3://{stack.bucket}/PyAnamo",
         "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
     }
+    assert container["logConfiguration"]["options"]["mode"] == "non-blocking"
 
 
 def test_spot_machines_only_unless_others_are_asked_for(stack: Stack) -> None:
@@ -105,13 +107,14 @@ def test_what_a_pilot_and_its_tasks_may_do(stack: Stack) -> None:
     }
     assert allowed == {
         "PilotPolicy": [
-            (["dynamodb:UpdateItem", "dynamodb:BatchGetItem"], [table]),
+            (["dynamodb:UpdateItem"], [table]),
+            (["dynamodb:BatchGetItem"], [table]),
             (["dynamodb:Query"], [f"{table}/index/ItemStateIndex"]),
-            (["s3:PutObject"], [f"{bucket}/PyAnamo/*"]),
+            (["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/PyAnamo/*"]),
         ],
         "TaskPolicy": [
             (["s3:GetObject"], below),
-            (["s3:PutObject"], [f"{bucket}/results/*"]),
+            (["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/results/*"]),
             (["s3:ListBucket"], [bucket]),
         ],
     }
