@@ -22,6 +22,7 @@ _PERMISSIONS = {
     "batch:terminatejob": "batch:TerminateJob",
     "dynamodb:BatchExecuteStatement": "dynamodb:PartiQLInsert",
 }
+_IN_JSON = ("application-autoscaling", "batch", "dynamodb", "logs")
 _INSERT = re.compile(r'INSERT INTO "([^"]+)" VALUE \{(.*)\}')
 _INSERTED = re.compile(r"'([^']+)': \?")
 
@@ -45,15 +46,24 @@ def requests_of(action: str, body: bytes, path: str, where: str, resource: str) 
             f"s3:{name}": query[name][0] for name in ("prefix", "delimiter") if name in query
         }
         return [Request(action=action, resource=resource, context=context)]
-    asked = json.loads(body) if service in ("batch", "dynamodb") and body else {}
+    asked = json.loads(body) if service in _IN_JSON and body else {}
     if action == "batch:SubmitJob":
-        kinds = {"job-queue": asked["jobQueue"], "job-definition": asked["jobDefinition"]}
-        arns = [f"arn:aws:batch:{where}:{kind}/{name}" for kind, name in kinds.items()]
-        return [Request(action=action, resource=arn) for arn in arns]
+        definition = asked["jobDefinition"]
+        revision = definition if ":" in definition else f"{definition}:1"  # the latest one's
+        arns = (f"job-queue/{asked['jobQueue']}", f"job-definition/{revision}")
+        return [Request(action=action, resource=f"arn:aws:batch:{where}:{arn}") for arn in arns]
     if action == "batch:TerminateJob":
         return [Request(action=action, resource=f"arn:aws:batch:{where}:job/{asked['jobId']}")]
     if service == "dynamodb" and operation != "ListTables":
         return list(_of_dynamodb(action, asked, f"arn:aws:dynamodb:{where}:table"))
+    if service == "logs" and "logGroupName" in asked:
+        arn = f"arn:aws:logs:{where}:log-group:{asked['logGroupName']}"
+        stream = f":log-stream:{asked['logStreamName']}" if "logStreamName" in asked else ""
+        return [Request(action=action, resource=arn + stream)]
+    if service == "application-autoscaling" and not operation.startswith("Describe"):
+        arn = f"arn:aws:application-autoscaling:{where}:scalable-target/0a1b2c"  # a random name
+        context = {f"{service}:service-namespace": asked["ServiceNamespace"]}
+        return [Request(action=action, resource=arn, context=context)]
     return [Request(action=action, resource=resource)]
 
 

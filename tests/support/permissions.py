@@ -12,17 +12,22 @@ import json
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import boto3
 
 from tests.support.iam_requests import inserted, requests_of
 from tests.support.moto_server import running_moto
-from tests.support.simulator import Simulator
+from tests.support.simulator import Request, Simulator
 
 
-def teach_moto() -> None:
-    """Have moto ask the simulator; to be called in its own process, before it starts."""
+def teach_moto(record: str | None = None) -> None:
+    """Have moto ask the simulator; to be called in its own process, before it starts.
+
+    What IAM allowed is written to the file `record`, if there is one, as a line of JSON each.
+    """
     from moto.dynamodb.models import DynamoDBBackend
     from moto.iam.access_control import IAMPolicy, IAMRequest, IAMRequestBase
 
@@ -42,6 +47,9 @@ def teach_moto() -> None:
             if not simulator.allows(asked, policies, key.arn):
                 self._action, self.resource = asked.action, asked.resource
                 self._raise_access_denied()
+            if record is not None:
+                with open(record, "a") as file:
+                    file.write(f"{json.dumps(asdict(asked))}\n")
 
     IAMRequestBase.check_action_permitted = check  # type: ignore[method-assign]
 
@@ -74,14 +82,21 @@ def _insert(backend: Any, statements: list[dict[str, Any]]) -> list[dict[str, An
 
 
 @contextmanager
-def running_enforcing_moto(before: str = "") -> Iterator[str]:
+def running_enforcing_moto(before: str = "", *, record: Path | None = None) -> Iterator[str]:
     """A server that enforces permissions, once `enforced` is entered; its URL.
 
-    `before` is Python that it runs first.
+    `before` is Python that it runs first. What is allowed is written to `record` (see `recorded`).
     """
-    teach = "from tests.support import permissions\npermissions.teach_moto()\n"
+    argument = repr(str(record)) if record else ""
+    teach = f"from tests.support import permissions\npermissions.teach_moto({argument})\n"
     with running_moto(before + teach) as endpoint:
         yield endpoint
+
+
+def recorded(record: Path) -> list[Request]:
+    """What IAM has allowed, each request once."""
+    lines = dict.fromkeys(record.read_text().splitlines())
+    return [Request(**json.loads(line)) for line in lines]
 
 
 @contextmanager

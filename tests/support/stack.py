@@ -150,12 +150,28 @@ def template_for_moto(endpoint: str) -> Document:
     return changed
 
 
-def teach_moto() -> None:
-    """Have stacks that `aws cloudformation deploy` makes tell their outputs.
+# Python to run in moto's process, before it starts.
+TEACH = "from tests.support import stack\nstack.teach_moto()\n"
 
-    To be called in moto's process, before it starts. It forgets those of change sets.
+
+def teach_moto() -> None:
+    """Have stacks that `aws cloudformation deploy` makes tell their outputs, and lists be right.
+
+    To be called in moto's process, before it starts. It forgets the outputs of change sets, and
+    leaves a None in a list for AWS::NoValue.
     """
+    from moto.cloudformation import parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
+
+    clean = parsing.clean_json
+
+    def clean_and_leave_out(given: Any, resources: Any) -> Any:
+        cleaned = clean(given, resources)
+        if isinstance(cleaned, list):
+            return [part for part in cleaned if part is not None]
+        return cleaned
+
+    parsing.clean_json = clean_and_leave_out
 
     patched: Any = CloudFormationBackend
     execute = patched.execute_change_set

@@ -25,7 +25,7 @@ from tests.support.makers import add, badly, claimed, ended, failed, nested, sin
 from tests.support.permissions import credentials_of, enforced, role_with, running_enforcing_moto
 from tests.support.pilots import LOG_LINE
 from tests.support.programs import ROOT, Finished
-from tests.support.stack import ACCOUNT, REGION, Document, Stack, as_list, create_stack
+from tests.support.stack import ACCOUNT, REGION, TEACH, Document, Stack, as_list, create_stack
 
 HERE = f"{REGION}:{ACCOUNT}"
 
@@ -39,7 +39,7 @@ LARGE = "bash -c 'head -c 6000000 /dev/urandom | base64'"  # its log is uploaded
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The URL of a server."""
-    with running_enforcing_moto() as endpoint:
+    with running_enforcing_moto(TEACH) as endpoint:
         yield endpoint
 
 
@@ -320,7 +320,13 @@ def test_an_operator_submits_to_the_stacks_queue_only(
         job_id = batch.submit_job(**job)["jobId"]
         assert [one["jobId"] for one in batch.describe_jobs(jobs=[job_id])["jobs"]] == [job_id]
         batch.terminate_job(jobId=job_id, reason="test")
-        for other in ({"jobQueue": "another"}, {"jobDefinition": "another"}):
+        batch.submit_job(**{**job, "jobDefinition": f"{job['jobDefinition']}:1"})
+        others = (
+            {"jobQueue": "another"},
+            {"jobDefinition": "another"},
+            {"jobDefinition": "other:1"},
+        )
+        for other in others:
             with pytest.raises(ClientError, match="not authorized to perform: batch:SubmitJob"):
                 batch.submit_job(**{**job, **other})
 

@@ -51,7 +51,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 def test_the_table_is_the_one_that_create_makes(template: Document) -> None:
     table = dict(properties(template, "Table"))
-    assert table.pop("DeletionProtectionEnabled") == {"Ref": "DeletionProtection"}
+    assert table.pop("DeletionProtectionEnabled") == {"Fn::If": ["TableProtected", True, False]}
     recovery = table.pop("PointInTimeRecoverySpecification")
     assert table.pop("TableName") == {"Ref": "TableName"}
     expected = table_definition("any")

@@ -28,7 +28,7 @@ from tests.support.documents import examples
 from tests.support.moto_server import set_moto
 from tests.support.permissions import credentials_of, enforced, running_enforcing_moto
 from tests.support.programs import ROOT, SECONDS, Finished, finish
-from tests.support.stack import REGION, template_for_moto
+from tests.support.stack import REGION, TEACH, template_for_moto
 
 DOCUMENT = ROOT / "use_cases" / "README.md"
 EXAMPLES = [example.text for example in examples("use_cases/README.md")]
@@ -44,13 +44,12 @@ NOT_RUN = {
     "aws iam add-user-to-group": "without a user there is nothing to add",
     "aws iam remove-user-from-group": "nor to remove",
 }
-BEFORE = "from tests.support import stack\nstack.teach_moto()\n"
 
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The URL of a server with an empty account."""
-    with running_enforcing_moto(BEFORE) as endpoint:
+    with running_enforcing_moto(TEACH) as endpoint:
         yield endpoint
 
 
