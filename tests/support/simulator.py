@@ -63,6 +63,5 @@ class Simulator:
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process:  # closes its stdin, and waits
+            pass

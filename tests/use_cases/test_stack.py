@@ -321,14 +321,11 @@ def test_an_operator_submits_to_the_stacks_queue_only(
         assert [one["jobId"] for one in batch.describe_jobs(jobs=[job_id])["jobs"]] == [job_id]
         batch.terminate_job(jobId=job_id, reason="test")
         batch.submit_job(**{**job, "jobDefinition": f"{job['jobDefinition']}:1"})
-        others = (
-            {"jobQueue": "another"},
-            {"jobDefinition": "another"},
-            {"jobDefinition": "other:1"},
-        )
-        for other in others:
+        others = [("jobQueue", "another"), ("jobDefinition", "another")]
+        others.append(("jobDefinition", f"{job['jobDefinition']}-2:1"))
+        for name, other in others:
             with pytest.raises(ClientError, match="not authorized to perform: batch:SubmitJob"):
-                batch.submit_job(**{**job, **other})
+                batch.submit_job(**{**job, name: other})
 
 
 # --- The end of a stack -------------------------------------------------------------------------

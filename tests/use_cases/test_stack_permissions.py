@@ -292,6 +292,7 @@ def use_all_verbs(stack: Stack) -> None:
         assert [status.total for status in steps.status()] == [4]
         assert steps.show("bad").state is ItemState.FAILED
         assert sum(map(len, steps.logs("whole"))) > 8_000_000
+        assert [group.count for group in steps.failures()] == [1]
         assert steps.restart(Selection(names=("bad",))).changed == 1
         assert steps.release(Selection(names=("lost",))).changed == 1
         assert steps.delete(Selection(names=("more",))).changed == 1

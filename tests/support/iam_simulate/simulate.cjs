@@ -3,7 +3,8 @@
 //     node simulate.cjs FOLDER
 //
 // FOLDER is where npm installed the simulator. A request is {principal, account, action, resource,
-// context, policies}; the answer is {"result": "Allowed"}, or another result, or {"error": ...}.
+// context, policies}; the answer is {"result": "Allowed"}, or another result, or {"error": ...}. A
+// key of KMS has the policy that KMS gives to it, which leaves permissions to the policies of IAM.
 'use strict'
 
 const path = require('node:path')
@@ -13,6 +14,12 @@ const { createRequire } = require('node:module')
 const installed = createRequire(path.resolve(process.argv[2], 'package.json'))
 const { runSimulation } = installed('@cloud-copilot/iam-simulate')
 
+function keyPolicy(account) {
+  const principal = { AWS: `arn:aws:iam::${account}:root` }
+  const statement = { Effect: 'Allow', Principal: principal, Action: 'kms:*', Resource: '*' }
+  return { Version: '2012-10-17', Statement: [statement] }
+}
+
 async function judge({ principal, account, action, resource, context, policies }) {
   const answer = await runSimulation({
     request: {
@@ -21,6 +28,7 @@ async function judge({ principal, account, action, resource, context, policies }
       resource: { resource, accountId: account },
       contextVariables: context
     },
+    resourcePolicy: action.startsWith('kms:') ? keyPolicy(account) : undefined,
     identityPolicies: policies.map((policy, number) => ({ name: `${number}`, policy })),
     serviceControlPolicies: [],
     resourceControlPolicies: []
