@@ -79,6 +79,7 @@ _EXPECTED = {
     "CompleteMultipartUpload": "ETag",
     "CreateMultipartUpload": "UploadId",
     "CreateTable": "TableDescription",
+    "DescribeJobDefinitions": "jobDefinitions",
     "DescribeJobs": "jobs",
     "DescribeScalableTargets": "ScalableTargets",
     "DescribeScalingPolicies": "ScalingPolicies",

@@ -17,6 +17,7 @@ from tests.support.simulator import Request
 
 # What AWS calls the permission, where moto calls it otherwise. (An import only inserts.)
 _PERMISSIONS = {
+    "batch:describejobdefinitions": "batch:DescribeJobDefinitions",
     "batch:describejobs": "batch:DescribeJobs",
     "batch:submitjob": "batch:SubmitJob",
     "batch:terminatejob": "batch:TerminateJob",

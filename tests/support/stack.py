@@ -160,9 +160,10 @@ def teach_moto() -> None:
     To be called in moto's process, before it starts. It forgets the outputs of change sets, and
     leaves a None in a list for AWS::NoValue.
     """
-    from moto.cloudformation import parsing
+    from moto.cloudformation import parsing as moto_parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
 
+    parsing: Any = moto_parsing
     clean = parsing.clean_json
 
     def clean_and_leave_out(given: Any, resources: Any) -> Any:

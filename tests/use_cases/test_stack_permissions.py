@@ -317,6 +317,7 @@ def use_aws(stack: Stack) -> None:
     job = batch.submit_job(jobName="pilot", jobQueue=queue, jobDefinition=definition)["jobId"]
     batch.describe_jobs(jobs=[job])
     batch.list_jobs(jobQueue=queue)
+    batch.describe_job_definitions(jobDefinitionName=definition)
     batch.terminate_job(jobId=job, reason="test")
     group = stack.outputs["PilotLogs"]
     logs.filter_log_events(logGroupName=group)

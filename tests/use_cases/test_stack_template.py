@@ -17,6 +17,7 @@ from tests.support.stack import TEMPLATE, Document, as_list, document
 FOR_ALL_RESOURCES = [
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
+    "batch:DescribeJobDefinitions",
     "batch:DescribeJobs",
     "batch:ListJobs",
     "dynamodb:ListTables",
