@@ -155,10 +155,10 @@ TEACH = "from tests.support import stack\nstack.teach_moto()\n"
 
 
 def teach_moto() -> None:
-    """Have stacks that `aws cloudformation deploy` makes tell their outputs, and lists be right.
+    """Have stacks that `aws cloudformation deploy` makes or changes be right.
 
-    To be called in moto's process, before it starts. It forgets the outputs of change sets, and
-    leaves a None in a list for AWS::NoValue.
+    To be called in moto's process, before it starts. It forgets the outputs of change sets, makes
+    no new revision of a job definition, and leaves a None in a list for AWS::NoValue.
     """
     from moto.cloudformation import parsing as moto_parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
@@ -180,10 +180,20 @@ def teach_moto() -> None:
     def execute_and_tell(self: Any, change_set_name: str, stack_name: str | None = None) -> None:
         execute(self, change_set_name, stack_name)
         for stack in self.stacks.values():
+            if stack.status == "UPDATE_COMPLETE":
+                _renew(stack.resource_map, "AWS::Batch::JobDefinition")
             stack._parse_template()
             stack.output_map = Stack._create_output_map(stack)
 
     patched.execute_change_set = execute_and_tell
+
+
+def _renew(resources: Any, kind: str) -> None:
+    """Make a stack's resources of a kind again, in moto."""
+    for name, resource in resources._resource_json_map.items():
+        if resource["Type"] == kind:
+            del resources._parsed_resources[name]
+            resources[name]
 
 
 def as_list(one_or_more: str | Document | list[str | Document]) -> list[str | Document]:

@@ -161,9 +161,8 @@ class Machine:
         """Run it to its end."""
         batch = self._reader.client("batch")
         (job,) = batch.describe_jobs(jobs=[job_id])["jobs"]
-        (definition,) = batch.describe_job_definitions(jobDefinitionName=f"pyanamo-{step}-pilot")[
-            "jobDefinitions"
-        ]
+        definitions = batch.describe_job_definitions(jobDefinitionName=f"pyanamo-{step}-pilot")
+        definition = max(definitions["jobDefinitions"], key=lambda one: one["revision"])
         container = definition["containerProperties"]
         told = [*container["environment"], *job["container"]["environment"]]
         environment = {
@@ -224,11 +223,14 @@ def make_first_stack(reader: Reader) -> None:
 
 
 def make_stacks(reader: Reader) -> None:
-    reader.next("for step in Align Call Merge; do\n    aws cloudformation deploy")
+    reader.next("aws cloudformation deploy")
     image = reader.environment["IMAGE"]
     definitions = reader.client("batch").describe_job_definitions()["jobDefinitions"]
-    assert len(definitions) == len(STEPS)
-    assert {one["containerProperties"]["image"] for one in definitions} == {image}
+    images = {
+        one["jobDefinitionName"]: one["containerProperties"]["image"]
+        for one in sorted(definitions, key=lambda one: one["revision"])
+    }
+    assert images == {f"pyanamo-{step}-pilot": image for step in STEPS}
     assert reader.client("dynamodb").list_tables()["TableNames"] == list(STEPS)
 
 
