@@ -157,8 +157,8 @@ TEACH = "from tests.support import stack\nstack.teach_moto()\n"
 def teach_moto() -> None:
     """Have stacks that `aws cloudformation deploy` makes or changes be right.
 
-    To be called in moto's process, before it starts. It forgets the outputs of change sets, makes
-    no new revision of a job definition, and leaves a None in a list for AWS::NoValue.
+    To be called in moto's process, before it starts. It forgets the outputs of change sets, fails
+    to change most resources, and leaves a None in a list for AWS::NoValue.
     """
     from moto.cloudformation import parsing as moto_parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
@@ -174,26 +174,38 @@ def teach_moto() -> None:
 
     parsing.clean_json = clean_and_leave_out
 
+    fill = parsing.ResourceMap.update
+
+    def fill_or_change(self: Any, template: Any, parameters: dict[str, Any]) -> None:
+        change = _change_job_definitions if self._resource_json_map else fill
+        change(self, template, parameters)
+
+    parsing.ResourceMap.update = fill_or_change
+
     patched: Any = CloudFormationBackend
     execute = patched.execute_change_set
 
     def execute_and_tell(self: Any, change_set_name: str, stack_name: str | None = None) -> None:
         execute(self, change_set_name, stack_name)
         for stack in self.stacks.values():
-            if stack.status == "UPDATE_COMPLETE":
-                _renew(stack.resource_map, "AWS::Batch::JobDefinition")
             stack._parse_template()
             stack.output_map = Stack._create_output_map(stack)
 
     patched.execute_change_set = execute_and_tell
 
 
-def _renew(resources: Any, kind: str) -> None:
-    """Make a stack's resources of a kind again, in moto."""
+def _change_job_definitions(resources: Any, _template: Any, parameters: dict[str, Any]) -> None:
+    """Change a stack in moto as far as job definitions go, to other parameters."""
+    resources.input_parameters = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
+    resources.load_parameters()
+    resources.load_conditions()
     for name, resource in resources._resource_json_map.items():
-        if resource["Type"] == kind:
+        if resource["Type"] == "AWS::Batch::JobDefinition":
             del resources._parsed_resources[name]
-            resources[name]
+            assert resources[name]  # which makes a new revision
 
 
 def as_list(one_or_more: str | Document | list[str | Document]) -> list[str | Document]:
