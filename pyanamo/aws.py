@@ -79,6 +79,7 @@ _EXPECTED = {
     "CompleteMultipartUpload": "ETag",
     "CreateMultipartUpload": "UploadId",
     "CreateTable": "TableDescription",
+    "DescribeJobDefinitions": "jobDefinitions",
     "DescribeJobs": "jobs",
     "DescribeScalableTargets": "ScalableTargets",
     "DescribeScalingPolicies": "ScalingPolicies",
@@ -139,6 +140,8 @@ def make_client(
     client.meta.events.register("after-call", _Check(client))
     for operation in ROWS:
         client.meta.events.register(f"before-parse.dynamodb.{operation}", _take_rows)
+    if service == "dynamodb":
+        _name_attributes(client)
     return client
 
 
@@ -245,7 +248,34 @@ def _service_error(error: ClientError, client: Client, what: str) -> Exception:
     if code.isdigit():  # the status: there is no code of the service's
         to = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("location", "")
         return not_understood(client, f"status {code}: {to or _excerpt(message)}")
-    return aws_error(code, message, client, what, error.operation_name)
+    return aws_error(code, message, client, what, error.operation_name, _hint(told, error))
+
+
+def _name_attributes(client: Client) -> None:
+    """Have the answer to an update that DynamoDB denies name the attributes of the request.
+
+    AWS doesn't say which attribute its policy leaves out (`dynamodb:Attributes`).
+    """
+
+    def note(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        context["attributes"] = params.get("ExpressionAttributeNames", {}).values()
+
+    def tell(parsed: Any, context: Mapping[str, Any], **_: object) -> None:
+        if "Error" in parsed:
+            parsed["Error"]["Attributes"] = context["attributes"]
+
+    client.meta.events.register("provide-client-params.dynamodb.UpdateItem", note)
+    client.meta.events.register("after-call.dynamodb.UpdateItem", tell)
+
+
+def _hint(told: Mapping[str, Any], error: ClientError) -> str:
+    """What else may be the reason if permission is denied; it begins with a semicolon."""
+    if error.operation_name == "GetObject" and told.get("Code") == "AccessDenied":
+        return "; S3 also says so if there is no such key"  # unless one may list the bucket
+    if told.get("Code") == "AccessDeniedException" and (names := told.get("Attributes")):
+        attributes = ", ".join(("itemID", *sorted(names)))
+        return f"; a condition on dynamodb:Attributes must allow all of: {attributes}"
+    return ""
 
 
 def not_understood(client: Client, answer: str) -> StoreUnavailable:
@@ -359,11 +389,12 @@ def _ask_at_terminal(prompt: str) -> str:
 
 
 def aws_error(
-    code: str, message: str, client: Client, what: str, operation: str = ""
+    code: str, message: str, client: Client, what: str, operation: str = "", hint: str = ""
 ) -> PyAnamoError:
     """Return our error for one of AWS's, by its code and message; `what` as above.
 
-    S3 doesn't say what it denied: the message names the operation, if it is given.
+    S3 doesn't say what it denied: the message names the operation, if it is given. A `hint` follows
+    the message if access is denied.
     """
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
@@ -371,7 +402,7 @@ def aws_error(
         return TableNotFound(f"{what} is not there in {where}: import items into it first")
     if code in _DENIED:
         to_do = f" to {operation}" if operation else ""
-        return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}")
+        return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}{hint}")
     if code in ("NoSuchBucket", "NoSuchKey"):
         return PyAnamoError(f"{what} is not there: {message}")
     if code == "ValidationException" and _is_about_keys(message) and _name(client) == "DynamoDB":

@@ -116,6 +116,23 @@ class Jobs:
         job_id: str = answer["jobId"]
         return job_id
 
+    def image_of(self, definition: str) -> str:
+        """Return the image that a job definition names; empty if Batch doesn't know it.
+
+        `definition` is a name, of which Batch takes the latest revision, NAME:REVISION, or an ARN.
+        """
+        name, _, revision = definition.rpartition("/")[2].partition(":")
+        pages = self._client.get_paginator("describe_job_definitions").paginate(
+            jobDefinitionName=name, status="ACTIVE"
+        )
+        with translated_errors(self._client, "AWS Batch"):
+            found = [one for page in pages for one in page["jobDefinitions"]]
+        images = {
+            str(one["revision"]): str(one.get("containerProperties", {}).get("image", ""))
+            for one in sorted(found, key=lambda one: one["revision"])
+        }
+        return images.get(revision or next(reversed(images), ""), "")
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

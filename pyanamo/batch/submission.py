@@ -85,7 +85,8 @@ def pilot_job(
     itself. Raises `UsageError` for what can't be.
     """
     _check_addresses(account, bucket, archive, sha256)
-    # The container's entry point reads these variables, and the SDK the last two.
+    # The container's entry point reads these variables, and SDKs the last three. The AWS CLI v1
+    # and boto3, which tasks may use, read AWS_DEFAULT_REGION only.
     told = {
         "PYANAMO_TABLE": table,
         "PYANAMO_ITEMS": items,
@@ -94,6 +95,7 @@ def pilot_job(
         "S3_BUCKET": bucket,
         "PYANAMO_ARCHIVE_SHA256": sha256 and _checked_sha256(sha256),
         "AWS_REGION": account.region,
+        "AWS_DEFAULT_REGION": account.region,
         "AWS_ENDPOINT_URL_DYNAMODB": account.endpoint_url,
     }
     command = (archive or NO_ARCHIVE, "--spot-notice", *flags) if archive or flags else ()

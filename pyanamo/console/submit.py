@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from contextlib import closing
 
 from pyanamo.batch.submission import (
     PilotJob,
@@ -59,7 +60,7 @@ def run_submit(arguments: argparse.Namespace) -> int:
     job = job_of(arguments, store, table)
     sizes = array_sizes(_pilots(arguments, store, table))
     if arguments.dry_run:
-        _print_dry_run(job, sizes, as_json=arguments.json)
+        _print_dry_run(job, sizes, _image(job, store), as_json=arguments.json)
         return 0
     if sizes:
         return _submit(job, sizes, store, as_json=arguments.json)
@@ -161,9 +162,24 @@ def _print_submitted(submitted: Sequence[Submitted], sizes: Sequence[int], **err
     print_json("submit", jobs=submitted, not_submitted=sum(sizes[len(submitted) :]), **error)
 
 
-def _print_dry_run(job: PilotJob, sizes: Sequence[int], *, as_json: bool) -> None:
+def _image(job: PilotJob, store: Store) -> str:
+    """The image that the pilots would run; why it isn't known, if Batch doesn't say."""
+    from pyanamo.batch.jobs import Jobs
+
+    try:
+        with closing(Jobs(store.account)) as jobs:
+            image = jobs.image_of(job.definition)
+    except PyAnamoError as error:
+        return f"unknown: {error}"
+    if image and "@" not in image:
+        say(f"image {image} has no digest: what it names may change while pilots start")
+    return image or "unknown: there is no such job definition"
+
+
+def _print_dry_run(job: PilotJob, sizes: Sequence[int], image: str, *, as_json: bool) -> None:
     if as_json:
-        print_json("submit", dry_run=True, requests=[job.request(size) for size in sizes])
+        requests = [job.request(size) for size in sizes]
+        print_json("submit", dry_run=True, image=image, requests=requests)
         return
     if not sizes:
         return
@@ -174,6 +190,7 @@ def _print_dry_run(job: PilotJob, sizes: Sequence[int], *, as_json: bool) -> Non
         ("Name", job.name),
         ("Queue", job.queue),
         ("Job_Definition", job.definition),
+        ("Image", image),
         *(("Environment", f"{name}={value}") for name, value in job.environment.items()),
         ("Command", shlex.join(job.command) or "the job definition's"),
     ]

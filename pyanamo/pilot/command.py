@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pyanamo.identity import runs_in_batch
 from pyanamo.model import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -33,6 +34,9 @@ from pyanamo.signals import STOP_SIGNALS, Halt
 
 TIME_IS_UP = "the wall time is used up"
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
+# A container has only 10 s in all if its machine is shut down without notice. Its pilot needs the
+# rest of them to give its items back.
+BATCH_GRACE_SECONDS = 5.0
 # How long background processes may run after the task's end, to finish their output.
 LEFTOVER_SECONDS = 5.0
 DYING_SECONDS = 1.0  # for processes that were killed; zombies may stay until they are reaped
@@ -41,6 +45,11 @@ BRIEF_SECONDS = 0.05  # a command that ends within this time hasn't exhausted th
 TOLD_SECONDS = 0.5  # within which the pilot tells its workers of a stop signal
 # Of a command that ends by a stop signal, and of a shell that tells of such an end.
 _STOPPED_STATUSES = {*(-n for n in STOP_SIGNALS), *(SIGNALLED + n for n in STOP_SIGNALS)}
+
+
+def grace_seconds() -> float:
+    """How long tasks have from SIGTERM to SIGKILL."""
+    return min(GRACE_SECONDS, BATCH_GRACE_SECONDS) if runs_in_batch() else GRACE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +241,7 @@ def _await_end(child: Child, bounds: Bounds, kills_before: int) -> CommandEnd:
         return _end_by_status(child, kills_before)
     halt = bounds.reached_halt
     timed_out = timeout_at is not None and time.monotonic() >= timeout_at
-    child.stop(halt.grace if halt else GRACE_SECONDS)
+    child.stop(halt.grace if halt else grace_seconds())
     if halt is not None:
         return child.end(Ending.INTERRUPTED, reason=halt.reason)
     if timed_out:

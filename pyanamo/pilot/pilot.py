@@ -16,7 +16,7 @@ from pyanamo.identity import pilot_name, runs_in_batch
 from pyanamo.model import UNFINISHED
 from pyanamo.output.keeper import Keeper
 from pyanamo.pilot.closing import counted
-from pyanamo.pilot.command import GRACE_SECONDS, TIME_IS_UP
+from pyanamo.pilot.command import GRACE_SECONDS, TIME_IS_UP, grace_seconds
 from pyanamo.pilot.guardian import Guardian
 from pyanamo.pilot.live import LiveLine, Screen
 from pyanamo.pilot.madewith import MadeWith
@@ -40,8 +40,8 @@ from pyanamo.tables import Store
 
 log = logging.getLogger(__name__)
 
-# A container gets 30 s between SIGTERM and SIGKILL. Tasks have GRACE_SECONDS of them to end;
-# workers have the next 8 s to record results and to release items.
+# A container gets 30 s between SIGTERM and SIGKILL. Tasks have GRACE_SECONDS of them to end, or
+# less in AWS Batch; workers have the next 8 s to record results and to release items.
 STOP_SECONDS = GRACE_SECONDS + 8.0
 LAST_SECONDS = 1.0  # for what may be left of the tasks then, so that a stop takes less than 20 s
 HURRY_SECONDS = 3.0  # after a second signal
@@ -128,7 +128,7 @@ class Pilot:
         adopt_orphans()
         again = Halt()
         try:
-            with stop_signals(grace=GRACE_SECONDS, again=again) as stop, _child_signals() as wake:
+            with stop_signals(grace=grace_seconds(), again=again) as stop, _child_signals() as wake:
                 while self._workers:
                     self._turn(stop, again, wake)
                 self._workers.fail_if_nothing_ran()

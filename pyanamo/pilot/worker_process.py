@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 from pyanamo.errors import PyAnamoError
-from pyanamo.pilot.command import GRACE_SECONDS
+from pyanamo.pilot.command import grace_seconds
 from pyanamo.pilot.marks import die_with_parent
 from pyanamo.pilot.shared import SharedNumbers
 from pyanamo.pilot.shortage import EXIT_CODE, shortage_of, tell
@@ -117,7 +117,7 @@ def _work(number: int, make_worker: MakeWorker, stop: Halt, messages: Connection
             if and_wait and messages in wait([messages, stop.fileno()], HEARD_SECONDS):
                 messages.recv()
         except (OSError, EOFError):
-            stop.set(PILOT_GONE, grace=GRACE_SECONDS)
+            stop.set(PILOT_GONE, grace=grace_seconds())
 
     try:
         worker = make_worker(number, stop, report)
@@ -187,9 +187,9 @@ class _Order:
     def heed(self) -> None:
         """Set the halt if the pilot has ordered a stop, or is gone."""
         if os.getppid() != self._pilot:
-            self._stop.set(PILOT_GONE, grace=GRACE_SECONDS)
+            self._stop.set(PILOT_GONE, grace=grace_seconds())
         elif self._shared.stop_reason:
-            self._stop.set(self._shared.stop_reason, grace=GRACE_SECONDS)
+            self._stop.set(self._shared.stop_reason, grace=grace_seconds())
 
     def on_terminate(self, *_: object) -> None:
         """Handle SIGTERM."""

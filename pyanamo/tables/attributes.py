@@ -54,6 +54,9 @@ PROJECTED = (
     "Run_Seconds",
 )
 
+# What stays as an import wrote it. No pilot may write these (use_cases/aws/template.yaml).
+ONLY_IMPORTED = ("TaskID", "TaskScript", "Slot", "Import_ID")
+
 
 def slot(item_id: str) -> str:
     """Return an item's place in the index: depends only on its name, and is spread evenly."""

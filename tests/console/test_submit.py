@@ -65,6 +65,7 @@ def test_what_is_given_is_told(submitter: Submitter) -> None:
         "S3_BUCKET": "s3://logs/PyAnamo",
         "PYANAMO_ARCHIVE_SHA256": SHA,
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
     }
     archive, *flags = job["container"]["command"]
     assert archive == "s3://scripts/my pipeline.tar.gz"
@@ -145,14 +146,14 @@ def test_nobody_is_wanted_twice(submitter: Submitter) -> None:
 # --- What would be sent -------------------------------------------------------------------------
 
 
-def test_a_dry_run_sends_nothing(submitter: Submitter) -> None:
+def test_a_dry_run_submits_nothing(submitter: Submitter) -> None:
     fill(submitter, todo=5)
-    submitter.tells("AWS_ENDPOINT_URL_BATCH", "http://127.0.0.1:9")  # not even a question
     flags = ("-i", "2", "-w", "90", "--dry-run")
     ran = submitter.submits(*flags, "--", "--retries", "1")
     assert (ran.code, ran.stderr) == (
         0,
-        f"{submitter.table}: 5 todo; 2 items at a time: 3 pilots\n",
+        f"{submitter.table}: 5 todo; 2 items at a time: 3 pilots\n"
+        "image busybox has no digest: what it names may change while pilots start\n",
     )
     assert [line.split("\t") for line in ran.stdout.splitlines()] == [
         ["What", "Value"],
@@ -160,13 +161,14 @@ def test_a_dry_run_sends_nothing(submitter: Submitter) -> None:
         ["Name", submitter.table],
         ["Queue", submitter.queue],
         ["Job_Definition", submitter.queue],
+        ["Image", "busybox"],
         ["Environment", f"PYANAMO_TABLE={submitter.table}"],
         ["Environment", "PYANAMO_ITEMS=2"],
         ["Environment", "PYANAMO_WALL_TIME=90"],
         ["Command", "- --spot-notice --retries 1"],
     ]
     answer = json.loads(submitter.submits(*flags, "--json", "--", "--retries", "1").stdout)
-    assert answer["dry_run"] is True
+    assert (answer["dry_run"], answer["image"]) == (True, "busybox")
     assert submitter.jobs() == []
     (request,) = answer["requests"]
     submitter.batch.submit_job(**request)  # it is what Batch takes
@@ -179,9 +181,34 @@ def test_a_dry_run_sends_nothing(submitter: Submitter) -> None:
     assert job["arrayProperties"]["size"] == 3
 
 
+def test_a_dry_run_shows_the_image(submitter: Submitter) -> None:
+    name = f"{submitter.queue}-2"
+    for image in ("repository:1", f"repository@sha256:{SHA}"):
+        container = {"image": image, "vcpus": 1, "memory": 64}
+        submitter.batch.register_job_definition(
+            jobDefinitionName=name, type="container", containerProperties=container
+        )
+
+    def shown(definition: str) -> tuple[str, str]:
+        words = ("--queue", submitter.queue, "--job-definition", definition, "-p", "1")
+        ran = submitter.operator.types("submit", *words, "--dry-run")
+        assert ran.code == 0
+        (line,) = (line for line in ran.stdout.splitlines() if line.startswith("Image\t"))
+        return line.partition("\t")[2], ran.stderr
+
+    latest = (f"repository@sha256:{SHA}", "")
+    assert shown(name) == shown(f"{name}:2") == latest
+    assert shown(f"arn:aws:batch:us-east-1:123456789012:job-definition/{name}:2") == latest
+    assert shown(f"{name}:1")[0] == "repository:1"
+    assert shown(f"{name}:3") == ("unknown: there is no such job definition", "")
+    submitter.tells("AWS_MAX_ATTEMPTS", "1")
+    submitter.tells("AWS_ENDPOINT_URL_BATCH", "http://127.0.0.1:9")
+    assert shown(name)[0].startswith("unknown: AWS Batch can't be reached at http://127.0.0.1:9")
+
+
 def test_a_dry_run_of_several_arrays(submitter: Submitter) -> None:
     ran = submitter.submits("-p", "25000", "--dry-run")
-    assert ran.stderr == ""
+    assert ran.stderr.startswith("image busybox has no digest")
     lines = ran.stdout.splitlines()
     assert lines[1:3] == [
         "Jobs\t3 array jobs with 25000 pilots",

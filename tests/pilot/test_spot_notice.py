@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pyanamo.model import ItemState
+from pyanamo.pilot.spot import SpotNotice
 from tests.support.hanging import assert_given_back
 from tests.support.place import Place
 from tests.support.waiting import wait_until
@@ -116,8 +118,55 @@ def test_a_spot_notice_in_aws_batch(local: Place, is_taken: bool) -> None:
 
 
 def test_a_machine_without_metadata(local: Place) -> None:
-    """It is asked in vain, and harms nobody."""
+    """It is asked in vain, which is said once, and harms nobody."""
     local.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
     local.fill({"item": "sleep 1.5"})
     ended = local.run("--spot-notice")
     assert (ended.code, ended.counts["done"]) == (0, 1)
+    (warning,) = (line for line in ended.stderr.splitlines() if "metadata" in line)
+    assert "http://127.0.0.1:9 can't be read ([Errno 111] Connection refused)" in warning
+
+
+def test_a_service_that_does_not_answer_takes_little_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the pilot's loop; one look a minute, and one warning, until it answers."""
+    now = [1000.0]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+        notice = SpotNotice(clock=lambda: now[0])
+        began = time.monotonic()
+        asked = [now[0] for now[0] in range(1000, 1180) if asks(notice, silent)]
+        assert asked == [1000, 1060, 1120]
+        assert time.monotonic() - began < 3 * 0.9
+    assert len(caplog.records) == 1
+    assert "timed out" in caplog.text
+
+
+def asks(notice: SpotNotice, service: socket.socket) -> bool:
+    """Whether it asks a service, which doesn't answer."""
+    assert notice.taken_away_at() is None
+    service.setblocking(False)
+    try:
+        service.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_service_that_can_be_reached_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    with instance_metadata() as service:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
+        notice = SpotNotice(clock=lambda: now[0])
+        assert notice.taken_away_at() is None
+        notice._service = service.url
+        for now[0] in (1059.0, 1060.0, 1064.0):
+            assert notice.taken_away_at() is None
+        service.notice = json.dumps({"action": "terminate", "time": "2027-01-15T08:00:00Z"})
+        now[0] = 1065.0
+        assert notice.taken_away_at() == datetime(2027, 1, 15, 8, tzinfo=timezone.utc).timestamp()
+    assert len(caplog.records) == 1

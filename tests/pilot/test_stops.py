@@ -58,6 +58,21 @@ def test_a_signal_stops_everything_and_gives_the_items_back(
     assert nested.results["Task_0"].stdout == "first\n"
 
 
+def test_a_stop_in_aws_batch_takes_less_than_10_seconds(local: Place) -> None:
+    """A machine that is shut down without notice leaves a container no more."""
+    local.environment["AWS_BATCH_JOB_ID"] = "0a1b2c3d-1111-2222-3333-444455556666"
+    local.script("stubborn.sh", "trap '' TERM; touch ready; wait_for never")
+    local.fill({"item": "./stubborn.sh"})
+    pilot = local.start()
+    local.wait_for("ready")
+    signalled = time.monotonic()
+    pilot.signal(signal.SIGTERM)
+    ended = pilot.wait(20)
+    assert 5 <= time.monotonic() - signalled < 10
+    assert ended.code == 143
+    assert_given_back(local, "item", reason="stopped by SIGTERM")
+
+
 def test_a_stop_takes_no_longer_than_the_tasks_need(local: Place) -> None:
     ready = hanging(local, plain=PLAIN, tidy=TIDY)
     pilot = local.start("-i", "2")

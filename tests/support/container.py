@@ -110,8 +110,9 @@ class Container:
             "PYANAMO_TABLE": self.place.table_name,
             "PYANAMO_LOCAL": str(self.place.store.local),
             MARK: self.place.mark,
-            **(environment or {}),
         }
+        del settings["AWS_DEFAULT_REGION"]  # AWS_REGION must be enough
+        settings |= environment or {}
         process = PilotProcess([*prefix, str(script), *arguments], self.place.folder, settings)
         self.place.pilots.append(process)
         return process

@@ -109,9 +109,10 @@ def _handler(server: LocalServer) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body)
+                if self.command != "HEAD":
+                    self.wfile.write(answer.body)
 
-        do_GET = do_PUT = do_POST = do_DELETE = _handle
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

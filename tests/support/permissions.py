@@ -1,56 +1,57 @@
-"""Permissions that hold: moto's server, taught to look at the resources of policies.
+"""Permissions that hold: moto's server, taught to ask a simulator of IAM.
 
-By itself moto asks whether a policy allows an action on the very resource for S3, IAM and STS
-alone. For every other service it asks for the resource "*", so that no policy that names a table
-allows anything. Here it asks for the tables, indexes, queues and job definitions that a request is
-about. Conditions it doesn't know, but for a few of STS (an Allow with another one allows nothing),
-nor the policy of a bucket, which its CloudFormation doesn't make.
+By itself moto knows no condition (an Allow with one allows nothing), and asks whether a policy
+allows an action on the very resource for S3, IAM and STS alone. Here a simulator judges each
+request by its resources and condition keys, with the policies of who makes it. The policy of a
+bucket moto doesn't know, as its CloudFormation doesn't make it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import boto3
 
+from tests.support.iam_requests import inserted, requests_of
 from tests.support.moto_server import running_moto
-
-# What AWS calls the permission, where moto calls it otherwise. (Amazon DynamoDB Developer Guide,
-# "IAM security policies with PartiQL for DynamoDB": an import only inserts.)
-_PERMISSIONS = {
-    "batch:describejobs": "batch:DescribeJobs",
-    "batch:submitjob": "batch:SubmitJob",
-    "batch:terminatejob": "batch:TerminateJob",
-    "dynamodb:BatchExecuteStatement": "dynamodb:PartiQLInsert",
-}
-_INSERT = re.compile(r'INSERT INTO "([^"]+)" VALUE \{(.*)\}')
-_NAME = re.compile(r"'([^']+)': \?")
+from tests.support.simulator import Request, Simulator
 
 
-def teach_moto() -> None:
-    """Have moto look at resources; to be called in its own process, before it starts."""
+def teach_moto(record: str | None = None) -> None:
+    """Have moto ask the simulator; to be called in its own process, before it starts.
+
+    What IAM allowed is written to the file `record`, if there is one, as a line of JSON each.
+    """
     from moto.dynamodb.models import DynamoDBBackend
-    from moto.iam.access_control import IAMRequest, IAMRequestBase
+    from moto.iam.access_control import IAMPolicy, IAMRequest, IAMRequestBase
 
     patched: Any = DynamoDBBackend
     patched.batch_execute_statement = _insert
     patched = IAMRequest
     patched._raise_access_denied = _deny
-    check = IAMRequestBase.check_action_permitted
+    simulator = Simulator()
 
-    def check_resources(self: Any, resource: str) -> None:
-        self._action = _PERMISSIONS.get(self._action, self._action)
+    def check(self: Any, resource: str) -> None:
+        if self._action == "sts:GetCallerIdentity":  # allowed to everybody
+            return
         where = f"{self._region}:{self.account_id}"
-        for arn in resources(self._action, self._body, where) or [resource]:
-            self.resource = arn
-            check(self, arn)
+        key = self._access_key
+        policies = [IAMPolicy(policy)._policy_json for policy in key.collect_policies()]
+        for asked in requests_of(self._action, self._body, self._path, where, resource):
+            if not simulator.allows(asked, policies, key.arn):
+                self._action, self.resource = asked.action, asked.resource
+                self._raise_access_denied()
+            if record is not None:
+                with open(record, "a") as file:
+                    file.write(f"{json.dumps(asdict(asked))}\n")
 
-    IAMRequestBase.check_action_permitted = check_resources  # type: ignore[method-assign]
+    IAMRequestBase.check_action_permitted = check  # type: ignore[method-assign]
 
 
 def _deny(request: Any) -> None:
@@ -65,38 +66,12 @@ def _deny(request: Any) -> None:
     )
 
 
-def resources(action: str, body: bytes, where: str) -> list[str]:
-    """The ARNs that a request is about; none where permissions aren't for single resources.
-
-    `where` is the region and the account: `us-east-1:123456789012`.
-    """
-    if action.startswith("dynamodb:") and action != "dynamodb:ListTables":
-        return [f"arn:aws:dynamodb:{where}:table/{name}" for name in _tables(json.loads(body))]
-    if action == "batch:SubmitJob":
-        request = json.loads(body)
-        kinds = {"job-queue": request["jobQueue"], "job-definition": request["jobDefinition"]}
-        return [f"arn:aws:batch:{where}:{kind}/{name}" for kind, name in kinds.items()]
-    if action == "batch:TerminateJob":
-        return [f"arn:aws:batch:{where}:job/{json.loads(body)['jobId']}"]
-    return []
-
-
-def _tables(request: Mapping[str, Any]) -> list[str]:
-    """The tables and indexes of a request to DynamoDB, as they stand in ARNs."""
-    if "RequestItems" in request:
-        return list(request["RequestItems"])
-    if "Statements" in request:
-        return sorted({_table_of(statement) for statement in request["Statements"]})
-    index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
-    return [request["TableName"] + index]
-
-
 def _insert(backend: Any, statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What an import asks for: moto's own can't insert the values of parameters."""
     answers: list[dict[str, Any]] = []
     for statement in statements:
-        table = backend.tables[_table_of(statement)]
-        names = _NAME.findall(statement["Statement"])
+        name, names = inserted(statement["Statement"])
+        table = backend.tables[name]
         item = dict(zip(names, statement["Parameters"], strict=True))
         if backend.get_item(table.name, {table.hash_key_attr: item[table.hash_key_attr]}):
             answers.append({"Error": {"Code": "DuplicateItem", "Message": "it is there"}})
@@ -106,21 +81,22 @@ def _insert(backend: Any, statements: list[dict[str, Any]]) -> list[dict[str, An
     return answers
 
 
-def _table_of(statement: Mapping[str, Any]) -> str:
-    match = _INSERT.fullmatch(statement["Statement"])
-    assert match, statement
-    return match[1]
-
-
 @contextmanager
-def running_enforcing_moto(before: str = "") -> Iterator[str]:
-    """A server that looks at resources, once `enforced` is entered; its URL.
+def running_enforcing_moto(before: str = "", *, record: Path | None = None) -> Iterator[str]:
+    """A server that enforces permissions, once `enforced` is entered; its URL.
 
-    `before` is Python that it runs first.
+    `before` is Python that it runs first. What is allowed is written to `record` (see `recorded`).
     """
-    teach = "from tests.support import permissions\npermissions.teach_moto()\n"
+    argument = repr(str(record)) if record else ""
+    teach = f"from tests.support import permissions\npermissions.teach_moto({argument})\n"
     with running_moto(before + teach) as endpoint:
         yield endpoint
+
+
+def recorded(record: Path) -> list[Request]:
+    """What IAM has allowed, each request once."""
+    lines = dict.fromkeys(record.read_text().splitlines())
+    return [Request(**json.loads(line)) for line in lines]
 
 
 @contextmanager

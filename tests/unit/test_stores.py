@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyanamo.account import Account
 from pyanamo.errors import PyAnamoError
 from pyanamo.output import bucket
 from pyanamo.output.bucket import PART_BYTES, LogBucket
@@ -106,6 +107,14 @@ def test_an_upload_of_any_size(client: Any, size: int, monkeypatch: pytest.Monke
     answer = client.get_object(Bucket="stores", Key=f"any/size/{size}")
     assert answer["Body"].read() == content
     assert answer["ContentType"] == "application/gzip"
+
+
+def test_a_log_that_may_not_be_there(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 says 403 of a missing key to those who may not list the bucket."""
+    with FaultyS3(moto, lambda _method, _path: (403, "AccessDenied")) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        with pytest.raises(PyAnamoError, match=r"access denied to GetObject .*no such key"):
+            list(bucket.read_object("s3://stores/x", Account()))
 
 
 def test_a_large_upload_that_fails_leaves_no_parts(

@@ -37,6 +37,15 @@ printf '#!/bin/sh\necho "$LD_LIBRARY_PATH $*"\n' >"$3/usr/bin/bwa"
 """
 CHECKOUT = ("tests/__init__.py", "tests/support/__init__.py", "tests/support/tools.py")
 CHECKOUT += ("tests/support/dynamodb_fetch.py",)
+CHECKOUT += (
+    "tests/support/iam_simulate/package.json",
+    "tests/support/iam_simulate/package-lock.json",
+)
+NPM = """
+[[ "$1 $2" == "ci --ignore-scripts" && -f package-lock.json ]] || exit 2
+/bin/mkdir -p node_modules
+: >node_modules/.package-lock.json
+"""
 
 
 @dataclass
@@ -89,9 +98,10 @@ def test_nothing_is_done_where_all_is_there(machine: Machine) -> None:
     for name in COMMANDS:
         machine.has(name)
     machine.has("java", JAVA)
+    machine.has("node")
     machine.has("npm")
     machine.has("apt-get", APT_GET)
-    ran = machine.run("venv", *COMMANDS, "java", "npm")
+    ran = machine.run("venv", *COMMANDS, "java", "node", "npm")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert machine.apt_calls == []
 
@@ -105,6 +115,19 @@ def test_all_that_is_missing_is_named_in_one_line(machine: Machine) -> None:
         "missing, and can't be installed here: bwa, wgsim, bcftools: install them"
         " (Debian, Ubuntu: apt-get install bcftools bwa samtools)\n"
     )
+
+
+def test_the_simulator_is_installed_once_for_each_version(machine: Machine) -> None:
+    """Without npm it is named."""
+    assert "iam-simulate: install them (npm: @cloud-copilot/" in machine.run("iam-simulate").stderr
+    machine.has("npm", NPM)
+    ran = machine.run("iam-simulate")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("npm install @cloud-copilot/iam-simulate (below ")
+    assert machine.run("iam-simulate").stdout == ""
+    with (machine.folder / "tests/support/iam_simulate/package-lock.json").open("a") as lock:
+        lock.write("\n")
+    assert machine.run("iam-simulate").stdout == ran.stdout
 
 
 @pytest.mark.parametrize("user", [0, 1000])

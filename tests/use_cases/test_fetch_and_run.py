@@ -19,6 +19,7 @@ from tests.support.archives import COUNT, make_steps, make_tar, make_zip, member
 from tests.support.container import HOME, Container, the_error
 from tests.support.pilots import PilotProcess
 from tests.support.processes import unshared
+from tests.support.s3 import FaultyS3
 from tests.support.waiting import wait_until
 
 URI = "s3://bucket/scripts/steps"
@@ -44,7 +45,7 @@ def test_tasks_find_their_scripts_in_the_archive(container: Container, suffix: s
     assert place.item("one").made_with["Archive_SHA256"] == checksum.lower()
     *flags, uri, _ = (place.folder / "aws.arguments").read_text().splitlines()
     assert uri == URI + suffix
-    assert flags == ["s3", "cp", "--only-show-errors", "--region", "us-east-1"]
+    assert flags == ["s3", "cp", "--only-show-errors"]
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
@@ -131,6 +132,19 @@ def test_the_pilots_command_line(
     assert folder == f"{container.left_behind[0]}/scripts"
     assert (pipeline, script) == (f"{home}/use_cases/example_docker", f"{home}/pyanamo.py")
     assert arguments == ["-t", place.table_name, *flags, *more]
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "eu-west-1"), ({"AWS_DEFAULT_REGION": "a"}, "a")])
+def test_tasks_know_the_region(container: Container, given: dict[str, str], told: str) -> None:
+    """Also the AWS CLI v1 and boto3, which don't read AWS_REGION."""
+    place = container.place
+    container.serve(make_steps(place.folder))
+    fetches = (container.tools / "aws").read_text()
+    container.tool("aws", f"{fetches}\necho $AWS_DEFAULT_REGION >region")
+    place.fill({"one": "printenv AWS_DEFAULT_REGION AWS_REGION"})
+    assert container.run(URI + ".tar.gz", AWS_REGION="eu-west-1", **given).counts["done"] == 1
+    assert place.item("one").results["Task_0"].stdout == f"{told}\neu-west-1\n"
+    assert (place.folder / "region").read_text() == f"{told}\n"
 
 
 def test_a_pipeline_that_is_given_stays(container: Container) -> None:
@@ -228,6 +242,39 @@ def test_an_archive_that_cannot_be_fetched(container: Container) -> None:
     line = the_error(container.run(URI + ".tgz"), 1)
     assert f"{URI}.tgz can't be fetched" in line
     assert "s3:GetObject" in line
+    assert container.left_behind == []
+
+
+NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
+
+@pytest.mark.parametrize(
+    ("answer", "environment", "code", "said"),
+    [
+        ((503, "SlowDown"), {}, 75, "(503)"),
+        ((500, "InternalError"), {}, 75, "(500)"),
+        (None, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, 75, "Could not connect"),
+        (None, NO_CREDENTIALS, 75, "Unable to locate credentials"),
+        ((403, "AccessDenied"), {}, 1, "(403)"),
+    ],
+)
+def test_what_passes_is_tried_again(
+    container: Container,
+    moto: str,
+    answer: tuple[int, str] | None,
+    environment: dict[str, str],
+    code: int,
+    said: str,
+) -> None:
+    """By AWS Batch, which the exit code tells (EX_TEMPFAIL); with the AWS CLI's own messages."""
+    with FaultyS3(moto, lambda _method, _path: answer) as proxy:
+        where = {"AWS_ENDPOINT_URL_S3": proxy.url, "AWS_MAX_ATTEMPTS": "1", **environment}
+        ended = container.run(URI + ".tar.gz", **where)
+    *before, line = ended.stderr.splitlines()
+    assert (ended.code, ended.stdout) == (code, ""), ended.stderr
+    assert said in "".join(before)
+    assert f"{URI}.tar.gz can't be fetched" in line
+    assert ("for the moment" in line) is (code == 75)
     assert container.left_behind == []
 
 

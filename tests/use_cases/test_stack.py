@@ -25,7 +25,7 @@ from tests.support.makers import add, badly, claimed, ended, failed, nested, sin
 from tests.support.permissions import credentials_of, enforced, role_with, running_enforcing_moto
 from tests.support.pilots import LOG_LINE
 from tests.support.programs import ROOT, Finished
-from tests.support.stack import ACCOUNT, REGION, Document, Stack, as_list, create_stack
+from tests.support.stack import ACCOUNT, REGION, TEACH, Document, Stack, as_list, create_stack
 
 HERE = f"{REGION}:{ACCOUNT}"
 
@@ -39,7 +39,7 @@ LARGE = "bash -c 'head -c 6000000 /dev/urandom | base64'"  # its log is uploaded
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The URL of a server."""
-    with running_enforcing_moto() as endpoint:
+    with running_enforcing_moto(TEACH) as endpoint:
         yield endpoint
 
 
@@ -81,7 +81,9 @@ def test_what_a_stack_has(moto: str, table_name: str) -> None:
         "PYANAMO_WALL_TIME": "6h",
         "S3_BUCKET": f"s3://{stack.bucket}/PyAnamo",
         "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
     }
+    assert container["logConfiguration"]["options"]["mode"] == "non-blocking"
 
 
 def test_spot_machines_only_unless_others_are_asked_for(stack: Stack) -> None:
@@ -105,13 +107,14 @@ def test_what_a_pilot_and_its_tasks_may_do(stack: Stack) -> None:
     }
     assert allowed == {
         "PilotPolicy": [
-            (["dynamodb:UpdateItem", "dynamodb:BatchGetItem"], [table]),
+            (["dynamodb:UpdateItem"], [table]),
+            (["dynamodb:BatchGetItem"], [table]),
             (["dynamodb:Query"], [f"{table}/index/ItemStateIndex"]),
-            (["s3:PutObject"], [f"{bucket}/PyAnamo/*"]),
+            (["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/PyAnamo/*"]),
         ],
         "TaskPolicy": [
             (["s3:GetObject"], below),
-            (["s3:PutObject"], [f"{bucket}/results/*"]),
+            (["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/results/*"]),
             (["s3:ListBucket"], [bucket]),
         ],
     }
@@ -317,9 +320,12 @@ def test_an_operator_submits_to_the_stacks_queue_only(
         job_id = batch.submit_job(**job)["jobId"]
         assert [one["jobId"] for one in batch.describe_jobs(jobs=[job_id])["jobs"]] == [job_id]
         batch.terminate_job(jobId=job_id, reason="test")
-        for other in ({"jobQueue": "another"}, {"jobDefinition": "another"}):
+        batch.submit_job(**{**job, "jobDefinition": f"{job['jobDefinition']}:1"})
+        others = [("jobQueue", "another"), ("jobDefinition", "another")]
+        others.append(("jobDefinition", f"{job['jobDefinition']}-2:1"))
+        for name, other in others:
             with pytest.raises(ClientError, match="not authorized to perform: batch:SubmitJob"):
-                batch.submit_job(**{**job, **other})
+                batch.submit_job(**{**job, name: other})
 
 
 # --- The end of a stack -------------------------------------------------------------------------

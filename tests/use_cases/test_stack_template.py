@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from pyanamo.tables.attributes import ONLY_IMPORTED, attribute_names
 from pyanamo.tables.dynamodb.definition import table_definition
+from tests.support.container import instructions
 from tests.support.stack import TEMPLATE, Document, as_list, document
 
 # What AWS can't allow for single resources (Service Authorization Reference).
 FOR_ALL_RESOURCES = [
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
+    "batch:DescribeJobDefinitions",
     "batch:DescribeJobs",
     "batch:ListJobs",
     "dynamodb:ListTables",
@@ -49,6 +52,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 def test_the_table_is_the_one_that_create_makes(template: Document) -> None:
     table = dict(properties(template, "Table"))
+    assert table.pop("DeletionProtectionEnabled") == {"Fn::If": ["TableProtected", True, False]}
     recovery = table.pop("PointInTimeRecoverySpecification")
     assert table.pop("TableName") == {"Ref": "TableName"}
     expected = table_definition("any")
@@ -72,7 +76,7 @@ def test_what_holds_results_outlives_the_stack(template: Document) -> None:
 
 def test_nothing_is_allowed_by_a_wildcard(template: Document) -> None:
     statements = [
-        statement
+        statement.get("Fn::If", [None, statement])[1]
         for kind in ("IAM::Policy", "IAM::ManagedPolicy")
         for policy in of_type(template, kind)
         for statement in policy["PolicyDocument"]["Statement"]
@@ -89,6 +93,17 @@ def test_nothing_is_allowed_by_a_wildcard(template: Document) -> None:
         assert "Policies" not in role
 
 
+def test_pilots_may_write_what_no_import_writes(template: Document) -> None:
+    """All attributes of an item that are there, but those that stay as an import wrote them."""
+    statement = properties(template, "PilotPolicy")["PolicyDocument"]["Statement"][0]
+    condition, given, otherwise = statement["Condition"]["Fn::If"]
+    assert (condition, otherwise) == ("CommandsProtected", {"Ref": "AWS::NoValue"})
+    allowed = given["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+    assert set(allowed) >= {*attribute_names()} - set(ONLY_IMPORTED)
+    assert not set(allowed) & set(ONLY_IMPORTED)
+    assert statement["Action"] == "dynamodb:UpdateItem"
+
+
 def test_roles_are_for_their_services_only(template: Document) -> None:
     trusted = {}
     for name in ("PilotRole", "MachineRole"):
@@ -98,7 +113,7 @@ def test_roles_are_for_their_services_only(template: Document) -> None:
     own_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     assert trusted == {
         "PilotRole": ({"Service": "ecs-tasks.amazonaws.com"}, own_account),
-        "MachineRole": ({"Service": "ec2.amazonaws.com"}, None),
+        "MachineRole": ({"Service": {"Fn::Sub": "ec2.${AWS::URLSuffix}"}}, None),
     }
 
 
@@ -138,29 +153,54 @@ def test_logs_and_parts_of_uploads_expire(template: Document) -> None:
     assert properties(template, "Repository")["ImageScanningConfiguration"] == {"ScanOnPush": True}
 
 
-def test_a_pilot_whose_machine_was_taken_away_starts_again(template: Document) -> None:
-    """And one that ended by itself doesn't: AWS Batch takes the first rule that matches."""
+def test_a_pilot_that_a_restart_helps_starts_again(template: Document) -> None:
+    """And no other: AWS Batch takes the first rule that matches, and retries if none does."""
     assert properties(template, "PilotJob")["RetryStrategy"] == {
         "Attempts": 10,
         "EvaluateOnExit": [
             {"OnStatusReason": "Host EC2*", "Action": "RETRY"},
+            {"OnStatusReason": "Task failed to start*", "Action": "RETRY"},
+            {"OnExitCode": "75", "Action": "RETRY"},
+            {"OnExitCode": "143", "Action": "RETRY"},
             {"OnReason": "*", "Action": "EXIT"},
         ],
     }
 
 
 def test_machines_let_nobody_in_and_containers_see_the_spot_notice(template: Document) -> None:
+    """AWS Batch runs containers in the machine's own network, so they are no hop further away."""
     assert "SecurityGroupIngress" not in properties(template, "MachineSecurityGroup")
     data = properties(template, "MachineTemplate")["LaunchTemplateData"]
     assert data["MetadataOptions"] == {
         "HttpEndpoint": "enabled",
         "HttpTokens": "required",
-        "HttpPutResponseHopLimit": 2,
+        "HttpPutResponseHopLimit": 1,
     }
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
-    user_data = data["UserData"]["Fn::Base64"]
+    user_data, variables = data["UserData"]["Fn::Base64"]["Fn::Sub"]
     assert user_data.startswith("MIME-Version: 1.0\nContent-Type: multipart/mixed;")
     assert "\necho ECS_CONTAINER_STOP_TIMEOUT=60s >> /etc/ecs/ecs.config\n" in user_data
+    assert "\n${RejectTasks}\n" in user_data
+    condition, *commands = variables["RejectTasks"]["Fn::If"]
+    assert condition == "TasksReadMetadata"
+    (user,) = (one.text.partition(":")[0] for one in instructions() if one.word == "USER")
+    assert commands == [
+        "",
+        "iptables --insert OUTPUT --destination 169.254.169.254 --match owner"
+        f" --uid-owner {user} --jump REJECT",
+    ]
+
+
+def test_a_change_of_the_stack_stops_no_pilot(template: Document) -> None:
+    """Nor does its end take permissions from one that still runs."""
+    for name in ("SpotMachines", "OnDemandMachines"):
+        machines = properties(template, name)
+        assert machines["UpdatePolicy"] == {
+            "TerminateJobsOnUpdate": False,
+            "JobExecutionTimeoutMinutes": 7200,
+        }
+        assert machines["ComputeResources"]["UpdateToLatestImageVersion"] is True
+        assert template["Resources"][name]["DependsOn"] == ["PilotPolicy", "TaskPolicy"]
 
 
 def test_machines_are_there_only_while_they_are_needed(template: Document) -> None:

@@ -28,7 +28,7 @@ from tests.support.documents import examples
 from tests.support.moto_server import set_moto
 from tests.support.permissions import credentials_of, enforced, running_enforcing_moto
 from tests.support.programs import ROOT, SECONDS, Finished, finish
-from tests.support.stack import REGION, template_for_moto
+from tests.support.stack import REGION, TEACH, template_for_moto
 
 DOCUMENT = ROOT / "use_cases" / "README.md"
 EXAMPLES = [example.text for example in examples("use_cases/README.md")]
@@ -44,13 +44,19 @@ NOT_RUN = {
     "aws iam add-user-to-group": "without a user there is nothing to add",
     "aws iam remove-user-from-group": "nor to remove",
 }
-BEFORE = "from tests.support import stack\nstack.teach_moto()\n"
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+# An image may have been pushed to other repositories too.
+DOCKER = f"""
+[[ $1 != login ]] || cat >/dev/null
+[[ $1 != inspect ]] || printf '%s\\n' "other/image@sha256:0" "${{4%:*}}@{DIGEST}" ""
+"""
 
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The URL of a server with an empty account."""
-    with running_enforcing_moto(BEFORE) as endpoint:
+    with running_enforcing_moto(TEACH) as endpoint:
         yield endpoint
 
 
@@ -64,7 +70,7 @@ class Reader:
         self._make_checkout()
         tools = folder / "tools"
         tools.mkdir()
-        docker = f'[[ $1 != login ]] || cat >/dev/null\necho "$*" >>{folder}/docker.calls\n'
+        docker = f'echo "$*" >>{folder}/docker.calls\n{DOCKER}'
         (tools / "docker").write_text(f"#!/bin/bash\n{docker}")
         (tools / "docker").chmod(0o755)
         self.docker_calls = folder / "docker.calls"
@@ -155,9 +161,8 @@ class Machine:
         """Run it to its end."""
         batch = self._reader.client("batch")
         (job,) = batch.describe_jobs(jobs=[job_id])["jobs"]
-        (definition,) = batch.describe_job_definitions(jobDefinitionName=f"pyanamo-{step}-pilot")[
-            "jobDefinitions"
-        ]
+        definitions = batch.describe_job_definitions(jobDefinitionName=f"pyanamo-{step}-pilot")
+        definition = max(definitions["jobDefinitions"], key=lambda one: one["revision"])
         container = definition["containerProperties"]
         told = [*container["environment"], *job["container"]["environment"]]
         environment = {
@@ -193,8 +198,9 @@ def test_what_is_not_run_is_listed() -> None:
 def test_from_an_empty_account_to_a_cohort_and_back(moto: str, tmp_path: Path) -> None:
     reader = Reader(tmp_path, moto)
     machine = Machine(reader, tmp_path)
-    make_stacks(reader)
+    make_first_stack(reader)
     push_image(reader)
+    make_stacks(reader)
     make_operators(reader)
     fill(reader)
     with machine.copier.serving():
@@ -204,7 +210,7 @@ def test_from_an_empty_account_to_a_cohort_and_back(moto: str, tmp_path: Path) -
     assert reader.is_through()
 
 
-def make_stacks(reader: Reader) -> None:
+def make_first_stack(reader: Reader) -> None:
     assert '"Account": "123456789012"' in reader.next("unset PYANAMO_LOCAL")
     vpc, subnets = reader.next("VPC=").split()
     (default,) = reader.client("ec2").describe_vpcs()["Vpcs"]
@@ -212,24 +218,33 @@ def make_stacks(reader: Reader) -> None:
     assert len(subnets.split(",")) == len(reader.client("ec2").describe_subnets()["Subnets"])
     reader.next("aws iam create-service-linked-role")
     reader.next("template=use_cases/aws/template.yaml\noutput() {")
-    reader.next("for step in Call Merge; do\n    aws cloudformation deploy")
-    image = reader.output("Align", "Repository") + ":latest"
-    data = reader.output("Align", "LogBucket")
-    assert (reader.environment["IMAGE"], reader.environment["DATA"]) == (image, data)
+    repository, data = (reader.output("Align", name) for name in ("Repository", "LogBucket"))
+    assert (reader.environment["REPOSITORY"], reader.environment["DATA"]) == (repository, data)
+
+
+def make_stacks(reader: Reader) -> None:
+    reader.next("aws cloudformation deploy")
+    image = reader.environment["IMAGE"]
     definitions = reader.client("batch").describe_job_definitions()["jobDefinitions"]
-    assert len(definitions) == len(STEPS)
-    assert {one["containerProperties"]["image"] for one in definitions} == {image}
+    images = {
+        one["jobDefinitionName"]: one["containerProperties"]["image"]
+        for one in sorted(definitions, key=lambda one: one["revision"])
+    }
+    assert images == {f"pyanamo-{step}-pilot": image for step in STEPS}
     assert reader.client("dynamodb").list_tables()["TableNames"] == list(STEPS)
 
 
 def push_image(reader: Reader) -> None:
     reader.next("aws ecr get-login-password")
-    image = reader.environment["IMAGE"]
+    repository = reader.environment["REPOSITORY"]
+    assert reader.environment["IMAGE"] == f"{repository}@{DIGEST}"
+    image = f"{repository}:latest"
     dockerfile = "use_cases/example_docker/Dockerfile"
     assert reader.docker_calls.read_text().splitlines() == [
         f"login --username AWS --password-stdin {image.partition('/')[0]}",
         f"build --platform linux/amd64 -f {dockerfile} -t {image} .",
         f"push {image}",
+        f"inspect --format {{{{range .RepoDigests}}}}{{{{println .}}}}{{{{end}}}} {image}",
     ]
     assert (ROOT / dockerfile).is_file()
 

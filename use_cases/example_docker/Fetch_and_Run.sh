@@ -14,15 +14,21 @@
 #     PYANAMO_NESTS           nested tasks at a time, per item (default: 1)
 #     PYANAMO_WALL_TIME       start no more tasks after this time: 3600, 90m, 2h
 #     S3_BUCKET               where whole logs go: NAME, or s3://NAME/PREFIX
-#     AWS_REGION              where the table is
+#     AWS_REGION              where the table is; AWS_DEFAULT_REGION is set to it, unless it is set
 #     PYANAMO_ARCHIVE_SHA256  the checksum that the archive must have; the pilot gets the one that it has
 #     PIPELINE                the folder that is first on the tasks' PATH (default: that of the scripts)
 #
 # The exit code is that of the pilot (see pyanamo.py --help). If the pilot was not started, the exit code is
-# 1 if the scripts can't be fetched or unpacked, 2 for wrong usage, 130 and 143 if stopped by SIGINT and
-# SIGTERM, and no files are left. The pilot's folder stays until the container is deleted.
+# 1 if the scripts can't be fetched or unpacked, 75 if they can't be fetched for the moment, 2 for wrong
+# usage, 130 and 143 if stopped by SIGINT and SIGTERM, and no files are left. The pilot's folder stays
+# until the container is deleted.
 
 set -euo pipefail
+
+# What the AWS CLI says if S3, the network or the job's credentials fail for the moment.
+passing='Unable to locate credentials|ExpiredToken|retrieving (credentials|metadata)|Unable to load .*credentials'
+passing+='|[Cc]ould not connect|[Cc]onnection (was|reset|aborted|broken)|[Tt]imed? ?out|IncompleteRead'
+passing+='|SlowDown|Throttl|RequestTime|InternalError|ServiceUnavailable|\((429|5[0-9][0-9])\)'
 
 home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=
@@ -55,9 +61,15 @@ run() {
 
 fetch() { # FILE
     local command=(aws s3 cp --only-show-errors)
-    [[ -z ${AWS_REGION-} ]] || command+=(--region "$AWS_REGION")
-    run "${command[@]}" "$archive" "$1" >&2 \
-        || fail "$archive can't be fetched: check that it is there, that the job's role has s3:GetObject on it, and that $PWD has the space"
+    local said=$1.said
+    if run "${command[@]}" "$archive" "$1" >"$said" 2>&1; then
+        cat -- "$said" >&2
+        return
+    fi
+    cat -- "$said" >&2
+    [[ ! $(<"$said") =~ $passing ]] \
+        || fail "$archive can't be fetched for the moment; the exit code 75 tells AWS Batch to try again" 75
+    fail "$archive can't be fetched: check that it is there, that the job's role has s3:GetObject on it, and that $PWD has the space"
 }
 
 check() { # FILE
@@ -103,6 +115,10 @@ for program in "${needed[@]}"; do
         || fail "$program is missing: it isn't on the PATH, which is $PATH"
 done
 
+if [[ -n ${AWS_REGION-} ]]; then
+    # The AWS CLI v1 and boto3 read only this one.
+    export AWS_REGION AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-$AWS_REGION}
+fi
 folder=$(mktemp -d "$PWD/PyAnamo.XXXXXX") \
     || fail "no folder can be made in $PWD: give the container a work folder that user $(id -u) can write to"
 scripts=$folder/scripts
