@@ -128,9 +128,8 @@ def _attribute_rows(item: Item) -> Iterator[tuple[str, str]]:
 def _task_rows(item: Item) -> Iterator[tuple[str, ...]]:
     for task in item.tasks:
         result = item.results.get(task.name)
-        status = result.status if result and not item.nested else task.status
         used = _used(result) if result is not None else ("",) * 5
-        yield (task.name, status.value, *used, task.script)
+        yield (task.name, task.status.value, *used, task.script)
 
 
 def _used(result: Result) -> tuple[str, ...]:

@@ -166,7 +166,8 @@ def _tasks(values: _Values) -> tuple[tuple[Task, ...], bool]:
     """Return the tasks, and whether the item is nested."""
     count = values.count("Nested_Tasks", None)
     if count is None and isinstance(values.get("TaskScript"), str):
-        return (Task(name=SINGLE_TASK, script=values.name("TaskScript")),), False
+        script, status = values.name("TaskScript"), _single_status(values)
+        return (Task(name=SINGLE_TASK, script=script, status=status),), False
     scripts = values.of_tasks("TaskScript", "a command or a map of commands")
     statuses = values.of_tasks("Nested_Status", "a map of statuses", may_lack=True)
     tasks = [
@@ -181,6 +182,16 @@ def _tasks(values: _Values) -> tuple[tuple[Task, ...], bool]:
         raise values.damaged("TaskScript", "a command or a map of commands")
     # Sorted by number, since DynamoDB's maps have no order.
     return tuple(sorted(tasks, key=lambda task: (len(task.name), task.name))), True
+
+
+def _single_status(values: _Values) -> TaskStatus:
+    """Return the status of a single item's task, which follows from how the item ended.
+
+    A restart takes the exit code away.
+    """
+    if values.get("ItemState") == ItemState.DONE.value:
+        return TaskStatus.DONE
+    return TaskStatus.FAILED if values.get("Exit_Code") else TaskStatus.TODO
 
 
 def _results(values: _Values, *, nested: bool) -> dict[str, Result]:

@@ -213,6 +213,23 @@ def test_what_an_item_used_and_was_made_with(either: Operator) -> None:
     assert json.loads(dict(zip(header, row, strict=True))["Made_With"]) == made_with
 
 
+def test_the_task_of_a_single_item_has_the_status_of_its_end(shelf: Operator) -> None:
+    def seen(name: str) -> tuple[str, str]:
+        with shelf.workflow() as workflow:
+            item = workflow.show(name)
+        (task,) = shelf.json("show", name)["item"]["tasks"]
+        assert task["status"] == item.tasks[0].status.value
+        return item.state.value, task["status"]
+
+    assert [seen(name) for name in ("fine", "bad1", "waits", "busy")] == [
+        *(("done", "done"), ("failed", "failed"), ("todo", "todo"), ("locked", "todo")),
+    ]
+    shelf.sees("hold", "bad2")
+    assert seen("bad2") == ("held", "failed")
+    shelf.sees("restart", "bad1", "fine")
+    assert [seen(name) for name in ("bad1", "fine")] == [("todo", "todo")] * 2
+
+
 def test_failures_and_the_commands_that_restart_them(stocked: Operator) -> None:
     flags = [] if stocked.store.local else ["-r", "us-east-1"]
     groups = stocked.rows("failures", *flags)

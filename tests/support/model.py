@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pyanamo.model import Attempt, Claim, Ending, Item, ItemState, Outcome, Result
+from pyanamo.model import Attempt, Claim, Ending, Item, ItemState, Outcome, Result, TaskStatus
 from pyanamo.model import utc_date as date
 from pyanamo.tables import Added
 from tests.support.backends import Clock
@@ -158,7 +158,12 @@ class Model:
         self.endings[item_id].append(ending)
 
     def _change(self, item_id: str, **fields: object) -> None:
-        self.items[item_id] = replace(self.items[item_id], **fields)  # type: ignore[arg-type]
+        item = replace(self.items[item_id], **fields)  # type: ignore[arg-type]
+        if not item.nested:  # its task's status follows from how it ended
+            status = TaskStatus.FAILED if item.exit_code else TaskStatus.TODO
+            status = TaskStatus.DONE if item.state is ItemState.DONE else status
+            item = replace(item, tasks=(replace(item.tasks[0], status=status),))
+        self.items[item_id] = item
 
     @property
     def _today(self) -> str:
