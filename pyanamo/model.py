@@ -223,9 +223,13 @@ class Locked:
     items: int
     seconds: float  # from that moment to the end of the first lease
     is_all: bool = True  # whether there are no more
+    item_id: str = ""  # the only item, and the pilot that holds it, if they are known
+    pilot: str = ""
 
     def __str__(self) -> str:
         ends = f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min"
+        if self.item_id:
+            return f"item {self.item_id!r} is locked by {self.pilot}, its lease ends in {ends}"
         if self.items == 1 and self.is_all:
             return f"1 item is locked, its lease ends in {ends}"
         count = f"{self.items} items" if self.is_all else f"at least {self.items} items"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from itertools import chain, islice, takewhile
+from collections.abc import Callable, Iterator
+from itertools import chain, takewhile
 
 from pyanamo.cli import say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
+from pyanamo.console.preview import SHOWN, Preview
 from pyanamo.console.screen import counted, json_error, print_data, print_json, require_consent
 from pyanamo.console.selecting import (
     add_selection_flags,
@@ -16,14 +17,13 @@ from pyanamo.console.selecting import (
     told_of_unmatched,
 )
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
-from pyanamo.model import ItemState
+from pyanamo.model import ItemState, ItemSummary
 from pyanamo.parser import Parser
 from pyanamo.signals import Stop, exit_code, stop_signals, when_set
 from pyanamo.workflow import Changed, Found, Workflow
 from pyanamo.workflow.selection import Selection
 
 ASK_FROM = 100  # items
-DRY_RUN_SHOWS = 10
 STOPPING = "stopping after the current items; a second signal stops at once"
 
 
@@ -57,8 +57,6 @@ def _add_restart(commands: Commands) -> None:
         "put items back to todo, to run again",
         "restart -t Align --failed --dry-run",
     )
-    restart.add_argument("--failed", action="store_true", help="the same as --state failed")
-    restart.add_argument("--done", action="store_true", help="the same as --state done")
     which = restart.add_mutually_exclusive_group()
     which.add_argument(
         "--task",
@@ -110,8 +108,7 @@ def _add(
 
 def run_restart(arguments: argparse.Namespace) -> int:
     """Put items back to todo."""
-    states = [state for state in ("failed", "done") if getattr(arguments, state)]
-    arguments.state = [*(arguments.state or ()), *states] or None
+    chooses_tasks = bool(arguments.task or arguments.all_tasks)
     return _run(
         arguments,
         selection_of(arguments),
@@ -119,9 +116,18 @@ def run_restart(arguments: argparse.Namespace) -> int:
         lambda workflow, selection, found: workflow.restart(
             selection, found, tasks=arguments.task, all_tasks=arguments.all_tasks
         ),
-        why_left="items that are todo stay so, and nested ones whose tasks are all done "
-        "(unless --task or --all-tasks selects some)",
+        lambda row: _can_restart(row, chooses_tasks),
+        why_left="Items that are already todo are left alone. So are nested items with no task "
+        "left to run: use --task or --all-tasks.",
     )
+
+
+def _can_restart(row: ItemSummary, chooses_tasks: bool) -> bool:
+    """Whether a restart changes an item, as far as its row tells."""
+    if row.nested_tasks is not None and chooses_tasks:
+        return row.state is not ItemState.LOCKED
+    is_whole = row.nested_tasks is not None and row.nested_done == row.nested_tasks
+    return row.state not in (ItemState.TODO, ItemState.LOCKED) and not is_whole
 
 
 def run_hold(arguments: argparse.Namespace) -> int:
@@ -131,6 +137,7 @@ def run_hold(arguments: argparse.Namespace) -> int:
         selection_of(arguments),
         "held",
         Workflow.hold,
+        lambda row: row.state in (ItemState.TODO, ItemState.FAILED),
         why_left="only todo and failed items can be held",
     )
 
@@ -144,6 +151,7 @@ def run_unhold(arguments: argparse.Namespace) -> int:
         selection_of(arguments),
         "put back",
         Workflow.unhold,
+        lambda row: row.state is ItemState.HELD,
         why_left="only held items can be put back",
     )
 
@@ -163,7 +171,9 @@ def run_release(arguments: argparse.Namespace) -> int:
         selection,
         "released",
         lambda workflow, chosen, found: workflow.release(chosen, found, force=arguments.force),
+        lambda row: row.state is ItemState.LOCKED,
         needs_items=False,
+        provided="" if arguments.force else " if their lease has expired",
     )
 
 
@@ -172,10 +182,12 @@ def _release_ended_jobs(arguments: argparse.Namespace) -> int:
         raise UsageError("--ended-jobs takes no item names or conditions, and no --force")
     with workflow_of(arguments) as workflow:
         if arguments.dry_run:
-            names = [row.item_id for held in workflow.ended_jobs() for row in held.items]
+            preview = Preview("released", lambda row: True)
+            rows = (row for held in workflow.ended_jobs() for row in held.items)
+            names = [name for _, name in preview.of((row.table, row.item_id, row) for row in rows)]
             if not names:
                 raise ItemNotFound("no item is held by an AWS Batch job that has ended")
-            return _dry_run(arguments, "released", names)
+            return _dry_run(arguments, names, preview)
         return _change(arguments, "released", lambda stop: workflow.release_ended_jobs(stop=stop))
 
 
@@ -185,14 +197,23 @@ def run_delete(arguments: argparse.Namespace) -> int:
         return _run(
             arguments,
             selection_of(arguments),
-            "changed",
+            "deleted",
             lambda workflow, selection, found: workflow.delete_tasks(
                 selection, arguments.task, found
             ),
+            lambda row: row.nested_tasks is not None and row.state is not ItemState.LOCKED,
             always_ask=True,
+            part=f"{', '.join(dict.fromkeys(arguments.task))} of ",
             why_left="an item keeps at least one task: to delete all of them, delete the item",
         )
-    return _run(arguments, selection_of(arguments), "deleted", Workflow.delete, always_ask=True)
+    return _run(
+        arguments,
+        selection_of(arguments),
+        "deleted",
+        Workflow.delete,
+        lambda row: row.state is not ItemState.LOCKED,
+        always_ask=True,
+    )
 
 
 def _run(
@@ -200,50 +221,80 @@ def _run(
     selection: Selection,
     done: str,
     change: Callable[[Workflow, Selection, Found], Changed],
+    can_change: Callable[[ItemSummary], bool],
     *,
     always_ask: bool = False,
     needs_items: bool = True,
+    part: str = "",
+    provided: str = "",
     why_left: str = "",
 ) -> int:
     """Find the items, ask if there are many, change them, and tell; the exit code.
 
-    The index is read once: while the items are changed, or before it if the operator must be asked.
-    In that case the names of all items are kept in memory. `why_left` says which items can't be
-    changed.
+    The index is read once: while the items are changed, or before it unless it is sure that the
+    operator need not be asked. In that case the names of all items are kept in memory. `why_left`
+    says which items can't be changed; for `part` and `provided`, see `Preview`.
     """
     if selection.is_all and needs_items:
         raise UsageError("which items? Give names, or --state, --task-id, --name '*' ...")
     with workflow_of(arguments) as workflow:
-        found = told_of_unmatched(selection, workflow.names(selection))
+        preview = Preview(done, can_change, part, provided)
+        names = workflow.names_and_rows(selection)
+        found = preview.of(told_of_unmatched(selection, names))
         if arguments.dry_run:
-            return _dry_run(arguments, done, [item_id for _, item_id in found])
-        first = list(islice(found, ASK_FROM))
+            return _dry_run(arguments, [item_id for _, item_id in found], preview)
+        first = _first(found, selection, until=lambda: arguments.yes or preview.count == ASK_FROM)
         if not first and not needs_items and selection == Selection(states=selection.states):
             _tell(arguments, done, Changed())
             return 0
         if not first:
             raise ItemNotFound(f"no item matches {selection_text(arguments)}")
-        if not arguments.yes and (always_ask or len(first) == ASK_FROM):
+        if not arguments.yes and (always_ask or preview.count == ASK_FROM):
             first += found
-            require_consent(f"{counted(len(first))} would be {done}")
+            require_consent(str(preview))
         all_found = chain(first, found)
         return _change(
             arguments,
             done,
             lambda stop: change(workflow, selection, takewhile(lambda _: not stop, all_found)),
-            why_left,
+            part=part,
+            why_left=why_left,
+            by_name=bool(selection.names),
         )
+
+
+def _first(
+    found: Iterator[tuple[str, str]], selection: Selection, until: Callable[[], bool]
+) -> list[tuple[str, str]]:
+    """The first items, at least one if there is one. An unknown name ends the command."""
+    first = []
+    try:
+        for one in found:
+            first.append(one)
+            if until():
+                break
+    except ItemNotFound as error:
+        if len(set(selection.names)) == len(error.names):
+            raise
+        told = ItemNotFound(f"nothing was changed: {error}")
+        told.names = error.names
+        raise told from error
+    return first
 
 
 def _change(
     arguments: argparse.Namespace,
     done: str,
     change: Callable[[Stop], Changed],
+    *,
+    part: str = "",
     why_left: str = "",
+    by_name: bool = False,
 ) -> int:
     """Change items until a stop signal or an error, and tell what was changed; the exit code.
 
-    On a stop signal, the items that are being changed are the last ones.
+    On a stop signal, the items that are being changed are the last ones. It is an error if items
+    that are given by name are left to their pilots.
     """
     code, why = 0, ""
     failed: dict[str, str] = {}
@@ -261,33 +312,34 @@ def _change(
         say(f"{why}: run the command again for the rest")
     if changed.unchanged and why_left:
         say(why_left)
-    _tell(arguments, done, changed, **failed)
-    return code
+    _tell(arguments, done, changed, part, **failed)
+    return code or int(by_name and bool(changed.taken or changed.locked))
 
 
-def _dry_run(arguments: argparse.Namespace, done: str, names: list[str]) -> int:
+def _dry_run(arguments: argparse.Namespace, names: list[str], preview: Preview) -> int:
     if not names:
         raise ItemNotFound(f"no item matches {selection_text(arguments)}")
     if arguments.json:
-        print_json(arguments.command, dry_run=True, items=names)
+        print_json(arguments.command, dry_run=True, items=names, would_change=preview.count)
         return 0
-    for name in names[:DRY_RUN_SHOWS]:
+    for name in preview.first:
         print_data(name)
-    if len(names) > DRY_RUN_SHOWS:
+    if preview.count > SHOWN:
         print("...")
-    verb = "matches" if len(names) == 1 else "match"
-    print(f"{counted(len(names))} {verb}; those that a pilot is working on would not be {done}")
+    print(preview)
     return 0
 
 
-def _tell(arguments: argparse.Namespace, done: str, changed: Changed, **failed: str) -> None:
+def _tell(
+    arguments: argparse.Namespace, done: str, changed: Changed, part: str = "", **failed: str
+) -> None:
     """Tell what was changed; in JSON, with the error that ended it."""
     if changed.locked is not None:
-        say(str(changed.locked))
+        say(f"{changed.locked}; a pilot renews its leases while it works")
     if arguments.json:
         print_json(arguments.command, changed=changed, **failed)
         return
-    parts = [f"{done} {changed.changed}"]
+    parts = [f"{done} {part}{counted(changed.changed) if part else changed.changed}"]
     if changed.unchanged:
         parts.append(f"left as they are {changed.unchanged}")
     if changed.taken:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pyanamo.console.layout import Cell, Column, Line, layout_of, paragraph
 from pyanamo.errors import PyAnamoError, UsageError
 from pyanamo.model import ItemState
+from pyanamo.signals import StoppedBySignal, raising_signals
 from pyanamo.text import escaped, harmless, json_text, readable
 
 if TYPE_CHECKING:
@@ -224,8 +225,16 @@ def require_consent(what: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"{what}: give --yes to continue")
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise PyAnamoError("nothing was changed")
+    refused = PyAnamoError("nothing was changed")
+    try:
+        with raising_signals():
+            answer = sys.stdin.readline()
+    except StoppedBySignal as stopped:
+        answer, refused.exit_code = "", stopped.exit_code
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    if answer.strip().lower() not in ("y", "yes"):
+        raise refused
 
 
 def number_text(number: int) -> str:

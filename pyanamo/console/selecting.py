@@ -127,6 +127,14 @@ def add_selection_flags(parser: Parser) -> None:
             metavar=condition.metavar,
             help=condition.help,
         )
+    for state in (ItemState.FAILED.value, ItemState.DONE.value):
+        which.add_argument(
+            f"--{state}",
+            action="append_const",
+            const=state,
+            dest="state",
+            help=f"the same as --state {state}",
+        )
     for flag, what in (("--items", "items"), ("--task-ids", "samples or groups")):
         which.add_argument(
             flag,

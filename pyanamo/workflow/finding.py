@@ -14,7 +14,7 @@ from pyanamo.workflow.selection import Selection, summary_of
 
 AT_A_TIME = 8  # items that are read
 FEW = 100  # names that are looked up one by one; for more of them the index is read once
-MOST_NAMED = 10  # of the names that no item has
+MOST_NAMED = 20  # of the names that no item has
 
 _Known: TypeAlias = "dict[tuple[str, str], ItemSummary | DamagedItem]"  # by table and name
 
@@ -66,15 +66,16 @@ class Finder:
 
         return several_at_a_time(read, rows, AT_A_TIME)
 
-    def names(self, selection: Selection) -> Iterator[tuple[str, str]]:
-        """The same items, each by its table's name and its own.
+    def names(self, selection: Selection) -> Iterator[tuple[str, str, ItemSummary | None]]:
+        """The same items, each by its table's name and its own, and with its row.
 
-        A damaged item matches if nothing but its name is given.
+        A damaged item matches if nothing but its name is given; it has no row.
         """
         if selection.is_by_name:
-            yield from self._by_name(selection.names)
+            for name, row in self._by_name(selection.names).items():
+                yield *name, None if isinstance(row, DamagedItem) else row
         else:
-            yield from ((row.table, row.item_id) for row in self.rows(selection))
+            yield from ((row.table, row.item_id, row) for row in self.rows(selection))
 
     def _look_up(self, item_id: str) -> list[tuple[str, Item | DamagedItem]]:
         # A command line may have bytes that aren't UTF-8, but no item's name has.
@@ -117,15 +118,17 @@ class Finder:
                     item if isinstance(item, DamagedItem) else summary_of(table_name, item)
                 )
             nowhere += [] if found else [name]
-            if len(nowhere) == MOST_NAMED:
+            if len(nowhere) == FEW:
                 break
         if nowhere:
-            raise self._not_found(nowhere)
+            raise self._not_found(nowhere, is_all=len(nowhere) < FEW)
         return known
 
-    def _not_found(self, names: Sequence[str]) -> ItemNotFound:
+    def _not_found(self, names: Sequence[str], *, is_all: bool = True) -> ItemNotFound:
         what = "item {} is" if len(names) == 1 else "items {} are"
-        listed = ", ".join(map(repr, names))
+        listed = ", ".join(map(repr, names[:MOST_NAMED]))
+        if (more := len(names) - MOST_NAMED) > 0:
+            listed += f" and {'' if is_all else 'at least '}{more} more"
         error = ItemNotFound(f"{what.format(listed)} not in {', '.join(self._tables)}")
         error.names = names
         return error

@@ -15,7 +15,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
@@ -236,6 +236,14 @@ class Workflow(Steps):
         >>> list(steps.names(Selection(pattern="S1_*")))
         [('Align', 'S1_align'), ('Call', 'S1_call')]
         """
+        return ((table, item_id) for table, item_id, _ in self.names_and_rows(selection))
+
+    def names_and_rows(self, selection: Selection) -> Iterator[tuple[str, str, ItemSummary | None]]:
+        """The same, each with its row of the index; a damaged one without.
+
+        >>> [row.state.value for *_, row in steps.names_and_rows(Selection(pattern="S1_*")) if row]
+        ['done', 'todo']
+        """
         return self._finder.names(selection)
 
     def restart(
@@ -394,7 +402,7 @@ class Workflow(Steps):
             raise UsageError("the selection is empty: give pattern='*' to select every item")
         if found is None:
             found = self.names(selection)
-        ends: list[int] = []  # of leases that hold
+        leases: dict[tuple[str, str], tuple[int, str]] = {}  # that hold: their ends, their pilots
 
         def amend(table_and_item: tuple[str, str]) -> Amended:
             table, item_id = table_and_item
@@ -404,8 +412,9 @@ class Workflow(Steps):
                 is_selected = selection.matches_item(table, item, now)
                 is_taken = item.state is ItemState.LOCKED and not locked
                 changes = change(item) if is_selected and not is_taken else Amended.UNCHANGED
-                if is_selected and isinstance(changes, Amended) and (end := item.lease_expires):
-                    ends.extend([end] if end > now else [])
+                end = item.lease_expires or 0
+                if is_selected and isinstance(changes, Amended) and end > now:
+                    leases[table_and_item] = end, item.instance
                 return Amended.TAKEN if is_taken else changes
 
             return self._table(table).amend(
@@ -413,7 +422,7 @@ class Workflow(Steps):
             )
 
         changed = _changed(amend, _once(selection, found))
-        return replace(changed, locked=Locked.of(ends, self._now()))
+        return replace(changed, locked=_locked(leases, self._now()))
 
     def _freed(self, row: ItemSummary, job: JobState) -> Change:
         """A change that frees an item from the pilot that the row names, but from no other."""
@@ -456,6 +465,15 @@ def _changed(change: Callable[[T], Amended], things: Iterable[T]) -> Changed:
         errors[0].changed = total
         raise errors[0]
     return total
+
+
+def _locked(leases: Mapping[tuple[str, str], tuple[int, str]], now: float) -> Locked | None:
+    """What is told of leases that hold, by items; of a single one, who holds it."""
+    locked = Locked.of([end for end, _ in leases.values()], now)
+    if locked is None or len(leases) > 1:
+        return locked
+    (((_, item_id), (_, pilot)),) = leases.items()
+    return replace(locked, item_id=item_id, pilot=pilot)
 
 
 def _once(selection: Selection, found: Found) -> Found:

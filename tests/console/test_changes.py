@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,9 @@ from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import make_queue, submit_job
 from tests.support.operator import Operator, add_failed, stock
 
-BUSY = r"1 item is locked, its lease ends in \d+ (s|min)\n"  # what is told of the item `busy`
+RENEWS = "; a pilot renews its leases while it works\n"
+# What is told of the item `busy`.
+BUSY = rf"item 'busy' is locked by pilot-3, its lease ends in \d+ (s|min){RENEWS}"
 GONE_JOB = "0a1b2c3d-1111-2222-3333-444455556666"
 
 
@@ -88,15 +92,43 @@ def test_a_restarted_item_runs_again(stocked: Operator) -> None:
 
 def test_what_a_pilot_works_on_is_left_to_it(stocked: Operator) -> None:
     before = stocked.item("busy")
-    told = stocked.sees("restart", "busy", "bad1", told=BUSY)
-    assert told == "restarted 1, in use by others 1\n"
-    changed = json.loads(stocked.sees("hold", "busy", "waits", "--json", told=BUSY))["changed"]
+
+    def refused(*words: str) -> str:
+        """What is printed; the exit code says that a named item isn't changed."""
+        ended = stocked.types(*words)
+        assert ended.code == 1
+        assert re.fullmatch(BUSY, ended.stderr), ended.stderr
+        return ended.stdout
+
+    assert refused("restart", "busy", "bad1") == "restarted 1, in use by others 1\n"
+    changed = json.loads(refused("hold", "busy", "waits", "--json"))["changed"]
     locked = changed.pop("locked")
     assert changed == {"changed": 1, "unchanged": 0, "taken": 1, "missing": 0, "damaged": 0}
     assert (locked["items"], locked["is_all"]) == (1, True)
-    told = stocked.sees("delete", "busy", "--yes", told=BUSY)
-    assert told == "deleted 0, in use by others 1\n"
+    assert refused("delete", "busy", "--yes") == "deleted 0, in use by others 1\n"
+    assert refused("release", "busy") == "released 0, left as they are 1\n"
     assert stocked.item("busy") == before
+    told = stocked.sees("hold", "--task-id", "S2", told=rf"2 items? .*{RENEWS}|{BUSY}")
+    assert told == "held 1, in use by others 2\n"  # none is meant by its name
+
+
+def test_an_unknown_name_changes_nothing(stocked: Operator, tmp_path: Path) -> None:
+    before = stocked.states()
+    table = stocked.table_name
+    listed = tmp_path / "names.txt"
+    listed.write_text("bad1\nnope\nnor-this\n")
+    for words, unknown in (
+        (("bad1", "nope"), "item 'nope' is"),
+        (("--items", str(listed)), "items 'nope', 'nor-this' are"),
+    ):
+        ended = stocked.types("restart", *words)
+        assert (ended.code, ended.stdout) == (4, "")
+        assert ended.stderr.startswith(f"nothing was changed: {unknown} not in {table}")
+    listed.write_text("\n".join(["bad1", *(f"nope-{number:02}" for number in range(25))]))
+    ended = stocked.types("hold", "--items", str(listed))
+    assert ended.stderr.count("'nope-") == 20
+    assert ended.stderr.endswith(f" and 5 more are not in {table}\n")
+    assert stocked.states() == before
 
 
 def test_a_dry_run_changes_nothing(shelf: Operator) -> None:
@@ -104,14 +136,23 @@ def test_a_dry_run_changes_nothing(shelf: Operator) -> None:
     for command in ("restart", "hold", "unhold", "release", "delete"):
         found = shelf.json(command, "--name", "b*", "--dry-run")
         expected = ["busy"] if command == "release" else ["bad1", "bad2", "bad3", "busy"]
-        assert found == {"dry_run": True, "items": expected}
+        count = {"restart": 3, "hold": 3, "unhold": 0, "release": 1, "delete": 3}[command]
+        assert found == {"dry_run": True, "items": expected, "would_change": count}
     add_failed(shelf, 12, "Call")
     printed = shelf.sees("restart", "--failed", "--dry-run", tables=("Call",))
     assert printed.splitlines() == [
         *(f"item-{number:04}" for number in range(10)),
         "...",
-        "12 items match; those that a pilot is working on would not be restarted",
+        "12 items would be restarted",
     ]
+    assert shelf.sees("hold", "--name", "*", "--dry-run") == (
+        "bad1\nbad2\nbad3\nparts\nwaits\n"
+        "5 of 9 items would be held; 2 are locked, 1 is done, 1 is held\n"
+    )
+    released = shelf.sees("release", "--dry-run")
+    assert released.endswith("2 items would be released if their lease has expired\n")
+    tasks = shelf.sees("delete", "parts", "fine", "--task", "Task_1", "--dry-run")
+    assert tasks == "parts\nTask_1 of 1 item would be deleted; 1 is done\n"
     assert shelf.sees("export") == before
 
 
@@ -128,6 +169,9 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
             assert (terminal.end(), terminal.text.split("\n")[1]) == (code, said)
         assert set(embedded.states().values()) == {"failed" if answer == "n" else "todo"}
     assert embedded.sees("hold", "--state", "todo", "--yes") == "held 100\n"
+    # What would stay as it is isn't asked about.
+    why = "only todo and failed items can be held\n"
+    assert embedded.sees("hold", "--name", "*", told=why) == "held 0, left as they are 100\n"
     assert embedded.sees("unhold", "--name", "item-000?") == "put back 10\n"
 
 
@@ -185,7 +229,6 @@ def test_release_by_force(either: Operator) -> None:
     claim = stock(either.table)
     refused = either.types("release", "--force", "--state", "locked")
     assert (refused.code, refused.stdout) == (2, "")
-    assert either.sees("release", "busy", told=BUSY) == "released 0, left as they are 1\n"
     assert either.sees("release", "busy", "--force") == "released 1\n"
     with either.opened() as table:
         assert not table.renew(claim, lease=60)
@@ -246,10 +289,12 @@ def test_delete(stocked: Operator) -> None:
 
 
 def test_delete_of_nested_tasks(stocked: Operator) -> None:
-    assert stocked.sees("delete", "parts", "--task", "Task_0", "--yes") == "changed 1\n"
+    told = stocked.sees("delete", "parts", "--task", "Task_0", "--yes")
+    assert told == "deleted Task_0 of 1 item\n"
     left = ("delete", "parts", "--task", "Task_1", "--task", "Task_2", "--yes")
     why = "an item keeps at least one task: to delete all of them, delete the item\n"
-    assert stocked.sees(*left, told=why) == "changed 0, left as they are 1\n"
+    told = stocked.sees(*left, told=why)
+    assert told == "deleted Task_1, Task_2 of 0 items, left as they are 1\n"
     item = stocked.item("parts")
     assert [task.name for task in item.tasks] == ["Task_1", "Task_2"]
     assert set(item.results) == {"Task_1", "Task_2"}

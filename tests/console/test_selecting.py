@@ -44,6 +44,13 @@ def test_a_repeated_flag_adds_to_the_first(shelf: Operator) -> None:
     assert not {"bad1", "waits"} & set(shelf.states())
 
 
+def test_states_have_flags_of_their_own(shelf: Operator) -> None:
+    assert names_in(shelf, "--failed", "--task-id", "S2") == ["bad2"]
+    assert names_in(shelf, "--done", "--failed") == ["bad1", "bad2", "bad3", "fine", "parts"]
+    assert shelf.sees("delete", "--done", "--yes") == "deleted 1\n"
+    assert shelf.types("release", "--failed").code == 2
+
+
 def test_lists_of_names(stocked: Operator, tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     file.write_bytes("\ufeffbad1\r\n\r\n  waits \nbad1\n".encode())
@@ -97,8 +104,8 @@ def test_many_names_of_which_some_are_nowhere(stocked: Operator) -> None:
     ended = types(stocked, "hold", "--items", "-", stdin="\n".join(names).encode())
     assert ended.code == 4
     assert ended.stderr == (
-        "items 'item-200', 'item-201', 'item-202', 'item-203', 'item-204' are not in "
-        f"{stocked.table_name}\n"
+        "nothing was changed: items 'item-200', 'item-201', 'item-202', 'item-203', 'item-204' "
+        f"are not in {stocked.table_name}\n"
     )
     assert Counter(stocked.states().values())["held"] == 1
     ended = types(stocked, "hold", "--items", "-", "--yes", stdin="\n".join(names[:200]).encode())
