@@ -399,7 +399,7 @@ def aws_error(
     where = f"{client.meta.region_name} ({client.meta.endpoint_url})"
     message = shortened(message)
     if code == "ResourceNotFoundException":
-        return TableNotFound(f"{what} is not there in {where}: import items into it first")
+        return TableNotFound(f"there is no {what} in {where}: an import makes it")
     if code in _DENIED:
         to_do = f" to {operation}" if operation else ""
         return AccessDenied(f"{what} in {where}: access denied{to_do} ({code}): {message}{hint}")

@@ -133,9 +133,9 @@ class SQLiteFile:
             self._connection.stop = stop
             yield self._connection
 
-    def not_found(self, why: str = "import items into it first") -> TableNotFound:
+    def not_found(self, why: str = "an import makes it") -> TableNotFound:
         """The error that says that the table isn't there."""
-        return TableNotFound(f"table {self._table!r} is not there in {self._path}: {why}")
+        return TableNotFound(f"there is no table {self._table!r} in {self._path}: {why}")
 
     def _connect(self, *, create: bool) -> _Connection:
         """Open the file. One that isn't there, or is empty, is only accepted with `create`."""
@@ -259,7 +259,7 @@ class SQLiteFile:
         if isinstance(error, sqlite3.OperationalError):
             if str(error).startswith(_PASSING):
                 why = self._shortage() or str(error)
-                return StoreUnavailable(f"the embedded table's file {self._path}: {why}")
+                return StoreUnavailable(f"the tables' file {self._path} can't be used: {why}")
             return StoreUnusable(
                 f"{self._path}: {error}: its tables have been changed; import into another file"
             )

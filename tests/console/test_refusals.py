@@ -53,7 +53,7 @@ def test_an_unknown_table_in_python(shelf: Operator) -> None:
     assert {*acts, "create", "capacity", "submit"} == set(ABOUT_TABLES)
     with Workflow("Exmaple", local=shelf.store.local) as workflow:
         for act in acts.values():
-            with pytest.raises(TableNotFound, match="table 'Exmaple' is not there"):
+            with pytest.raises(TableNotFound, match="there is no table 'Exmaple'"):
                 act(workflow)
 
 
@@ -128,7 +128,7 @@ def test_flags_before_the_command(embedded: Operator) -> None:
 def test_a_bad_name_for_a_table(embedded: Operator) -> None:
     unknown = embedded.types("status")
     assert (unknown.code, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith("table 'Align' is not there in ")
+    assert unknown.stderr.startswith("there is no table 'Align' in ")
     assert unknown.stderr.count("\n") == 1
     assert embedded.types("create", tables=("Al ign",)).code == 2
 
@@ -136,7 +136,7 @@ def test_a_bad_name_for_a_table(embedded: Operator) -> None:
 def test_an_unknown_table_of_dynamodb(hosted: Operator) -> None:
     unknown = hosted.types("failures")
     assert (unknown.code, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith(f"table {hosted.table_name!r} is not there in us-east-1")
+    assert unknown.stderr.startswith(f"there is no table {hosted.table_name!r} in us-east-1")
     with pytest.raises(UsageError, match="at least one table"):
         Workflow()
 

@@ -98,7 +98,7 @@ def test_a_table_that_is_not_there(submitter: Submitter) -> None:
         "submit", *submitter.flags("-p", "1", "--name", "astray"), tables=("Exmaple",)
     )
     assert (ran.code, ran.stdout) == (1, "")
-    assert re.fullmatch(r"table 'Exmaple' is not there in us-east-1 .*\n", ran.stderr)
+    assert re.fullmatch(r"there is no table 'Exmaple' in us-east-1 .*\n", ran.stderr)
     assert submitter.jobs("astray") == []
 
 

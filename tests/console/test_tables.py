@@ -109,7 +109,7 @@ def test_a_mistyped_table(stocked: Operator) -> None:
     for command in (["status"], ["hold", "fine"], ["failures"]):
         refused = stocked.types(*command, tables=(mistyped,))
         assert (refused.code, refused.stdout) == (1, "")
-        assert refused.stderr.startswith(f"table {mistyped!r} is not there in ")
+        assert refused.stderr.startswith(f"there is no table {mistyped!r} in ")
         assert refused.stderr.endswith(f"; did you mean {stocked.table_name!r}?\n")
 
 
@@ -138,7 +138,7 @@ def test_no_job_holds_items_of_an_embedded_table(shelf: Operator) -> None:
         (["status", "--watch", "0"], 2, "--watch 0: give a longer time"),
         (["restart"], 2, "which items? Give names, or --state, --task-id, --name '*' ..."),
         (["items", "--state"], 2, "argument --state: expected one argument"),
-        (["status", "--local", "/nonexistent/x"], 1, "table 'Align' is not there in /nonexistent"),
+        (["status", "--local", "/nonexistent/x"], 1, "there is no table 'Align' in /nonexistent"),
     ],
     ids=str,
 )

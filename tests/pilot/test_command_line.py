@@ -137,7 +137,7 @@ def test_a_table_whose_name_is_mistyped(place: Place) -> None:
     ended = place.run(table=["-t", mistyped, *place.flags[2:]])
     assert ended.code == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"table {mistyped!r} is not there in ")
+    assert line.startswith(f"there is no table {mistyped!r} in ")
     assert line.endswith(f"; did you mean {place.table_name!r}?")
 
 
@@ -147,7 +147,7 @@ def test_a_table_that_is_not_there(place: Place) -> None:
     assert (ended.code, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     assert "'No_Such_Table'" in line
-    assert "import items into it first" in line
+    assert "an import makes it" in line
 
 
 def test_a_file_that_is_not_there(local: Place) -> None:

@@ -41,7 +41,7 @@ def test_without_its_table_an_item_keeps_its_lease_when_its_worker_dies(local: P
     assert (ended.code, ended.counts["lost"]) == (1, 1)
     (line,) = [line for line in ended.stderr.splitlines() if "not given back" in line]
     assert "WARNING itemID=item TaskID=item-group" in line
-    assert "is not there in" in line
+    assert "there is no table" in line
     item = local.item("item")
     assert (item.state, item.attempts, endings(item)) == (LOCKED, 1, [])
 
