@@ -95,6 +95,8 @@ def check_command(command: str) -> None:
 def shell_syntax(command: str) -> list[str]:
     """The first different texts in a command that a shell would act on and `split_words` doesn't.
 
+    They are one more than `MOST_SYNTAX` if there are more.
+
     What is in single quotes or behind a backslash is never such a text. In double quotes a command
     or a parameter that a shell would substitute is one, unless the command names a shell, which
     then does that itself: `bash -c "echo $(date)"`.
@@ -111,7 +113,7 @@ def shell_syntax(command: str) -> list[str]:
 
     found = _SHELL_SYNTAX.finditer(_TOKEN.sub(unquoted, command))
     texts: dict[str, None] = {}
-    while len(texts) < MOST_SYNTAX and (match := next(found, None)):
+    while len(texts) <= MOST_SYNTAX and (match := next(found, None)):
         start, end = match.span(match.lastgroup or 0)
         texts[command[start:end]] = None
     return list(texts)

@@ -15,6 +15,13 @@ def duration_text(seconds: float) -> str:
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
 
 
+def flag_text(seconds: float) -> str:
+    """Return a duration as a flag takes it: `90`, `90m`, `2h`, `1d`."""
+    sizes = {"d": 86400.0, "h": 3600.0, "m": 60.0}
+    unit = next((unit for unit, size in sizes.items() if seconds and seconds % size == 0), "")
+    return f"{seconds / sizes.get(unit, 1.0):g}{unit}"
+
+
 def range_text(low: float, high: float) -> str:
     """Return about `45 s to 3 min`, `3 to 7 min`, `12 min`."""
     (least, unit), (most, other) = (_in_its_unit(seconds, 3.0) for seconds in (low, high))

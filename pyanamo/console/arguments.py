@@ -9,13 +9,11 @@ from dataclasses import asdict
 from typing import TypeAlias
 
 from pyanamo.cli import add_place_flags, check_table_name, default_table, store_of
+from pyanamo.errors import UsageError
 from pyanamo.parser import Parser
+from pyanamo.timetext import flag_text
 from pyanamo.workflow import Workflow
 
-TABLE_HELP = (
-    "a table (one workflow step); for several: -t A -t B, or -t A B in commands that take no item "
-    "names (in the others, B is an item); default: PYANAMO_TABLE"
-)
 ITEM_HELP = "an item's name; put -- before names that begin with -"
 PLACE_FLAGS = ("--region", "--profile", "--endpoint-url", "--local")
 
@@ -32,8 +30,14 @@ def add_command(
     *,
     takes_tables: bool = True,
     takes_items: bool = False,
+    several: str | None = None,
 ) -> Parser:
-    """Add a command, with the flags that all commands have: tables, where they are, `--json`."""
+    """Add a command, with the flags that all commands have: tables, where they are, `--json`.
+
+    `several` is what the help says of several tables.
+    """
+    if several is None:
+        several = f"; for several: {'-t A -t B' if takes_items else '-t A B'}"
     parser = add_plain_command(commands, name, run, summary, example)
     where = parser.add_argument_group("tables")
     if takes_tables:
@@ -43,7 +47,7 @@ def add_command(
             action="extend",
             nargs=1 if takes_items else "+",
             metavar="TABLE",
-            help=TABLE_HELP,
+            help=f"a table (one workflow step){several} (default: PYANAMO_TABLE)",
         )
     add_place_flags(where)
     parser.add_argument("--json", action="store_true", help="print JSON (version 1)")
@@ -58,7 +62,7 @@ def add_plain_command(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
     )
     program = parser.prog.removesuffix(f" {name}")
-    parser.epilog = f"Example: {program} {example}"
+    parser.epilog = f"Example:\n  {program} {example}"
     parser.set_defaults(run=run, program=program)
     return parser
 
@@ -68,6 +72,9 @@ def tables_of(arguments: argparse.Namespace) -> list[str]:
     given = [default_table()] if arguments.table is None else arguments.table
     names = list(dict.fromkeys(given))
     for name in names:
+        if "," in name:
+            each = " ".join(f"-t {part}" for part in name.split(",") if part)
+            raise UsageError(f"{name!r} can't be a table's name; for several: {each}")
         check_table_name(name)
     return names
 
@@ -84,7 +91,7 @@ def flag_words(flag: str, value: object) -> list[str]:
     """The words that give a flag this value, or these values; none if it isn't given."""
     parts = value if isinstance(value, list) else [value]
     given = (part for part in parts if part not in (None, ""))
-    texts = (f"{part:g}" if isinstance(part, float) else str(part) for part in given)
+    texts = (flag_text(part) if isinstance(part, float) else str(part) for part in given)
     return [word for text in texts for word in (flag, text)]
 
 

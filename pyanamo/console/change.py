@@ -12,8 +12,8 @@ from pyanamo.console.preview import SHOWN, Preview
 from pyanamo.console.screen import counted, json_error, print_data, print_json, require_consent
 from pyanamo.console.selecting import (
     add_selection_flags,
+    no_item_matches,
     selection_of,
-    selection_text,
     told_of_unmatched,
 )
 from pyanamo.errors import ItemNotFound, PyAnamoError, UsageError
@@ -248,7 +248,7 @@ def _run(
             _tell(arguments, done, Changed())
             return 0
         if not first:
-            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
+            raise no_item_matches(arguments)
         if not arguments.yes and (always_ask or preview.count == ASK_FROM):
             first += found
             require_consent(str(preview))
@@ -318,7 +318,7 @@ def _change(
 
 def _dry_run(arguments: argparse.Namespace, names: list[str], preview: Preview) -> int:
     if not names:
-        raise ItemNotFound(f"no item matches {selection_text(arguments)}")
+        raise no_item_matches(arguments)
     if arguments.json:
         print_json(arguments.command, dry_run=True, items=names, would_change=preview.count)
         return 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable
+import shlex
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 
 from pyanamo.cli import delimiters_of, say
 from pyanamo.console.arguments import Commands, add_command, workflow_of
 from pyanamo.console.screen import (
     CSV_HELP,
+    counted,
     json_for_stdout,
     print_csv,
     print_data,
@@ -17,17 +19,19 @@ from pyanamo.console.screen import (
 )
 from pyanamo.console.selecting import (
     add_selection_flags,
+    no_item_matches,
     selection_of,
-    selection_text,
     told_of_unmatched,
 )
-from pyanamo.errors import ItemNotFound, TaskFileError
+from pyanamo.errors import TaskFileError
 from pyanamo.model import Item
 from pyanamo.tables.attributes import Attributes, attribute_names, item_attributes
 from pyanamo.taskfile import header_line, task_line
 from pyanamo.text import json_text
 
 LOGS = ("Log", "History")
+MOST_NAMED = 20  # items that a task file can't hold
+OTHER_DELIMITERS = (("|", ","), ("\t", ","), ("\t", ";"), ("\t", "@@"))
 
 
 def add_commands(commands: Commands) -> None:
@@ -73,7 +77,7 @@ def run_export(arguments: argparse.Namespace) -> int:
         items = told_of_unmatched(selection, workflow.export(selection))
         first = next(items, None)
         if first is None and not selection.is_all:
-            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
+            raise no_item_matches(arguments)
         items = chain(() if first is None else [first], items)
         if arguments.task_file and not arguments.json:
             return _print_task_file(items, *delimiters)
@@ -103,13 +107,33 @@ def _cell(value: object) -> str:
 
 
 def _print_task_file(items: Iterable[Item], delimiter: str, nested_delimiter: str) -> int:
-    """Print a task file. Items that it can't hold are named on stderr; then the exit code is 1."""
-    code = 0
+    """Print a task file. Items that it can't hold are told of on stderr; then the code is 1."""
+    left_out, others = 0, list(OTHER_DELIMITERS)
     print_data(header_line(delimiter))
     for item in items:
         try:
             print_data(task_line(item, delimiter, nested_delimiter))
         except TaskFileError as error:
-            say(str(error))
-            code = 1
-    return code
+            left_out += 1
+            others = [pair for pair in others if _has_line(item, *pair)]
+            if left_out <= MOST_NAMED:
+                say(str(error))
+    if left_out:
+        say(f"{counted(left_out)} left out: {_delimiter_hint(others)}")
+    return int(left_out > 0)
+
+
+def _has_line(item: Item, delimiter: str, nested_delimiter: str) -> bool:
+    try:
+        task_line(item, delimiter, nested_delimiter)
+    except TaskFileError:
+        return False
+    return True
+
+
+def _delimiter_hint(delimiters: Sequence[tuple[str, str]]) -> str:
+    """What to do for items that a task file can't hold, but perhaps one with other delimiters."""
+    if not delimiters:
+        return "export them without --task-file"
+    delimiter, nested = (shlex.quote(text.replace("\t", r"\t")) for text in delimiters[0])
+    return f"try -d {delimiter} -n {nested}"

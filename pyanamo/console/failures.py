@@ -85,6 +85,8 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         held = workflow.jobs()
     if not held and store_of(arguments).local is not None:
         say("these tables are in a file on this machine: no AWS Batch job holds items of them")
+    elif not held:
+        say("no AWS Batch job holds an item")
     if arguments.json:
         print_json("jobs", jobs=held)
         return 0

@@ -98,6 +98,10 @@ def run_show(arguments: argparse.Namespace) -> int:
     if printed := list(_stderr_rows(item)):
         print()
         print_table(("Task", Column(heading="stderr", text=True)), printed)
+    for heading, rows in _listed(item).items():
+        if rows:
+            print()
+            print_table(("Task", Column(heading=heading, text=True)), rows)
     if item.history:
         print()
         print_table(ATTEMPT_COLUMNS, _attempt_rows(item))
@@ -148,6 +152,15 @@ def _stderr_rows(item: Item) -> Iterator[tuple[str, str]]:
     for name, result in item.results.items():
         if result.status is TaskStatus.FAILED:
             yield from ((name, line) for line in last_lines_of(result))
+
+
+def _listed(item: Item) -> dict[str, list[tuple[str, str]]]:
+    """The result lines that tasks printed, and where their whole output is, each by task."""
+    results = item.results.items()
+    return {
+        "Result": [(name, line) for name, result in results for line in result.results],
+        "Log_URI": [(name, result.log_uri) for name, result in results if result.log_uri],
+    }
 
 
 def _attempt_rows(item: Item) -> Iterator[tuple[str, ...]]:

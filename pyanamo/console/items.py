@@ -18,11 +18,11 @@ from pyanamo.console.screen import (
 )
 from pyanamo.console.selecting import (
     add_selection_flags,
+    no_item_matches,
     selection_of,
-    selection_text,
     told_of_unmatched,
 )
-from pyanamo.errors import ItemNotFound, UsageError
+from pyanamo.errors import UsageError
 from pyanamo.model import Item, ItemSummary
 from pyanamo.timetext import duration_text, short_date
 from pyanamo.workflow.failures import failed_item
@@ -99,7 +99,7 @@ def run_items(arguments: argparse.Namespace) -> int:
         rows = told_of_unmatched(selection, workflow.items(selection))
         first = next(rows, None)
         if first is None and not selection.is_all:
-            raise ItemNotFound(f"no item matches {selection_text(arguments)}")
+            raise no_item_matches(arguments)
         found = _chained(first, rows)
         if arguments.json:
             print_json_list("items", "items", found)

@@ -77,8 +77,8 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="STEP=STATE",
-        help="only samples whose state in STEP is STATE; STEP= for samples without items there, "
-        "STEP=stuck for those that --summary counts as stuck there",
+        help="only samples whose state in STEP is STATE; STEP=stuck: failed or held there, and "
+        "nothing running or waiting; STEP= (empty): no items there",
     )
     form = samples.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help=f"print CSV; {CSV_HELP}")
@@ -153,7 +153,8 @@ def _print_status(statuses: Sequence[Status], arguments: argparse.Namespace) -> 
         print_json("status", tables=statuses)
     elif arguments.progress:
         rows = ((one.table, *map(number_text, one.progress.values())) for one in statuses)
-        print_table(("Table", *number_columns(f"{percent} %" for percent in PROGRESS)), rows)
+        table = Column(heading="Step", name="Table")
+        print_table((table, *number_columns(f"{percent} %" for percent in PROGRESS)), rows)
     elif not is_terminal():
         print_table(STATUS_COLUMNS, map(_status_row, statuses))
     elif arguments.watch is None:

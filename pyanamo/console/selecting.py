@@ -91,8 +91,8 @@ _CONDITIONS = (
         flag="--reason",
         field="reason",
         metavar="TEXT",
-        help="items with TEXT in their reason, in which *, ? and [...] are as in a shell (failed "
-        "items, unless --state is given)",
+        help="items with TEXT anywhere in their reason; in TEXT, *, ? and [...] work as in a "
+        "shell (failed items, unless --state is given)",
     ),
     _Condition(
         flag="--group",
@@ -171,6 +171,14 @@ def selection_text(arguments: argparse.Namespace) -> str:
     for flag in _LISTS:
         words += flag_words(flag, getattr(arguments, flag[2:].replace("-", "_")))
     return shlex.join(words)
+
+
+def no_item_matches(arguments: argparse.Namespace) -> ItemNotFound:
+    """The error that says that the flags select no item."""
+    hint = ""
+    if arguments.reason:
+        hint = " (the last line of stderr is not part of the reason: see `failures`, and --group)"
+    return ItemNotFound(f"no item matches {selection_text(arguments)}{hint}")
 
 
 def told_of_unmatched(selection: Selection, found: Iterable[T]) -> Iterator[T]:

@@ -38,6 +38,7 @@ def add_commands(commands: Commands) -> None:
         run_submit,
         "start pilots in AWS Batch",
         "submit -t Align --queue Pilots --job-definition Pilot -i 4 -w 2h -- --retries 1",
+        several="",
     )
     submit.add_argument(
         "flags",

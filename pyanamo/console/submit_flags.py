@@ -52,9 +52,9 @@ def add_job_flags(group: argparse._ArgumentGroup) -> None:
 def add_pilot_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags for what the pilots do."""
     number = whole_number(1, most=MOST_AT_A_TIME)
-    group.add_argument("-i", "--items", type=number, metavar="N", help="items at a time")
+    group.add_argument("-i", "--items", type=number, metavar="N", help="items at the same time")
     group.add_argument(
-        "-n", "--nests", type=number, metavar="N", help="nested tasks per item at a time"
+        "-n", "--nests", type=number, metavar="N", help="tasks of one nested item at the same time"
     )
     group.add_argument(
         "-w",

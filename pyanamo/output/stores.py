@@ -97,7 +97,7 @@ class LogFolder:
 
     def keep(self, path: str, content: Content) -> str:
         """Write a log under a temporary name, and rename it when it is complete."""
-        file = (self._folder / path).absolute()
+        file = Path(os.path.realpath(self._folder)) / path
         scratch = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

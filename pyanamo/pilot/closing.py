@@ -29,20 +29,27 @@ def closing_lines(summary: Summary, store: Store, table: str, look_at_failures: 
     What is left is counted, in a few requests, unless the pilot was stopped: then it ends at once.
     `look_at_failures` is the command that shows failed items.
     """
-    if summary.error:
+    if summary.error and not summary.all_failed:
         return []  # which says it all
     has_failed = summary.failed > 0
-    if summary.stopped_by is not None:
+    retried = []
+    if summary.retried:
+        retried = [f"{summary.retried} of the released failed, and are tried again (--retries)"]
+    if summary.error:
+        ignoring = "to run them all the same, add --max-failures-in-a-row 0"
+        why = _left(store, table, ignoring).removeprefix(", ")
+    elif summary.stopped_by is not None:
         why = f"{summary.why}: start the pilot again to go on"
     elif summary.locked is not None:
         why = f"{_nothing(summary, 'to claim')}: {_until(summary.locked)}"
     elif summary.why:
-        why = f"{summary.why}{_left(store, table)}"
+        why = f"{summary.why}{_left(store, table, 'start the pilot again to go on')}"
     else:
         told, there_are_failed = _ended(store, table)
         why = f"{_nothing(summary, 'to do')}{told}"
         has_failed |= there_are_failed
-    return [why, f"failed items: {look_at_failures}"] if has_failed else [why]
+    look = [f"failed items: {look_at_failures}"] if has_failed else []
+    return [*retried, *filter(None, [why]), *look]
 
 
 def _nothing(summary: Summary, to_do: str) -> str:
@@ -58,7 +65,7 @@ def _until(locked: Locked) -> str:
     return f"{count} are locked, the first until {when} if its pilot is gone"
 
 
-def _left(store: Store, table: str) -> str:
+def _left(store: Store, table: str, what_next: str) -> str:
     """What is left to do, as the rest of a sentence; empty if the table doesn't tell."""
     with closing(store.open(table)) as opened:
         todo, locked = counted(opened, ItemState.TODO), counted(opened, ItemState.LOCKED)
@@ -66,7 +73,7 @@ def _left(store: Store, table: str) -> str:
         return ""
     items = "item" if todo == Count(items=1) else "items"
     others = f", {locked} locked by other pilots" if locked.items else ""
-    return f", {todo} {items} still to do{others}"
+    return f", {todo} {items} still to do{others}{f': {what_next}' if todo.items else ''}"
 
 
 def _ended(store: Store, table: str) -> tuple[str, bool]:

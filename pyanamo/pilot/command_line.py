@@ -176,7 +176,7 @@ def _add_amount_flags(group: argparse._ArgumentGroup) -> None:
         type=number,
         default=1,
         metavar="N",
-        help="items to run at a time (default: 1)",
+        help="items at the same time (default: 1)",
     )
     group.add_argument(
         "-n",
@@ -184,7 +184,7 @@ def _add_amount_flags(group: argparse._ArgumentGroup) -> None:
         type=number,
         default=1,
         metavar="N",
-        help="nested tasks to run at a time, per item (default: 1)",
+        help="tasks of one nested item at the same time (default: 1)",
     )
 
 

@@ -83,6 +83,7 @@ class Standing:
         parts = [
             Part(text=table, rank=4, style="bold", after_bar=False),
             Part(text=elapsed, rank=1, after_bar=False),
+            Part(text="this pilot:", rank=7, style="dim"),  # others may work on the table too
             Part(text=self._done(), rank=0),
         ]
         if self.failed:

@@ -22,6 +22,8 @@ class Summary:
     seconds: float = 0.0
     why: str = ""  # why nothing more was claimed, unless nothing was left
     error: str = ""  # why the pilot failed; empty if it didn't
+    all_failed: bool = False  # that error is of items that failed one after the other
+    retried: int = 0  # of those released: they failed, and will be tried again
     stopped_by: int | None = None  # the number of the stop signal
     nothing_left: bool = False  # no item was found, and none was put back after that
     locked: Locked | None = None  # what others held when nothing else was left
@@ -50,6 +52,7 @@ class Tally:
         """Count the end of an attempt; too many quick failures in a row fail the pilot."""
         if ended.put_back:
             self.summary.released += 1
+            self.summary.retried += ended.ending is Ending.FAILED
             self.summary.nothing_left = False
         elif ended.ending is Ending.DONE:
             self.summary.done += 1
@@ -62,6 +65,7 @@ class Tally:
         else:
             self._quick_failures.clear()
         if self._limit and len(self._quick_failures) >= self._limit:
+            self.summary.all_failed = True
             self.fail(self._all_failed())
 
     def fail(self, error: str) -> None:

@@ -184,7 +184,7 @@ def restarted(
     all_done = item.nested and all(task.status is TaskStatus.DONE for task in tasks)
     if item.state is ItemState.LOCKED or waits_already or all_done:
         return Amended.UNCHANGED
-    order = replace(item, instance=operator, token=secrets.token_hex(8))
+    order = replace(item, instance=operator, token=secrets.token_hex(8), lock_date="")
     changes: Changes = {
         "ItemState": ItemState.TODO.value,
         "Attempts": 0,

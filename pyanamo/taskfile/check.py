@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pyanamo.errors import TaskFileError
 from pyanamo.model import Item
-from pyanamo.shellwords import MAX_WORD_BYTES, check_command, shell_syntax
+from pyanamo.shellwords import MAX_WORD_BYTES, MOST_SYNTAX, check_command, shell_syntax
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_KEY_BYTES, grown_size, size_bounds
 from pyanamo.taskfile.messages import Messages, escaped, shown
 from pyanamo.taskfile.names import Names
@@ -83,6 +83,19 @@ def _delimiter_hint(line: str, nested_delimiter: str) -> str:
             nested = " -n ';'" if delimiter == nested_delimiter else ""  # they must differ
             return f" (this is one with -d '{word}'{nested})"
     return ""
+
+
+def _not_acted_on(syntax: Sequence[str]) -> str:
+    """What a warning says of texts that only a shell would act on."""
+    *most, last = [shown(text) for text in syntax[:MOST_SYNTAX]]
+    if len(syntax) > MOST_SYNTAX:
+        most, last = [*most, last], "more"
+    have, them, are = ("have", "them", "they are") if most else ("has", "it", "it is")
+    texts = f"{', '.join(most)} and {last}" if most else last
+    return (
+        f"{texts} {have} no effect. Write bash -c '...' to use {them}, or quote {them} if {are} "
+        "plain text"
+    )
 
 
 class _Check:
@@ -176,14 +189,16 @@ class _Check:
         columns = escaped(self._delimiter.join(self.columns))
         hint = ""
         if fields > len(self.columns):
+            other = ";" if self._delimiter == "\t" else r"\t"
             hint = (
-                f": if {shown(self._delimiter)} is part of a field, choose another delimiter (-d)"
+                f". If the command contains {shown(self._delimiter)}, use another delimiter, for "
+                f"example -d '{other}'"
             )
             if self._delimiter == "|":
-                hint += ", and write a pipe as bash -c '... | ...'"
+                hint += ". (Pipes need bash -c '... | ...'.)"
         self._note(
             number,
-            f"{shown(line)} has {fields} fields: expected {len(self.columns)}, {columns}{hint}",
+            f"{shown(line)} has {fields} fields instead of {len(self.columns)} ({columns}){hint}",
         )
 
     def _row(self, number: int, line: str, row: Row) -> None:
@@ -259,9 +274,7 @@ class _Check:
         if syntax:
             self.warnings.note(
                 number,
-                f"warning: {shown(row.script)} runs without a shell, to which alone "
-                f"{', '.join(map(shown, syntax))} {'mean' if len(syntax) > 1 else 'means'} "
-                "something: write bash -c '...', or put it in quotes if it is an ordinary text",
+                f"warning: {shown(row.script)} is run without a shell, so {_not_acted_on(syntax)}",
             )
 
     def _arguments(self, number: int, row: Row) -> None:

@@ -35,9 +35,8 @@ def task_line(item: Item, delimiter: str, nested_delimiter: str) -> str:
     line = delimiter.join((item.item_id, item.task_id, script, arguments))
     if not _reads_back(item, line, delimiter, nested_delimiter):
         raise TaskFileError(
-            f"item {shown(item.item_id)} can't be a line of a task file: with -d {delimiter!r} and "
-            f"-n {nested_delimiter!r} an import would not make the same item of it: give others, "
-            "or export it without --task-file"
+            f"item {shown(item.item_id)} is left out: with -d {delimiter!r} and "
+            f"-n {nested_delimiter!r} an import would read it differently"
         )
     return line
 

@@ -174,7 +174,9 @@ class Workflow(Steps):
         if name not in {known.name for known in item.tasks}:
             raise ItemNotFound(f"item {item_id!r} has no {name}")
         if name not in item.results:
-            raise ItemNotFound(f"{name} of item {item_id!r} has no output: it has not ended yet")
+            raise ItemNotFound(
+                f"{name} of item {item_id!r} has no output yet: it appears when the task has ended"
+            )
         return item.results[name]
 
     def failures(self) -> list[FailureGroup]:

@@ -133,7 +133,9 @@ def test_commands_for_a_shell_are_imported_with_a_warning(either: Operator, tmp_
         finished = either.imports("-i", file, *flags)
         assert finished.code == 0
         warning = finished.stderr.splitlines()[0]
-        assert warning.startswith(f"{file}:3: warning: 'seq 3 \\\\; true; ls' runs without a shell")
+        assert warning.startswith(
+            f"{file}:3: warning: 'seq 3 \\\\; true; ls' is run without a shell"
+        )
         assert "bash -c '...'" in warning
     assert finished.last_line == "imported 2, already there 0"
 

@@ -72,7 +72,7 @@ def test_logs_of_which_only_the_tail_was_kept(embedded: Operator) -> None:
     [
         (["parts"], "item 'parts' has 3 tasks: name one of Task_0 to Task_2 (failed: Task_1)"),
         (["parts", "Task_9"], "item 'parts' has no Task_9"),
-        (["waits"], "Task_0 of item 'waits' has no output: it has not ended yet"),
+        (["waits"], "Task_0 of item 'waits' has no output yet: it appears when the task has ended"),
         (["nobody"], "item 'nobody' is not in Align"),
     ],
 )

@@ -17,7 +17,6 @@ import pytest
 
 from pyanamo.cli import run_command_line
 from pyanamo.console import command_line
-from pyanamo.console.arguments import TABLE_HELP
 from pyanamo.errors import TableNotFound, UsageError
 from pyanamo.workflow import Workflow
 from pyanamo.workflow.selection import Selection
@@ -61,7 +60,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["items", "nobody"], 4, "item 'nobody' is not in "),
     (["items", "--name", "nobody*"], 4, "no item matches --name 'nobody*'"),
     (["restart", "--group", "abcdef"], 4, "no item matches --group abcdef"),
-    (["items", "fine", "--older-than", "2h"], 4, "no item matches fine --older-than 7200"),
+    (["items", "fine", "--older-than", "2h"], 4, "no item matches fine --older-than 2h"),
     (["release", "--name", "bad*"], 4, "no item matches --state locked --name 'bad*'"),
     (["restart"], 2, "which items?"),
     (["restart", "parts", "--task", "Task_7"], 4, "item 'parts' has no Task_7"),
@@ -90,6 +89,15 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["release", "--ended-jobs", "busy"], 2, "--ended-jobs takes no item names"),
     (["release", "--ended-jobs", "--dry-run"], 4, "no item is held by an AWS Batch job that has"),
     (["restart", "--name", "nobody*", "--dry-run"], 4, "no item matches --name 'nobody*'"),
+    (
+        ["items", "--reason", "*bam*"],
+        4,
+        " of stderr is not part of the reason: see `failures`, and",
+    ),
+    (["status", "Align"], 2, "unrecognized arguments: Align; a table's name goes after -t (see "),
+    (["show", "Align", "fine"], 2, "unrecognized arguments: fine; a table's name goes after -t"),
+    (["show", "-fine"], 2, "required: ITEM; a name that begins with - goes after --: -- -fine"),
+    (["status", "-t", "Align,Call"], 2, "be a table's name; for several: -t Align -t Call"),
     (["status", "--watch", "0"], 2, "--watch 0: give a longer time"),
     (["status", "--endpoint-url", "http://127.0.0.1:x"], 2, "'http://127.0.0.1:x' is not a URL"),
 ]
@@ -169,8 +177,8 @@ def test_help_has_an_example_of_every_command() -> None:
         assert (told.code, told.stderr) == (0, "")
         takes_tables = name in ABOUT_TABLES
         example = f"{name} -t " if takes_tables else f"{name} "
-        assert f"Example: python -m pyanamo {example}" in told.stdout
-        assert (TABLE_HELP in " ".join(told.stdout.split())) == takes_tables
+        assert f"Example:\n  python -m pyanamo {example}\n" in told.stdout  # to be copied
+        assert ("a table (one workflow step)" in told.stdout) == takes_tables
 
 
 @pytest.mark.parametrize(

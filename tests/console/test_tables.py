@@ -252,7 +252,18 @@ def test_an_export_names_the_items_that_no_line_can_hold(embedded: Operator) -> 
         "fine||group||seq 8||",
         "list||group||echo||a,",
     ]
-    assert ended.stderr.startswith("item 'pipe' can't be a line of a task file: with -d '||'")
+    first, last = ended.stderr.splitlines()
+    assert first.startswith("item 'pipe' is left out: with -d '||'")
+    assert last == r"1 item left out: try -d '\t' -n ,"
+
+
+def test_an_export_names_20_items_that_no_line_can_hold(embedded: Operator) -> None:
+    embedded.fill({f"pipe-{number}": "echo '|'" for number in range(25)})
+    ended = embedded.types("export", "--task-file")
+    *named, last = ended.stderr.splitlines()
+    assert (ended.code, len(named), last) == (1, 20, r"25 items left out: try -d '\t' -n ,")
+    again = embedded.types("export", "--task-file", "-d", r"\t")
+    assert (again.code, again.stderr, again.stdout.count("\n")) == (0, "", 26)
 
 
 @pytest.mark.parametrize("flags", [["-d", ","], ["-d", "T"], ["-d", "\n"], ["-n", ""]], ids=str)

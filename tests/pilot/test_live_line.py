@@ -105,11 +105,13 @@ def test_a_narrow_terminal_has_what_matters_most() -> None:
         parts, bar = fitting(standing.parts("Align"), columns)
         return "  ".join(part.text for part in parts), bar
 
-    whole = "Align  1:06:40  412 of 500 done  3 failed  2 running  tasks 13/40  14 min left"
+    rest = "412 of 500 done  3 failed  2 running  tasks 13/40  14 min left"
+    whole = f"Align  1:06:40  this pilot:  {rest}"
     assert shown(200) == (whole, 40)
     assert shown(len(whole) + 10) == (whole, 8)
     assert shown(len(whole)) == (whole, 0)
-    assert shown(79) == (whole, 0)
+    assert shown(len(whole) - 1) == (f"Align  1:06:40  {rest}", 11)
+    assert shown(79) == (f"Align  1:06:40  {rest}", 0)
     assert shown(60) == ("Align  1:06:40  412 of 500 done  3 failed  14 min left", 0)
     assert shown(39) == ("1:06:40  412 of 500 done  3 failed", 0)
     assert shown(15) == ("412 of 500 done", 0)
@@ -228,7 +230,9 @@ def test_the_wall_time_is_used_up(local: Place) -> None:
     with local.pilot_at_terminal("-w", "2") as terminal:
         terminal.wait_for("of wall time")
         assert terminal.end() == 0
-    assert after_summary(terminal) == ["the wall time is used up, 2 items still to do"]
+    assert after_summary(terminal) == [
+        "the wall time is used up, 2 items still to do: start the pilot again to go on"
+    ]
 
 
 def test_the_most_items_are_reached_and_some_failed(local: Place) -> None:
@@ -236,9 +240,20 @@ def test_the_most_items_are_reached_and_some_failed(local: Place) -> None:
     with local.pilot_at_terminal("--max-items", "1") as terminal:
         assert terminal.end() == 0
     assert after_summary(terminal) == [
-        "--max-items 1 is reached, 1 item still to do",
+        "--max-items 1 is reached, 1 item still to do: start the pilot again to go on",
         f"failed items: python -m pyanamo failures {' '.join(local.flags)}",
     ]
+
+
+def test_too_many_failures_in_a_row(local: Place) -> None:
+    local.fill({f"item-{n}": "false" for n in range(3)})
+    words = ("--max-failures-in-a-row", "2", "--retries", "1", "--max-items", "2")
+    with local.pilot_at_terminal(*words) as terminal:
+        assert terminal.end() == 1
+    tried_again, left, *_, why = after_summary(terminal)
+    assert tried_again == "2 of the released failed, and are tried again (--retries)"
+    assert left == "3 items still to do: to run them all the same, add --max-failures-in-a-row 0"
+    assert why.startswith("the last 2 items all failed within 5 s of starting")
 
 
 def test_nothing_to_do(local: Place) -> None:

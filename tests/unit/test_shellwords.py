@@ -168,7 +168,7 @@ def test_what_only_a_shell_understands(command: str, syntax: str) -> None:
 def test_all_that_only_a_shell_understands_is_named() -> None:
     """Each once, and not more than one can read."""
     assert shell_syntax("a && b > out.txt && c *.bam > out.txt") == ["&&", ">", "*"]
-    assert shell_syntax("a; b | c > d < e & f && g || h *") == [";", "|", ">", "<", "&"]
+    assert shell_syntax("a; b | c > d < e & f && g || h *") == [";", "|", ">", "<", "&", "&&"]
 
 
 @pytest.mark.parametrize(

@@ -230,14 +230,16 @@ def test_a_row_takes_little_memory() -> None:
 def test_a_command_for_a_shell_is_warned_of() -> None:
     lines = [HEADER, "A|x|seq 8", "B|x|echo > out.txt", "C|x|bash -c 'seq 3 > out.txt'"]
     assert parse("\n".join(lines)).warnings == (
-        "tasks.txt:3: warning: 'echo > out.txt' runs without a shell, to which alone '>' means "
-        "something: write bash -c '...', or put it in quotes if it is an ordinary text"
+        "tasks.txt:3: warning: 'echo > out.txt' is run without a shell, so '>' has no effect. "
+        "Write bash -c '...' to use it, or quote it if it is plain text"
     )
 
 
 def test_all_of_a_command_that_is_for_a_shell_is_named() -> None:
     warnings = parse(f"{HEADER}\nA|x|cd $D && ls *.bam > list").warnings
-    assert "to which alone '&&', '*', '>' mean something: " in warnings
+    assert "so '&&', '*' and '>' have no effect. Write bash -c '...' to use them" in warnings
+    warnings = parse(f"{HEADER}\nA|x|a; b > c < d & e && f *").warnings
+    assert "so ';', '>', '<', '&', '&&' and more have no effect. " in warnings
 
 
 def test_a_line_is_warned_of_once() -> None:
@@ -345,7 +347,7 @@ CANNOT_BE_LINES = {
 def test_what_would_not_be_read_back_is_refused(
     item: Item, delimiter: str, nested_delimiter: str
 ) -> None:
-    with pytest.raises(TaskFileError, match=r"^item '.*' can't be a line of a task file: with -d "):
+    with pytest.raises(TaskFileError, match=r"^item '.*' is left out: with -d "):
         task_line(item, delimiter, nested_delimiter)
 
 

@@ -17,17 +17,17 @@ CR = r"a CR in it: expected LF at line ends: convert old Mac files with tr '\r' 
 MISTAKES = {
     "too few fields": (
         f"{HEADER}\nA|seq 8\n",
-        "tasks.txt:2: 'A|seq 8' has 2 fields: expected 3, itemID|TaskID|TaskScript",
+        "tasks.txt:2: 'A|seq 8' has 2 fields instead of 3 (itemID|TaskID|TaskScript)",
     ),
     "too many fields": (
         f"{HEADER}\nA|x|seq 8|1\n",
-        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3, itemID|TaskID|TaskScript: "
-        "if '|' is part of a field, choose another delimiter (-d), and write a pipe as "
-        "bash -c '... | ...'",
+        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields instead of 3 (itemID|TaskID|TaskScript). If the "
+        r"command contains '|', use another delimiter, for example -d '\t'. "
+        "(Pipes need bash -c '... | ...'.)",
     ),
     "no field for arguments": (
         f"{NESTED_HEADER}\nA|x|seq 8\n",
-        "tasks.txt:2: 'A|x|seq 8' has 3 fields: expected 4, itemID|TaskID|TaskScript|TaskArgs",
+        "tasks.txt:2: 'A|x|seq 8' has 3 fields instead of 4 (itemID|TaskID|TaskScript|TaskArgs)",
     ),
     "empty itemID": (
         f"{HEADER}\n  |x|seq 8\n",
