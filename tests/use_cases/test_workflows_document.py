@@ -170,7 +170,7 @@ def look(reader: Reader) -> None:
 def change(reader: Reader) -> None:
     assert reader.next("python -m pyanamo restart").splitlines() == [
         "single-failure",
-        "1 item matches; those that a pilot is working on would not be restarted",
+        "1 item would be restarted",
         "restarted 1",
         "restarted 1",
         "restarted 3",
