@@ -34,7 +34,7 @@ def closing_lines(summary: Summary, store: Store, table: str, look_at_failures: 
     has_failed = summary.failed > 0
     retried = []
     if summary.retried:
-        retried = [f"{summary.retried} of the released failed, and are tried again (--retries)"]
+        retried = [f"released to be tried again after a failure (--retries): {summary.retried}"]
     if summary.error:
         ignoring = "to run them all the same, add --max-failures-in-a-row 0"
         why = _left(store, table, ignoring).removeprefix(", ")

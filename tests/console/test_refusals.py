@@ -94,7 +94,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
         4,
         " of stderr is not part of the reason: see `failures`, and",
     ),
-    (["status", "Align"], 2, "unrecognized arguments: Align; a table's name goes after -t (see "),
+    (["status", "-r", "x", "Align"], 2, "guments: Align; a table's name goes after -t (see "),
     (["show", "Align", "fine"], 2, "unrecognized arguments: fine; a table's name goes after -t"),
     (["show", "-fine"], 2, "required: ITEM; a name that begins with - goes after --: -- -fine"),
     (["status", "-t", "Align,Call"], 2, "be a table's name; for several: -t Align -t Call"),
@@ -177,7 +177,8 @@ def test_help_has_an_example_of_every_command() -> None:
         assert (told.code, told.stderr) == (0, "")
         takes_tables = name in ABOUT_TABLES
         example = f"{name} -t " if takes_tables else f"{name} "
-        assert f"Example:\n  python -m pyanamo {example}\n" in told.stdout  # to be copied
+        assert f"Example:\n  python -m pyanamo {example}" in told.stdout
+        assert told.stdout.splitlines()[-2] == "Example:"  # on one line, to be copied
         assert ("a table (one workflow step)" in told.stdout) == takes_tables
 
 

@@ -283,4 +283,4 @@ def test_export_as_csv(shelf: Operator) -> None:
             assert cell == value or json.loads(cell) == value
     lean = shelf.sees("export", "--csv", "--no-logs", "bad1").splitlines()
     assert lean[0].split(",") == [name for name in header if name not in ("Log", "History")]
-    assert lean[1].startswith("bad1,S1,align bad1,failed,")
+    assert lean[1].startswith("bad1,S1,align bad1,,failed,")

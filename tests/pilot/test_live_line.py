@@ -110,7 +110,7 @@ def test_a_narrow_terminal_has_what_matters_most() -> None:
     assert shown(200) == (whole, 40)
     assert shown(len(whole) + 10) == (whole, 8)
     assert shown(len(whole)) == (whole, 0)
-    assert shown(len(whole) - 1) == (f"Align  1:06:40  {rest}", 11)
+    assert shown(len(whole) - 1) == (f"Align  1:06:40  {rest}", 10)
     assert shown(79) == (f"Align  1:06:40  {rest}", 0)
     assert shown(60) == ("Align  1:06:40  412 of 500 done  3 failed  14 min left", 0)
     assert shown(39) == ("1:06:40  412 of 500 done  3 failed", 0)
@@ -245,17 +245,6 @@ def test_the_most_items_are_reached_and_some_failed(local: Place) -> None:
     ]
 
 
-def test_too_many_failures_in_a_row(local: Place) -> None:
-    local.fill({f"item-{n}": "false" for n in range(3)})
-    words = ("--max-failures-in-a-row", "2", "--retries", "1", "--max-items", "2")
-    with local.pilot_at_terminal(*words) as terminal:
-        assert terminal.end() == 1
-    tried_again, left, *_, why = after_summary(terminal)
-    assert tried_again == "2 of the released failed, and are tried again (--retries)"
-    assert left == "3 items still to do: to run them all the same, add --max-failures-in-a-row 0"
-    assert why.startswith("the last 2 items all failed within 5 s of starting")
-
-
 def test_nothing_to_do(local: Place) -> None:
     local.table.create()
     with local.pilot_at_terminal() as terminal:
@@ -284,9 +273,20 @@ def test_only_locked_items_are_left(local: Place) -> None:
     assert local.item("first").state is ItemState.LOCKED
 
 
-def test_an_error_says_all(local: Place) -> None:
+def test_too_many_failures_in_a_row(local: Place) -> None:
     local.fill({f"item-{n}": "false" for n in range(3)})
     with local.pilot_at_terminal("--max-failures-in-a-row", "2") as terminal:
         assert terminal.end() == 1
-    (line,) = after_summary(terminal)
-    assert line.startswith("the last 2 items all failed")
+    left, look, why = after_summary(terminal)
+    assert left == "1 item still to do: to run them all the same, add --max-failures-in-a-row 0"
+    assert look.startswith("failed items: ")
+    assert why.startswith("the last 2 items all failed")
+
+
+def test_failures_that_are_tried_again(local: Place) -> None:
+    local.fill({"item": "false"})
+    with local.pilot_at_terminal("--retries", "2") as terminal:
+        assert terminal.end() == 0
+    assert "done 0, failed 1, released 2 in " in terminal.text
+    told = "released to be tried again after a failure (--retries): 2"
+    assert after_summary(terminal)[0] == told
