@@ -224,10 +224,10 @@ def require_consent(what: str) -> None:
     """Ask on the terminal whether to go on. Raises `PyAnamoError` if the answer is no."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"{what}: give --yes to continue")
-    print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     refused = PyAnamoError("nothing was changed")
     try:
         with raising_signals():
+            print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline()
     except StoppedBySignal as stopped:
         answer, refused.exit_code = "", stopped.exit_code

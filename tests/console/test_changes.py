@@ -17,6 +17,7 @@ from tests.support.faulty_proxy import FaultyProxy
 from tests.support.makers import claimed, done, single, well
 from tests.support.moto_server import make_queue, submit_job
 from tests.support.operator import Operator, add_failed, stock
+from tests.support.terminal import CTRL_C
 
 RENEWS = "; a pilot renews its leases while it works\n"
 # What is told of the item `busy`.
@@ -39,6 +40,7 @@ def test_restart_of_what_failed(stocked: Operator) -> None:
     assert order.ending is Ending.RESTARTED
     assert order.reason == "restarted: what failed"
     assert "@" in order.instance
+    assert order.lock_date == ""  # it is no claim
     assert stocked.states() == {
         **dict.fromkeys(("bad1", "bad2", "bad3", "parts", "waits"), "todo"),
         **{"fine": "done", "aside": "held", "busy": "locked", "lost": "locked"},
@@ -173,6 +175,15 @@ def test_from_a_hundred_items_on_it_asks(embedded: Operator) -> None:
     why = "only todo and failed items can be held\n"
     assert embedded.sees("hold", "--name", "*", told=why) == "held 0, left as they are 100\n"
     assert embedded.sees("unhold", "--name", "item-000?") == "put back 10\n"
+
+
+def test_ctrl_c_is_an_answer_too(shelf: Operator) -> None:
+    with shelf.at_terminal("delete", "fine") as terminal:
+        terminal.wait_for("Go on? [y/N] ")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+    assert terminal.text.replace("\r", "").endswith("\nnothing was changed\n")
+    assert "fine" in shelf.states()
 
 
 def test_the_index_is_read_once(hosted: Operator, dynamodb: str) -> None:

@@ -13,7 +13,7 @@ from pyanamo.console.selecting import add_selection_flags, selection_of
 from pyanamo.model import ItemState, ItemSummary
 from pyanamo.parser import Parser
 from pyanamo.workflow.selection import Selection
-from tests.support.makers import badly, done, ended, failed, single
+from tests.support.makers import badly, done, ended, failed, nested, single, well
 from tests.support.operator import Operator, add_failed
 
 
@@ -211,6 +211,18 @@ def test_what_an_item_used_and_was_made_with(either: Operator) -> None:
     assert (row["CPU_Seconds"], row["Peak_MB"], row["Made_With"]) == (2.25, 448.2, made_with)
     header, row = csv.reader(either.sees("export", "used", "--csv").splitlines())
     assert json.loads(dict(zip(header, row, strict=True))["Made_With"]) == made_with
+
+
+def test_show_has_result_lines_and_where_logs_are(embedded: Operator) -> None:
+    embedded.table.create()
+    results = {
+        "Task_0": well(results=("n=3", "k=4"), log_uri="s3://logs/x.stdout.gz"),
+        "Task_1": well(),
+    }
+    ended(embedded.table, nested("item", 2), done(results))
+    printed = embedded.sees("show", "item")
+    assert "\nTask\tResult\nTask_0\tn=3\nTask_0\tk=4\n" in printed
+    assert "\nTask\tLog_URI\nTask_0\ts3://logs/x.stdout.gz\n" in printed
 
 
 def test_the_task_of_a_single_item_has_the_status_of_its_end(shelf: Operator) -> None:

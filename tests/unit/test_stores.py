@@ -60,7 +60,7 @@ def test_gzipped(chunks: list[bytes]) -> None:
 
 
 def test_a_folder_is_made_and_logs_are_written_over(tmp_path: Path) -> None:
-    store = LogFolder(tmp_path / "new" / "logs")
+    store = LogFolder(tmp_path / "other" / ".." / "new" / "logs")
     store.check("Step")
     for text in (b"old", b"new"):
         uri = store.keep("Step/a%20b/Task_0.1.stdout.gz", lambda text=text: iter([text]))  # type: ignore[misc]
