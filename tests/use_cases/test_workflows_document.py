@@ -178,7 +178,7 @@ def change(reader: Reader) -> None:
     assert reader.next("python -m pyanamo hold") == "held 1\nput back 1\n"
     assert reader.next("python -m pyanamo release") == "released 0\n"
     printed = reader.next("python -m pyanamo delete")
-    assert printed == "changed 1\ndeleted 6\ndropped Align\n"
+    assert printed == "deleted Task_0 of 1 item\ndeleted 6\ndropped Align\n"
 
 
 def look_in_python(reader: Reader) -> None:
