@@ -198,7 +198,7 @@ class _Check:
                 hint += ". (Pipes need bash -c '... | ...'.)"
         self._note(
             number,
-            f"{shown(line)} has {fields} fields instead of {len(self.columns)} ({columns}){hint}",
+            f"{shown(line)} has {fields} field{'' if fields == 1 else 's'} instead of {len(self.columns)} ({columns}){hint}",
         )
 
     def _row(self, number: int, line: str, row: Row) -> None:
