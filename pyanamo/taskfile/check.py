@@ -198,7 +198,8 @@ class _Check:
                 hint += ". (Pipes need bash -c '... | ...'.)"
         self._note(
             number,
-            f"{shown(line)} has {fields} field{'' if fields == 1 else 's'} instead of {len(self.columns)} ({columns}){hint}",
+            f"{shown(line)} has {fields} {'field' if fields == 1 else 'fields'} instead of "
+            f"{len(self.columns)} ({columns}){hint}",
         )
 
     def _row(self, number: int, line: str, row: Row) -> None:

@@ -227,7 +227,7 @@ def test_a_header_with_a_mistake_does_not_hide_mistakes_below() -> None:
 
 def test_line_numbers_are_those_of_an_editor() -> None:
     (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\u2029B\u2028C|x|true\r\n\r\nD\r\n")
-    assert mistake.startswith("tasks.txt:6: 'D' has 1 fields")
+    assert mistake.startswith("tasks.txt:6: 'D' has 1 field instead of 3 ")
 
 
 def test_a_message_is_one_short_line_whatever_it_shows() -> None:
