@@ -198,7 +198,7 @@ class _Check:
                 hint += ". (Pipes need bash -c '... | ...'.)"
         self._note(
             number,
-            f"{shown(line)} has {fields} {'field' if fields == 1 else 'fields'} instead of "
+            f"{shown(line)} has {fields} {'field' if fields == 1 else 'fields'}: expected "
             f"{len(self.columns)} ({columns}){hint}",
         )
 

@@ -17,17 +17,17 @@ CR = r"a CR in it: expected LF at line ends: convert old Mac files with tr '\r' 
 MISTAKES = {
     "too few fields": (
         f"{HEADER}\nA|seq 8\n",
-        "tasks.txt:2: 'A|seq 8' has 2 fields instead of 3 (itemID|TaskID|TaskScript)",
+        "tasks.txt:2: 'A|seq 8' has 2 fields: expected 3 (itemID|TaskID|TaskScript)",
     ),
     "too many fields": (
         f"{HEADER}\nA|x|seq 8|1\n",
-        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields instead of 3 (itemID|TaskID|TaskScript). If the "
+        "tasks.txt:2: 'A|x|seq 8|1' has 4 fields: expected 3 (itemID|TaskID|TaskScript). If the "
         r"command contains '|', use another delimiter, for example -d '\t'. "
         "(Pipes need bash -c '... | ...'.)",
     ),
     "no field for arguments": (
         f"{NESTED_HEADER}\nA|x|seq 8\n",
-        "tasks.txt:2: 'A|x|seq 8' has 3 fields instead of 4 (itemID|TaskID|TaskScript|TaskArgs)",
+        "tasks.txt:2: 'A|x|seq 8' has 3 fields: expected 4 (itemID|TaskID|TaskScript|TaskArgs)",
     ),
     "empty itemID": (
         f"{HEADER}\n  |x|seq 8\n",
@@ -227,7 +227,7 @@ def test_a_header_with_a_mistake_does_not_hide_mistakes_below() -> None:
 
 def test_line_numbers_are_those_of_an_editor() -> None:
     (mistake,) = mistakes(f"\ufeff\r\n{HEADER}\r\n\r\nA\u2029B\u2028C|x|true\r\n\r\nD\r\n")
-    assert mistake.startswith("tasks.txt:6: 'D' has 1 field instead of 3 ")
+    assert mistake.startswith("tasks.txt:6: 'D' has 1 field: expected 3 ")
 
 
 def test_a_message_is_one_short_line_whatever_it_shows() -> None:
