@@ -20,6 +20,7 @@ from tests.support.faulty_proxy import FaultyProxy
 from tests.support.locales import make_latin_1
 from tests.support.moto_server import running_moto
 from tests.support.place import Place, cleaned_up
+from tests.support.service_models import keep_service_models
 
 # The time that an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("pyanamo", deadline=None)
@@ -35,6 +36,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # The tests start thousands of processes: Python mustn't compile PyAnamo for each of them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# The tests make thousands of clients too.
+keep_service_models()
 
 # As make has it: tools that this machine lacks were installed there.
 os.environ["PATH"] = os.pathsep.join((str(tools.BIN), os.environ["PATH"]))

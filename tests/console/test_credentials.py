@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.credentials import TROUBLES, CredentialProcess
 from tests.support.programs import IMPORT_ITEMS, PILOT, ROOT, Finished, finish
+from tests.support.warm import popen
 
 CLOSED = "http://127.0.0.1:1"
 
@@ -168,7 +169,7 @@ TASK_FILE = b"itemID|TaskID|TaskScript\na|a|true\n"
 
 def run(home: Home, program: str) -> Finished:
     """Run a program without a terminal: stdin has a task file, which is no MFA code."""
-    process = subprocess.Popen(
+    process = popen(
         [sys.executable, "-c", ONE_TRY, *PROGRAMS[program], "-t", "Step"],
         cwd=home.folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **home.environment},

@@ -122,7 +122,7 @@ def test_a_signal_in_the_first_second(
     place.script("plain.sh", PLAIN)
     place.fill({"one": "./plain.sh", "two": ["./plain.sh"]})
     for delay in DELAYS[:: 2 if place.store.local else 5]:  # boto3 takes its time to load
-        pilot = place.start("-i", "2")
+        pilot = place.start("-i", "2", cold=True)
         time.sleep(delay)
         pilot.signal(number)
         ended = pilot.wait(20)

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.programs import ROOT, SECONDS, Finished
+from tests.support.warm import search_path
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -39,15 +41,15 @@ def make_checkout(folder: Path) -> Path:
 def run_example(example: Example, folder: Path, environment: Mapping[str, str]) -> Finished:
     """Run one, as somebody who types it in; it ends at the first command that fails."""
     command = [sys.executable, "-c"] if example.language == "python" else ["bash", "-e", "-c"]
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    ran = subprocess.run(
-        [*command, example.text],
-        cwd=folder,
-        env={**os.environ, **environment, "PATH": path},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
+    with tempfile.TemporaryDirectory() as tools:
+        ran = subprocess.run(
+            [*command, example.text],
+            cwd=folder,
+            env={**os.environ, **environment, "PATH": search_path(Path(tools))},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
     return Finished(code=ran.returncode, stdout=ran.stdout, stderr=ran.stderr)

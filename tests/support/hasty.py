@@ -16,9 +16,12 @@ _PRELUDE = f"""
 import importlib, os, runpy, sys, time
 
 def set_constant(module, name, value):
-    module = importlib.import_module(module)
-    assert hasattr(module, name), name
-    setattr(module, name, value)
+    importlib.import_module(module)
+    holders = [held for held in sys.modules.values() if held.__name__.startswith("pyanamo.")]
+    holders = [held for held in holders if hasattr(held, name)]
+    assert sys.modules[module] in holders, name
+    for holder in holders:
+        setattr(holder, name, value)
 
 sleep = time.sleep
 time.sleep = lambda seconds: sleep(seconds / 100)

@@ -23,6 +23,7 @@ from tests.support.makers import add, badly, claimed, done, ended, failed, neste
 from tests.support.place import Place
 from tests.support.programs import IMPORT_ITEMS, ROOT, Finished, run_main
 from tests.support.terminal import COLUMNS, Terminal, on_terminal
+from tests.support.warm import popen
 
 NO_TABLES = ("",)  # for commands that are typed without -t
 
@@ -110,7 +111,7 @@ class Operator(Place):
         return [part for table in chosen for part in ("-t", table)]
 
     def _start(self, command: list[str], stderr: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return popen(
             command,
             cwd=ROOT,
             env={**os.environ, **self.environment},

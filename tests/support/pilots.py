@@ -16,6 +16,7 @@ import pytest
 from pyanamo.model import Ending, Item
 from tests.support.processes import Process, processes
 from tests.support.waiting import wait_until
+from tests.support.warm import popen
 
 SUMMARY = re.compile(
     r"done (?P<done>\d+), failed (?P<failed>\d+), released (?P<released>\d+)"
@@ -49,12 +50,20 @@ class Ended:
 class PilotProcess:
     """A running pilot, in a process group of its own with its workers."""
 
-    def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: dict[str, str],
+        *,
+        cold: bool = False,
+    ) -> None:
         # Files, not pipes: a process that a pilot leaves behind would keep a pipe open.
         self._files = [folder / f".{uuid.uuid4().hex}.{name}" for name in ("stdout", "stderr")]
         self.started = time.monotonic()
         with self._files[0].open("wb") as stdout, self._files[1].open("wb") as stderr:
-            self._process = subprocess.Popen(
+            start = subprocess.Popen if cold else popen
+            self._process = start(
                 command,
                 cwd=folder,
                 env=environment,

@@ -167,13 +167,17 @@ class Place:
         prefix: Sequence[str] = (),
         table: Sequence[str] | None = None,
         hasty: bool = False,
+        cold: bool = False,
     ) -> PilotProcess:
-        """Start a pilot. `table` are flags for another table. See `hasty.py` for hasty ones."""
+        """Start a pilot. `table` are flags for another table.
+
+        See `hasty.py` for hasty ones, and `warm.py` for what a cold start is.
+        """
         where = self.flags if table is None else table
         hurry = HASTY if hasty else ()
         command = [*prefix, *hurry, sys.executable, str(PILOT), *where, *flags]
         environment = {**os.environ, **self.environment, MARK: self.mark}
-        self.pilots.append(PilotProcess(command, self.folder, environment))
+        self.pilots.append(PilotProcess(command, self.folder, environment, cold=cold))
         return self.pilots[-1]
 
     def run(

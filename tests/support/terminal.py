@@ -8,22 +8,19 @@ import re
 import select
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyanamo.text import readable_text
+from tests.support.warm import popen
 
 SECONDS = 30.0
 LINES, COLUMNS = 50, 160
 CTRL_C = "\x03"
 
-# Opened by the first process of a session, a terminal becomes the one whose Ctrl-C it gets.
-_ON_TERMINAL = (
-    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
-)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -99,13 +96,14 @@ def on_terminal(
     variables.pop("COLUMNS", None)
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", _ON_TERMINAL, *command],
+    process = popen(
+        command,
+        cwd=Path.cwd(),
         stdin=slave,
         stdout=slave,
         stderr=slave,
         env={name: value for name, value in variables.items() if value is not None},
-        start_new_session=True,
+        has_terminal=True,
     )
     os.close(slave)
     terminal = Terminal(master, process)

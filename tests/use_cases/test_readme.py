@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyanamo.tables import Store, WorkflowTable
+from tests.support.warm import search_path
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -40,11 +41,12 @@ def checkout(tmp_path: Path) -> Path:
 
 def run_blocks(blocks: list[str], folder: Path, environment: dict[str, str]) -> str:
     """Run the blocks in one bash, as somebody who types them in; what they print on stdout."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
     ran = subprocess.run(
         ["bash", "-e", "-c", "\n".join(blocks)],
         cwd=folder,
-        env={**os.environ, **environment, "PATH": path},
+        env={**os.environ, **environment, "PATH": search_path(tools)},
         capture_output=True,
         text=True,
         check=False,

@@ -29,6 +29,7 @@ from tests.support.moto_server import set_moto
 from tests.support.permissions import credentials_of, enforced, running_enforcing_moto
 from tests.support.programs import ROOT, SECONDS, Finished, finish
 from tests.support.stack import REGION, TEACH, template_for_moto
+from tests.support.warm import search_path
 
 DOCUMENT = ROOT / "use_cases" / "README.md"
 EXAMPLES = [example.text for example in examples("use_cases/README.md")]
@@ -74,10 +75,9 @@ class Reader:
         (tools / "docker").write_text(f"#!/bin/bash\n{docker}")
         (tools / "docker").chmod(0o755)
         self.docker_calls = folder / "docker.calls"
-        path = (str(tools), str(Path(sys.executable).parent), os.environ["PATH"])
         self.environment = {
             **os.environ,
-            "PATH": os.pathsep.join(path),
+            "PATH": search_path(tools),
             "AWS_ENDPOINT_URL": endpoint,
             "CHROMOSOMES": "chr1",
         }
