@@ -6,8 +6,11 @@ import io
 import itertools
 import json
 import select
+import shutil
 import signal
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from pyanamo.tables.sqlitefile import BUSY_SECONDS
 from pyanamo.workflow import Workflow
 from tests.support.importing import locked_file
 from tests.support.operator import Operator, add_failed
+from tests.support.place import cleaned_up
 from tests.support.programs import finish, read_line
 from tests.support.waiting import wait_until
 
@@ -28,12 +32,23 @@ ITEMS = 3000
 STOPPING = "stopping after the current items; a second signal stops at once"
 
 
+@pytest.fixture(scope="module")
+def many_failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a table with many items that failed, for tests to copy."""
+    with cleaned_up(Operator.in_file(tmp_path_factory.mktemp("many"), "Align")) as operator:
+        add_failed(operator, ITEMS)
+        assert operator.store.local is not None
+        with closing(sqlite3.connect(operator.store.local)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return operator.store.local
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_change_that_is_stopped_tells_what_it_did(
-    embedded: Operator, tmp_path: Path, number: signal.Signals, as_json: bool
+    embedded: Operator, tmp_path: Path, many_failed: Path, number: signal.Signals, as_json: bool
 ) -> None:
-    add_failed(embedded, ITEMS)
+    shutil.copy(many_failed, tmp_path / "table.db")
     flags = ["--json"] if as_json else []
     process = embedded.starts("restart", "--failed", "--yes", *flags)
     wait_until(lambda: "todo" in embedded.states().values(), "the first items are restarted")

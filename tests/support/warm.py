@@ -67,11 +67,12 @@ def popen(
 
 
 def search_path(folder: Path) -> str:
-    """A PATH on which `python` is this interpreter, and starts PyAnamo's programs as forks."""
+    """A PATH on which `python` and `python3` start PyAnamo's programs as forks."""
     words = [sys.executable, "-IS", str(_CLIENT), sys.executable, _server()]
     python = folder / "python"
     python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     python.chmod(0o755)
+    (folder / "python3").symlink_to(python)
     return os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"]))
 
 
