@@ -12,6 +12,7 @@ VERSION_VENV := build/$(notdir $(PYTHON))
 CHECK = -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
 
 DEMO_DB := build/demo.db
+FUZZ := tests/unit/test_taskfile_fuzz.py tests/unit/test_room.py
 USE_CASE := build/use-case
 CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \
@@ -72,9 +73,9 @@ coverage: tools .venv-test/.installed  ## Run all tests, and list the lines that
 	.venv-test/bin/coverage combine --quiet
 	.venv-test/bin/coverage report
 
-chaos: tools .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES
+chaos: tools .venv-test/.installed  ## Kill, stop and freeze pilots for MINUTES; try many random files
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) .venv-test/bin/python -m pytest -p no:xdist \
-		-s --timeout=0 tests/slow/test_chaos.py $(ARGS)
+		-s --timeout=0 tests/slow/test_chaos.py $(FUZZ) $(ARGS)
 
 bench: tools .venv-test/.installed  ## Run the benchmarks, and write benchmarks/README.md (10 minutes)
 	.venv-test/bin/python -m benchmarks.bench

@@ -104,7 +104,7 @@ def test_stopping_an_import_in_the_middle_while_others_write(
 @pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 30, 50, 80, 150])
 def test_stopping_an_import_that_has_hardly_begun(embedded: Operator, milliseconds: int) -> None:
     """Whether Python, the script or its wait for stdin is what the signal meets."""
-    process = embedded.starts_import("-i", "-")
+    process = embedded.starts_import("-i", "-", cold=True)
     time.sleep(milliseconds / 1000)
     process.terminate()
     process.wait(SECONDS)  # stdin stays open: it is the signal that ends it

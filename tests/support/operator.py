@@ -101,17 +101,20 @@ class Operator(Place):
         return [sys.executable, str(IMPORT_ITEMS), *self.flags, *map(str, words)]
 
     def starts_import(
-        self, *words: str | Path, stderr: int = subprocess.PIPE
+        self, *words: str | Path, stderr: int = subprocess.PIPE, cold: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start an import in a process; call `finish` on it."""
-        return self._start(self.import_command(*words), stderr)
+        """Start an import in a process; call `finish` on it. See `warm.py` for cold starts."""
+        return self._start(self.import_command(*words), stderr, cold=cold)
 
     def _tables(self, tables: Iterable[str]) -> list[str]:
         chosen = () if tables is NO_TABLES else tables or (self.table_name,)
         return [part for table in chosen for part in ("-t", table)]
 
-    def _start(self, command: list[str], stderr: int) -> subprocess.Popen[bytes]:
-        return popen(
+    def _start(
+        self, command: list[str], stderr: int, *, cold: bool = False
+    ) -> subprocess.Popen[bytes]:
+        start = subprocess.Popen if cold else popen
+        return start(
             command,
             cwd=ROOT,
             env={**os.environ, **self.environment},

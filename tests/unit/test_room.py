@@ -14,6 +14,7 @@ from pyanamo.pilot.madewith import MOST_BYTES
 from pyanamo.tables import transitions
 from pyanamo.tables.attributes import new_item
 from pyanamo.tables.size import MAX_ITEM_BYTES, MAX_REASON_BYTES, grown_size, item_size
+from tests.support.fuzz import examples
 from tests.support.makers import nested
 from tests.support.output import output_of
 
@@ -59,7 +60,7 @@ def finished_size(item: Item, *, lines: int, address: int) -> int:
     return item_size({**new_item(item, "i" * 29), **changes})
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 1200), st.integers(0, 400_000))
 @example(1, 385_000)
 @example(1100, 0)

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyanamo.errors import TaskFileError
+from tests.support.fuzz import examples
 from tests.support.taskfiles import HEADER, NESTED_HEADER, parse
 
 COLUMNS = ["itemid", "taskid", "taskscript", "taskargs"]
@@ -109,7 +110,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, str, str]:
     return (text + draw(ENDS | st.just(""))).encode(), delimiter, nested_delimiter
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(files())
 @example((f"{HEADER}\nA||true\n{HEADER}".encode(), "|", ","))
 @example((f"{HEADER}\nA||true\r\r\n".encode(), "|", ","))
@@ -118,7 +119,7 @@ def test_a_file_is_read_as_the_document_says(file: tuple[bytes, str, str]) -> No
     check(*file)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(st.binary(max_size=3) | st.sampled_from([b"A|x|true", b"\n", b"|"]), max_size=12),
     DELIMITERS,
