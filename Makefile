@@ -12,7 +12,8 @@ VERSION_VENV := build/$(notdir $(PYTHON))
 CHECK = -m pytest -n $(WORKERS) -m 'not services' $(ARGS) tests/unit tests/tables
 
 DEMO_DB := build/demo.db
-FUZZ := tests/unit/test_taskfile_fuzz.py tests/unit/test_room.py
+FUZZ := tests/unit/test_taskfile_fuzz.py tests/unit/test_room.py \
+	tests/console/test_damaged_items.py::test_rows_of_any_shape
 USE_CASE := build/use-case
 CASE_SCRIPTS := use_cases/example_docker
 TYPED := pyanamo import-items.py tests/conftest.py tests/support \

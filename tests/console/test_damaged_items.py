@@ -16,6 +16,7 @@ from pyanamo.model import ItemState
 from tests.support.backends import shared_client
 from tests.support.damage import Damage, inflict, insert_raw
 from tests.support.damaged_rows import damage, states, typed_damage
+from tests.support.fuzz import examples
 from tests.support.importing import written
 from tests.support.makers import claimed, done, ended, failed, nested, single
 from tests.support.operator import Operator
@@ -171,7 +172,7 @@ EXPECTED = re.compile(
 
 @given(state=states, row=damage, is_nested=st.booleans())
 @settings(
-    max_examples=30,
+    max_examples=examples(10),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_of_any_shape(

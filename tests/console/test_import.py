@@ -159,7 +159,7 @@ def test_the_local_file_of_the_environment(tmp_path: Path, five: Path) -> None:
 
 def test_imports_of_the_same_file_at_once_share_it(either: Operator, tmp_path: Path) -> None:
     """Each row counts as imported for one of them, and as already there for the others."""
-    rows = 2000
+    rows = 600
     file = large(tmp_path, rows)
     either.table.create()  # so that none has a start
     processes = [either.starts_import("-i", file) for _ in range(4)]
@@ -169,7 +169,7 @@ def test_imports_of_the_same_file_at_once_share_it(either: Operator, tmp_path: P
     assert either.names() == names(rows)
 
     again = either.imports("-i", file)
-    assert (again.code, again.stdout) == (0, "imported 0, already there 2000\n")
+    assert (again.code, again.stdout) == (0, "imported 0, already there 600\n")
 
 
 def test_one_of_many_that_start_at_once_creates_the_table(either: Operator, five: Path) -> None:

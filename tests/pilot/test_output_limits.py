@@ -48,7 +48,7 @@ def test_a_pilots_memory_does_not_depend_on_the_output(
     local.fill({"little": ["echo one line", measure], "much": [command, measure]})
     flags = ["--max-log", "3GB", *(["-b", bucket.name] if to_bucket else [])]
     for _ in range(2):
-        ended = local.run("--max-items", "1", *flags)
+        ended = local.start("--max-items", "1", *flags, cold=True).wait()
         assert ended.code == 0, ended.stderr
 
     much = local.result("much")
