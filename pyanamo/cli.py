@@ -19,6 +19,7 @@ from pyanamo.errors import OutputError, PyAnamoError, UsageError, in_words
 from pyanamo.tables import Store
 from pyanamo.text import harmless
 
+MOST_AT_A_TIME = 10_000  # items of a pilot, or nested tasks: each is a process
 LOCAL_FILE = "pyanamo.db"
 TIME_HELP = "A TIME is a number of seconds, or has a unit: 90s, 30m, 2h, 1d."
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule, for both kinds of table

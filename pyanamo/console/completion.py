@@ -7,9 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from pyanamo.console.arguments import Commands, add_plain_command
-from pyanamo.importer import import_parser
 from pyanamo.parser import Parser
-from pyanamo.pilot.command_line import pilot_parser
 
 SHELLS = ("bash", "zsh")
 _PILOT, _IMPORT, _OPERATOR = "pyanamo-pilot|pyanamo.py", "pyanamo-import|import-items.py", "pyanamo"
@@ -65,6 +63,10 @@ def run_completion(arguments: argparse.Namespace) -> int:
 
 def script(operator: Parser) -> str:
     """The script for bash."""
+    # These import much that no other command needs.
+    from pyanamo.importer import import_parser
+    from pyanamo.pilot.command_line import pilot_parser
+
     programs = {_PILOT: pilot_parser(), _IMPORT: import_parser(), _OPERATOR: operator}
     for action in operator._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from pyanamo.batch.submission import MOST, MOST_PILOTS, PilotJob, pilot_job
-from pyanamo.cli import duration, whole_number
+from pyanamo.cli import MOST_AT_A_TIME, duration, whole_number
 from pyanamo.errors import UsageError
-from pyanamo.pilot.command_line import MOST_AT_A_TIME, pilot_parser
 from pyanamo.tables import Store
 
 # submit's own flags, which set what pilots do and how many there are: the two must fit.
@@ -116,6 +115,8 @@ def _check_pilot_flags(flags: Sequence[str]) -> None:
         raise UsageError(f"{flags[0]!r} is not a flag: flags for the pilots go after --")
     if "" in flags:
         raise UsageError("an empty word after --: AWS Batch accepts no empty words")
+    from pyanamo.pilot.command_line import pilot_parser  # much that no other command needs
+
     parser = pilot_parser()
     parser.prog = "pyanamo.py"
     nothing = object()

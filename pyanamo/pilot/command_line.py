@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyanamo.cli import (
+    MOST_AT_A_TIME,
     TIME_HELP,
     add_store_flags,
     add_version_flag,
@@ -35,7 +36,6 @@ from pyanamo.pilot.tally import Summary
 from pyanamo.signals import exit_code
 
 ITEMS_FAILED = 3  # the exit code of --fail-on-item-failure
-MOST_AT_A_TIME = 10_000  # each is a process
 
 
 def main(started: float, argv: Sequence[str] | None = None) -> int:
