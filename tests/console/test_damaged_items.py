@@ -166,7 +166,7 @@ EXPECTED = re.compile(
     rf"{TOLD}|{LOCKED}|no item matches .+|(Task_\d+ of )?item 'bad\d*' (has|is left).+|"
     r"item 'bad\d*'[:,]? .+|only the .+|the last .+|.*TaskScript.*|"
     r"only [a-z ]+ items can be [a-z ]+|Items that are already todo are left alone.+|"
-    "these tables are in a file on this machine: no AWS Batch job holds items of them"
+    "(these tables are in a file on this machine: )?no AWS Batch job holds (an item|items of them)"
 )
 
 

@@ -147,8 +147,8 @@ def test_a_full_disk_is_named(sqlite: SQLiteBackend, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pyanamo.tables.sqlitefile, "TemporaryFile", full)
     with closing(sqlite.open("Step")) as table, pytest.raises(StoreUnavailable) as raised:
         table.check()
-    message = f"{sqlite.file}: No space left on device: make room on its disk"
-    assert str(raised.value).endswith(message)
+    why = "No space left on device: make room on its disk"
+    assert str(raised.value) == f"the tables' file {sqlite.file} can't be used: {why}"
 
 
 def test_a_file_that_is_free_again_is_waited_for(sqlite: SQLiteBackend) -> None:
