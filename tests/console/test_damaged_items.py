@@ -163,7 +163,8 @@ COMMANDS = (
     *(("hold", "bad"), ("unhold", "bad"), ("release", "bad"), ("restart", "bad"), ("release",)),
 )
 EXPECTED = re.compile(
-    rf"{TOLD}|{LOCKED}|no item matches .+|(Task_\d+ of )?item 'bad\d*' (has|is left).+|"
+    rf"{TOLD}|{LOCKED}|\d+ items? left out: .+|no item matches .+|"
+    r"(Task_\d+ of )?item 'bad\d*' (has|is left).+|"
     r"item 'bad\d*'[:,]? .+|only the .+|the last .+|.*TaskScript.*|"
     r"only [a-z ]+ items can be [a-z ]+|Items that are already todo are left alone.+|"
     "(these tables are in a file on this machine: )?no AWS Batch job holds (an item|items of them)"

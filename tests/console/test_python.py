@@ -147,7 +147,7 @@ def test_a_mistake_adds_nothing(embedded: Operator, kind: str) -> None:
 def test_a_mistake_in_lines(embedded: Operator) -> None:
     with embedded.workflow() as steps, pytest.raises(TaskFileError) as refused:
         steps.add(["itemID|TaskID|TaskScript", "a|S1"])
-    assert str(refused.value).startswith("task file:2: 'a|S1' has 2 fields instead of 3")
+    assert str(refused.value).startswith("task file:2: 'a|S1' has 2 fields: expected 3")
 
 
 def test_which_table(embedded: Operator) -> None:

@@ -78,7 +78,8 @@ def search_path(folder: Path) -> str:
 
 def _can_be_forked(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether this interpreter runs the command, and would start as the server has."""
-    program, first, *_ = command
+    program, *words = command
+    first = words[0] if words else "-"
     if program != sys.executable or (first.startswith("-") and first not in ("-c", "-m")):
         return False
     if environment.get("PYTHONPATH", "") not in ("", str(ROOT)):
