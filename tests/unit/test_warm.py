@@ -14,8 +14,8 @@ from tests.support.programs import ROOT, Finished, finish
 
 ABOUT = """
 import os, signal, sys
-print(sys.argv, __name__, sys.path, sys.flags.isolated)
-print(os.getcwd(), os.getsid(0) == os.getpid(), sorted(os.environ.items()))
+print(ascii(sys.argv), __name__, sys.path, sys.flags.isolated)
+print(os.getcwd(), os.getsid(0) == os.getpid(), ascii(sorted(os.environ.items())))
 entries = open("/proc/self/environ", "rb").read().split(b"\\0")
 print(sorted(filter(None, entries)))
 print([signal.getsignal(number) for number in (2, 13, 15, 17)])
