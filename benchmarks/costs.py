@@ -106,7 +106,7 @@ def nested_item(place: Place) -> Figure:
 def nested_units(place: Place, tasks: int, nests: int, printed: int) -> Figure:
     """Count the write units of a nested item per task, including its import.
 
-    Its tasks take a second each, and print so many bytes on stdout and on stderr.
+    Its tasks take a second each, and print `printed` bytes on stdout and on stderr.
     """
     meter = Meter(place.folder / "nested-units.meter")
     environment = {**place.environment, **meter.environment}

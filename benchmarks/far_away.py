@@ -2,10 +2,10 @@
 
     python -m benchmarks.far_away URL [MILLISECONDS]
 
-It prints its own address. Each answer comes so many milliseconds later (default: 20), however many
-requests come at a time. DynamoDB Local handles one after the other, and takes a third of a second
-for a page of an index. So an answer to a request that only reads is kept, and is the answer to the
-same request from then on: run a program once before you measure it.
+It prints its own address. Each answer comes that many milliseconds later (default: 20), even if
+several requests come at once. DynamoDB Local handles one after the other, and takes a third of a
+second for a page of an index. So an answer to a request that only reads is kept, and is the answer
+to the same request from then on: run a program once before you measure it.
 """
 
 from __future__ import annotations

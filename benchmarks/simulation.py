@@ -258,7 +258,7 @@ def simulate(cluster: Cluster) -> dict[str, float]:
 
 
 def kilobytes(tasks: int, ended: int) -> int:
-    """Return the size of a nested item, of whose tasks so many have ended."""
+    """Return the size of a nested item of which this many tasks have ended."""
     return math.ceil((ITEM_BYTES + tasks * TASK_BYTES + ended * RESULT_BYTES) / 1024)
 
 

@@ -271,7 +271,8 @@ def _name_attributes(client: Client) -> None:
 def _hint(told: Mapping[str, Any], error: ClientError) -> str:
     """What else may be the reason if permission is denied; it begins with a semicolon."""
     if error.operation_name == "GetObject" and told.get("Code") == "AccessDenied":
-        return "; S3 also says so if there is no such key"  # unless one may list the bucket
+        # Who may list the bucket gets another answer for that.
+        return "; S3 gives the same answer if the key does not exist"
     if told.get("Code") == "AccessDeniedException" and (names := told.get("Attributes")):
         attributes = ", ".join(("itemID", *sorted(names)))
         return f"; a condition on dynamodb:Attributes must allow all of: {attributes}"

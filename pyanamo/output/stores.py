@@ -97,7 +97,9 @@ class LogFolder:
 
     def keep(self, path: str, content: Content) -> str:
         """Write a log under a temporary name, and rename it when it is complete."""
-        file = Path(os.path.realpath(self._folder)) / path
+        folder = self._folder.absolute()
+        # Links stay: other machines may have the folder elsewhere below the same name.
+        file = (folder.resolve() if ".." in folder.parts else folder) / path
         scratch = file.with_name(f"{file.name}.{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

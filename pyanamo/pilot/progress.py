@@ -45,11 +45,11 @@ class Progress:
             return dict(self._results)
 
     def has_earned(self, units: int) -> bool:
-        """Whether a write that takes so many units is earned."""
+        """Whether a write that takes this many units is earned."""
         return self._earned >= units
 
     def wrote(self, results: Mapping[str, Result], units: int) -> None:
-        """Note that these results are in the table now, by a write that took so many units."""
+        """Note that these results are in the table now, by a write that took this many units."""
         with self._lock:
             self._written = len(results)
             self._earned = max(0.0, self._earned - units)

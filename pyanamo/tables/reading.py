@@ -31,13 +31,13 @@ Row: TypeAlias = Mapping[str, Any]  # values as both kinds of table give them
 Tell: TypeAlias = Callable[[DamagedItem], object]  # is told of each damaged row
 
 LARGEST = 2**53  # every program that reads a table or JSON has whole numbers up to this exactly
-OF_A_CLAIM = (
-    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Nested_Status"),
-    *("Attempts", "Log", "History"),
-    *("lockID", "InstanceID", "Lock_Date", "Lease_Expires"),
-)
 OF_A_RESULT = (
-    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Nested_Status", "Log"),
+    *("itemID", "TaskID", "TaskScript", "ItemState", "Nested_Tasks", "Nested_Status"),
+    "Log",
+)
+OF_A_CLAIM = (
+    *OF_A_RESULT,
+    *("Attempts", "History", "lockID", "InstanceID", "Lock_Date", "Lease_Expires"),
 )
 _TASK_NAME = re.compile(r"Task_\d{1,9}")
 

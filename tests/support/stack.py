@@ -210,3 +210,12 @@ def _change_job_definitions(resources: Any, _template: Any, parameters: dict[str
 
 def as_list(one_or_more: str | Document | list[str | Document]) -> list[str | Document]:
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+
+
+def without(policy: Document, permission: str) -> Document:
+    """The policy without one of its permissions, wherever it gives it."""
+    less = copy.deepcopy(policy)
+    for statement in less["Statement"]:
+        statement["Action"] = [one for one in as_list(statement["Action"]) if one != permission]
+    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
+    return less

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -80,6 +80,19 @@ def test_threads_that_work_through_one_table_get_different_items(step: Step) -> 
     assert {row.item_id for row in step.table.summaries(ItemState.DONE)} == items
 
 
+def after_the_first_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Have others act between the first time that a row is read for a claim, and its change."""
+    reads = []
+
+    def read_too_early(row: Row, *, table: str, only: Iterable[str] = ()) -> Item:
+        reads.append(row)
+        if len(reads) == 1:
+            act()
+        return read_item(row, table=table, only=only)
+
+    monkeypatch.setattr("pyanamo.tables.sqlite.read_item", read_too_early)
+
+
 @pytest.mark.parametrize("state", ["todo", "damaged", "expired"])
 def test_an_item_that_others_change_just_before_it_is_claimed_is_read_again(
     sqlite: SQLiteBackend, table_name: str, monkeypatch: pytest.MonkeyPatch, state: str
@@ -92,19 +105,49 @@ def test_an_item_that_others_change_just_before_it_is_claimed_is_read_again(
     if state == "expired":
         step.claim("pilot-0")
         step.clock.advance(LEASE + 1)
-    reads = []
 
-    def read_too_early(row: Row, *, table: str, only: Iterable[str]) -> Item:
-        reads.append(row)
-        if len(reads) == 1:
-            sqlite.set_raw(step.name, "item", "ItemState", "done")
-            step.add(single("item", "new"), replace=True)
-        return read_item(row, table=table, only=only)
+    def replace() -> None:
+        sqlite.set_raw(step.name, "item", "ItemState", "done")
+        step.add(single("item", "new"), replace=True)
 
-    monkeypatch.setattr("pyanamo.tables.sqlite.read_item", read_too_early)
+    after_the_first_read(monkeypatch, replace)
     claim = step.claim()
     assert (claim.item.tasks[0].script, claim.item.attempts) == ("new", 1)
     assert step.claim_if_any("pilot-2") is None
+
+
+def test_an_item_that_another_pilot_claims_just_before_stays_its_own(
+    sqlite: SQLiteBackend, table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make_step(sqlite, table_name)
+    step.add(single("item"))
+    others = []
+    after_the_first_read(monkeypatch, lambda: others.append(step.claim("pilot-2")))
+    assert step.claim_if_any("pilot-1") is None
+    item = step.get("item")
+    assert (item.instance, item.token, item.attempts) == ("pilot-2", others[0].token, 1)
+
+
+def test_a_lease_that_is_renewed_just_before_it_would_be_taken_over_holds(
+    sqlite: SQLiteBackend, table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make_step(sqlite, table_name)
+    step.add(single("item"))
+    claim = step.claim("pilot-2")
+    step.clock.advance(LEASE + 1)
+    after_the_first_read(monkeypatch, lambda: step.table.renew(claim, lease=LEASE))
+    assert step.claim_if_any("pilot-1") is None
+    assert step.table.finish(claim, done())
+
+
+def test_a_row_that_is_repaired_just_before_it_would_be_set_aside_is_claimed(
+    sqlite: SQLiteBackend, table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make_step(sqlite, table_name)
+    step.add(single("item"))
+    sqlite.set_raw(step.name, "item", "Attempts", "many")
+    after_the_first_read(monkeypatch, lambda: sqlite.set_raw(step.name, "item", "Attempts", 0))
+    assert step.claim().item.attempts == 1
 
 
 def test_threads_share_a_table(step: Step) -> None:

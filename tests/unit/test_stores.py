@@ -70,6 +70,14 @@ def test_a_folder_is_made_and_logs_are_written_over(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
+def test_the_address_of_a_log_has_its_folder_as_it_was_named(tmp_path: Path) -> None:
+    """Other machines may have the folder elsewhere, below the same name."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "logs"
+    link.symlink_to(tmp_path / "real")
+    assert LogFolder(link).keep("a.gz", lambda: iter([b"x"])) == (link / "a.gz").as_uri()
+
+
 def test_a_log_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     def content() -> Iterator[bytes]:
         yield b"x"
@@ -113,7 +121,9 @@ def test_a_log_that_may_not_be_there(moto: str, monkeypatch: pytest.MonkeyPatch)
     """S3 says 403 of a missing key to those who may not list the bucket."""
     with FaultyS3(moto, lambda _method, _path: (403, "AccessDenied")) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-        with pytest.raises(PyAnamoError, match=r"access denied to GetObject .*no such key"):
+        with pytest.raises(
+            PyAnamoError, match=r"access denied to GetObject .*the key does not exist"
+        ):
             list(bucket.read_object("s3://stores/x", Account()))
 
 

@@ -9,7 +9,6 @@ job, neither can show.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,15 @@ from tests.support.makers import add, badly, claimed, ended, failed, nested, sin
 from tests.support.permissions import credentials_of, enforced, role_with, running_enforcing_moto
 from tests.support.pilots import LOG_LINE
 from tests.support.programs import ROOT, Finished
-from tests.support.stack import ACCOUNT, REGION, TEACH, Document, Stack, as_list, create_stack
+from tests.support.stack import (
+    ACCOUNT,
+    REGION,
+    TEACH,
+    Stack,
+    as_list,
+    create_stack,
+    without,
+)
 
 HERE = f"{REGION}:{ACCOUNT}"
 
@@ -199,15 +206,6 @@ def test_a_pilot_without_one_of_its_permissions(
     assert_denied(run, permission)
     assert states(stack) == before
     assert list(tmp_path.iterdir()) == []
-
-
-def without(policy: Document, permission: str) -> Document:
-    """The policy without one of its permissions, wherever it gives it."""
-    less = copy.deepcopy(policy)
-    for statement in less["Statement"]:
-        statement["Action"] = [one for one in as_list(statement["Action"]) if one != permission]
-    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
-    return less
 
 
 def assert_denied(run: Finished, permission: str) -> None:

@@ -6,7 +6,6 @@ their conditions (tests/support/permissions.py).
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from tests.support.permissions import (
 )
 from tests.support.programs import ROOT, Finished
 from tests.support.simulator import Request, Simulator
-from tests.support.stack import ACCOUNT, TEACH, Document, Stack, as_list, create_stack
+from tests.support.stack import ACCOUNT, TEACH, Document, Stack, as_list, create_stack, without
 
 SOMEBODY = f"arn:aws:sts::{ACCOUNT}:assumed-role/role/test"
 LARGE = "bash -c 'head -c 6000000 /dev/urandom | base64'"  # its log is uploaded in parts
@@ -103,15 +102,6 @@ def permissions(policies: Sequence[Document]) -> set[str]:
     """All actions that policies allow."""
     statements = (statement for policy in policies for statement in policy["Statement"])
     return {str(action) for statement in statements for action in as_list(statement["Action"])}
-
-
-def without(policy: Document, permission: str) -> Document:
-    """The policy without one of its permissions, wherever it gives it."""
-    less = copy.deepcopy(policy)
-    for statement in less["Statement"]:
-        statement["Action"] = [one for one in as_list(statement["Action"]) if one != permission]
-    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
-    return less
 
 
 # --- Pilots and tasks ---------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Part:
         }
 
     def split(self, rows_before: int) -> list[Part]:
-        """Return the parts of what is left, after so many rows from the first slot of all on."""
+        """Return the parts of what is left, after this many rows from the first slot of all."""
         slot = (self.after or {}).get("Slot", {}).get("S", "")
         if not re.fullmatch("[0-9a-f]{8}", slot):
             return [self]
